@@ -1,0 +1,1 @@
+"""The protocol, sans-IO: no sockets, clock, randomness, tasks or logging.  Import the module you need; nothing is re-exported."""

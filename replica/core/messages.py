@@ -1,0 +1,317 @@
+"""Every message of the protocol: one class per section, columns inside.
+
+A frame is a list of sections; a section carries many commands of many sessions as parallel columns, so that one decode, one object, one
+dispatch and one encode serve all of them.  Runs (``sessions[i], firsts[i], counts[i]``) lie one after the other in the flat columns
+(``kinds``, ``keys``, ``values``, ``queries``): run ``i`` owns the next ``counts[i]`` places.
+
+Nothing here knows tags or bytes (that is ``replica.wire``) and nothing here decides anything.
+
+Sources: CURP (Park & Ousterhout, NSDI'19) for record / speculate / sync; Raft (Ongaro & Ousterhout, ATC'14) for accept; the session
+chain is this project's own (docs/protocol.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    message = attrs.frozen
+else:
+    # Frozen to the type checker, plain slots at run time: attrs' frozen __init__ goes through object.__setattr__ for each field, which
+    # would cost more than decoding the section.  Nothing mutates a message: mypy holds us to it.
+    message = attrs.define(eq=True)
+
+Query = bytes | list[object]
+"""A read: a key, or ``[start, end, limit]`` for a scan (``end`` may be None: to the last key)."""
+
+Value = bytes | None | list[object]
+"""A value column's item: a put's bytes, None for a delete, ``[expected, new]`` for a cas; in replies rows of a scan as a list."""
+
+
+# ---------------------------------------------------------------------------------------------------------------- client -> replica
+
+
+@message
+class OpenSession:
+    """Asks for sessions; sent to the leader, logged (one position each), answered when committed. The same token opens the same session."""
+
+    tokens: list[bytes]
+    lease_seconds: float
+
+
+@message
+class CloseSession:
+    """Ends sessions in the log: their results and chains may be forgotten."""
+
+    sessions: list[int]
+
+
+@message
+class KeepAlive:
+    """Says that idle sessions are alive; any replica takes it."""
+
+    sessions: list[int]
+
+
+@message
+class Home:
+    """Binds sessions to this replica (``home``) or releases them; said with the first request on a link and when a session moves."""
+
+    sessions: list[int]
+    home: bool
+
+
+@message
+class Record:
+    """Logged commands: to all voters for the fast path, or to the leader alone (mode ``paxos``; causal writes of ``ht``).
+
+    ``previous[i]``: number of the session's last command before ``firsts[i]`` that was sent to witnesses (equals ``firsts[i] - 1`` unless
+    the mode hides causal writes from witnesses). ``incomplete[i]``: every command of the session below it is complete at the client, so its
+    result may be forgotten. ``kinds``: one byte a command, ``statemachine.command`` kinds with the causal bit.
+    """
+
+    sessions: list[int]
+    firsts: list[int]
+    counts: list[int]
+    previous: list[int]
+    incomplete: list[int]
+    kinds: bytes
+    keys: list[bytes]
+    values: list[Value]
+
+
+@message
+class StrongRead:
+    """Strong reads without a log entry, to the leader; ``firsts`` number the reads of a session, ``dependencies[i]`` is the session's last
+    command issued before run ``i``."""
+
+    sessions: list[int]
+    firsts: list[int]
+    counts: list[int]
+    dependencies: list[int]
+    queries: list[Query]
+
+
+@message
+class Anchor:
+    """With strong reads, to the other voters: confirm the view and pin the session's chain up to its dependency. ``reads[i]``: number of the
+    session's last strong read that this covers."""
+
+    sessions: list[int]
+    dependencies: list[int]
+    reads: list[int]
+
+
+@message
+class ReadIndex:
+    """Strong reads by the long way: the leader takes its last index, confirms its leadership by a round, and answers from applied state."""
+
+    sessions: list[int]
+    firsts: list[int]
+    counts: list[int]
+    dependencies: list[int]
+    queries: list[Query]
+
+
+@message
+class CausalRead:
+    """Reads at the session's home: applied state at or above ``floors[i]`` (a position)."""
+
+    sessions: list[int]
+    firsts: list[int]
+    counts: list[int]
+    floors: list[int]
+    queries: list[Query]
+
+
+@message
+class Ping:
+    """Measures the round trip of a link; answered at once."""
+
+    nonce: int
+
+
+# ---------------------------------------------------------------------------------------------------------------- replica -> client
+
+
+@message
+class SessionOpened:
+    """The sessions of these tokens are open, in the order of the tokens; session 0: refused, too many sessions are open."""
+
+    tokens: list[bytes]
+    sessions: list[int]
+
+
+@message
+class RecordAck:
+    """A witness' verdicts, cumulative per session: everything up to ``held[i]`` is held here (HELD), and every strong command up to
+    ``accepted[i]`` is accepted with its chain (OK) in this view. ``refusals``: ``[session, reason]`` with a ``Refusal``."""
+
+    config: int
+    view: int
+    sessions: list[int]
+    held: list[int]
+    accepted: list[int]
+    refusals: list[list[int]]
+
+
+@message
+class SpecReply:
+    """The leader speculated these commands in this view (spec_ok); ``results``: ``[place in the flat run columns, succeeded]`` of cas only."""
+
+    config: int
+    view: int
+    sessions: list[int]
+    firsts: list[int]
+    counts: list[int]
+    results: list[list[int]]
+
+
+@message
+class Applied:
+    """Everything of the session up to ``upto[i]`` is committed, and applied at the sender, whose applied prefix is ``position`` long.
+    ``results``: ``[session, number, succeeded]`` of cas commands; only the leader (``leader``) sends them."""
+
+    config: int
+    view: int
+    leader: bool
+    position: int
+    sessions: list[int]
+    upto: list[int]
+    results: list[list[int]]
+
+
+@message
+class StrongReadReply:
+    """The leader's values for strong reads, good with enough confirmations of the same view. ``versions``: 0 where none may be told (own
+    uncommitted write) or none exists. ``horizon``: the position below which tombstones were dropped. ``indexed``: leadership was already
+    confirmed by a round (answer to ``ReadIndex``)."""
+
+    config: int
+    view: int
+    indexed: bool
+    horizon: int
+    sessions: list[int]
+    firsts: list[int]
+    counts: list[int]
+    values: list[Value]
+    versions: list[int]
+
+
+@message
+class AnchorAck:
+    """Confirms the view for the session's strong reads up to ``reads[i]``; ``anchored[i]``: its chain is pinned up to this number here (less
+    than asked for where a conflict or a gap forbade it)."""
+
+    config: int
+    view: int
+    sessions: list[int]
+    reads: list[int]
+    anchored: list[int]
+
+
+@message
+class CausalReadReply:
+    """Values out of the applied prefix ``position``; ``applied[i]``: the session's last command applied here. A run that came too early
+    (``position`` below its floor after waiting) has its session in ``lagging`` as ``[session, first, count]`` and no values."""
+
+    position: int
+    horizon: int
+    sessions: list[int]
+    firsts: list[int]
+    counts: list[int]
+    applied: list[int]
+    values: list[Value]
+    versions: list[int]
+    lagging: list[list[int]]
+
+
+@message
+class Leader:
+    """Who leads which view, as far as the sender knows (``leader`` -1: nobody); sent on a change and to who asked the wrong replica."""
+
+    config: int
+    view: int
+    leader: int
+
+
+@message
+class Pong:
+    """Answers ``Ping``."""
+
+    nonce: int
+
+
+# --------------------------------------------------------------------------------------------------------------- replica -> replica
+
+
+@message
+class Entry:
+    """A batch of commands at one index of the log.
+
+    Positions: ``base + 1 ...`` first for ``system`` (session openings, configuration: lists with a ``statemachine.command`` system kind
+    first), then for the commands of the runs in column order.
+    """
+
+    index: int
+    view: int
+    base: int
+    system: list[list[object]]
+    sessions: list[int]
+    firsts: list[int]
+    counts: list[int]
+    incomplete: list[int]
+    kinds: bytes
+    keys: list[bytes]
+    values: list[Value]
+
+
+@message
+class Accept:
+    """The leader's entries after ``(previous_index, previous_view)``, its commit index, and a running ``round`` that acks echo (it confirms
+    leadership). Without entries it is a heartbeat."""
+
+    config: int
+    view: int
+    previous_index: int
+    previous_view: int
+    commit_index: int
+    round: int
+    entries: list[Entry]
+
+
+@message
+class AcceptAck:
+    """All entries up to ``match_index`` are in the sender's log, durable. ``heard``: sessions that spoke to it since its last ack."""
+
+    config: int
+    view: int
+    match_index: int
+    round: int
+    heard: list[int]
+
+
+@message
+class AcceptNack:
+    """The sender's log does not hold the previous entry of an Accept: resend from after ``hint_index``."""
+
+    config: int
+    view: int
+    hint_index: int
+    round: int
+
+
+@message
+class Forward:
+    """A follower holds commands that the leader's log does not show: their session's link to the leader may be gone."""
+
+    record: Record
+
+
+Message = (
+    OpenSession | CloseSession | KeepAlive | Home | Record | StrongRead | Anchor | ReadIndex | CausalRead | Ping
+    | SessionOpened | RecordAck | SpecReply | Applied | StrongReadReply | AnchorAck | CausalReadReply | Leader | Pong
+    | Accept | AcceptAck | AcceptNack | Forward
+)  # fmt: skip

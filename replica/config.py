@@ -1,0 +1,336 @@
+"""Every setting of a replica, declared once: type, default, limits, unit, help; flag, environment variable and TOML key follow from the name.
+
+A setting's value comes from the first of these that gives one: a flag (``--batch-delay-us 75``), the environment
+(``TRISKELE_BATCH_DELAY_US=75``), a TOML file (``batch_delay_us = 75``), the default.  ``Settings`` remembers which, so that
+``triskele config show`` can tell, and so that an error names the place where the wrong value stands.
+
+Units are the last part of a name.  What happens at a limit is part of its help: nothing in a replica grows without one.
+
+Rejected: a settings library (three of them compared; none keeps the origin of a value for error messages, all import slowly, and a
+cluster starts many processes).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import attrs
+
+from replica.address import AddressError, check_listening
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Mapping
+
+Mode = Literal["paxos", "curp", "ht", "ho"]
+Batching = Literal["turn", "fixed"]
+Durability = Literal["memory"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+Value = str | int | float | bool
+
+VARIABLE_PREFIX = "TRISKELE_"
+DEFAULT_ORIGIN = "default"
+
+_MEBIBYTE = 1 << 20
+
+
+class SettingError(Exception):
+    """A setting is wrong; whoever wrote it has to change it. Programs end with exit status 2.
+
+    Attributes:
+        what: The setting as it was written: ``--mode``, ``TRISKELE_MODE`` or ``mode in FILE``.
+        value: The value that is wrong, as written.
+        why: What is allowed.
+    """
+
+    def __init__(self, what: str, value: object, why: str) -> None:
+        super().__init__(f"{what} {value}: {why}" if str(value) else f"{what}: {why}")
+        self.what = what
+        self.value = value
+        self.why = why
+
+
+@attrs.frozen(kw_only=True)
+class Setting:
+    """What is known about one setting.
+
+    Invariants: ``name`` is unique and ends in its unit; ``default`` passes ``check``.
+    """
+
+    name: str
+    default: Value
+    help: str
+    group: str
+    choices: tuple[str, ...] = ()
+    refused: Mapping[str, str] = attrs.field(factory=dict)  # {value: why it is refused for now}
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    address: bool = False
+
+    @property
+    def flag(self) -> str:
+        """The command line flag."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return VARIABLE_PREFIX + self.name.upper()
+
+    def parse(self, text: str, what: str) -> Value:
+        """Reads a value written as text (flag or environment).
+
+        Args:
+            text: The value as written.
+            what: Where it was written, for the error.
+
+        Raises:
+            SettingError: The text is no value of this setting.
+        """
+        try:
+            if isinstance(self.default, bool):
+                return self.check(_BOOLEANS[text.lower()], what)
+            if isinstance(self.default, int):
+                return self.check(int(text), what)
+            if isinstance(self.default, float):
+                return self.check(float(text), what)
+        except (KeyError, ValueError):
+            raise SettingError(what, text, self.allowed()) from None
+        return self.check(text, what)
+
+    def check(self, value: object, what: str) -> Value:
+        """Returns the value in the setting's type, or says why it is wrong.
+
+        Raises:
+            SettingError: The value has another type, or is not among what is allowed.
+        """
+        kind = type(self.default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind or value in self.refused:
+            raise SettingError(what, value, self.refused.get(str(value), self.allowed()))
+        if self.choices and value not in self.choices:
+            raise SettingError(what, value, self.allowed())
+        if isinstance(value, (int, float)) and not self.minimum <= value <= self.maximum:
+            raise SettingError(what, value, self.allowed())
+        if self.address and value:
+            try:
+                check_listening(str(value))
+            except AddressError as error:
+                raise SettingError(what, value, str(error)) from None
+        return value
+
+    def allowed(self) -> str:
+        """Says in words what values are allowed."""
+        if self.choices:
+            return "must be one of " + ", ".join(self.choices)
+        if isinstance(self.default, bool):
+            return "must be true or false"
+        if isinstance(self.default, str):
+            return "must be text"
+        noun = "a whole number" if isinstance(self.default, int) else "a number"
+        return f"must be {noun} from {_plain(self.minimum)} to {_plain(self.maximum)}"
+
+
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if number == int(number) else str(number)
+
+
+def _setting(default: Value, group: str, help: str, **limits: Any) -> Any:  # noqa: A002 - the field's type is its annotation
+    return attrs.field(default=default, metadata={"default": default, "group": group, "help": help, **limits})
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """The settings of one process, resolved and checked.
+
+    Invariants: every value passes its ``Setting.check``, however the object was made.
+
+    Raises:
+        SettingError: A value is not allowed.
+    """
+
+    mode: Mode = _setting("ho", "protocol", "how commands are agreed on; the same in the whole cluster", choices=get_args(Mode))
+    durability: Durability = _setting(
+        "memory", "protocol", "what an acknowledged command survives: memory = any minority of replicas failing",
+        choices=get_args(Durability), refused={"disk": "the log on disk does not exist yet; use memory"},
+    )  # fmt: skip
+    batching: Batching = _setting(
+        "turn", "protocol", "when queued frames leave: turn = at the end of each turn, fixed = after batch_delay_us",
+        choices=get_args(Batching), refused={"adaptive": "the adaptive batcher does not exist yet; use turn or fixed"},
+    )  # fmt: skip
+    batch_delay_us: int = _setting(150, "protocol", "how long 'fixed' batching holds a frame, microseconds", minimum=0, maximum=100_000)
+
+    listen: str = _setting("", "addresses", "native protocol, HOST:PORT; empty = the cluster file's", address=True)
+    websocket: str = _setting("", "addresses", "WebSocket protocol, HOST:PORT; empty = the cluster file's", address=True)
+    admin: str = _setting("", "addresses", "admin HTTP (health, status, metrics), HOST:PORT; empty = the cluster file's", address=True)
+    insecure: bool = _setting(default=False, group="addresses", help="allow addresses that other machines reach, without encryption or identity")
+
+    heartbeat_seconds: float = _setting(0.05, "times", "the leader's idle frames to its followers", minimum=0.001, maximum=60.0)
+    lease_seconds: float = _setting(30.0, "times", "an unheard session ends after", minimum=1.0, maximum=86_400.0)
+    resend_seconds: float = _setting(0.25, "times", "unanswered commands and entries are sent again after", minimum=0.001, maximum=60.0)
+    read_wait_seconds: float = _setting(
+        0.1, "times", "a causal read waits this long for its floor, then says that this replica lags", minimum=0.0, maximum=60.0
+    )
+    forward_seconds: float = _setting(
+        0.3, "times", "a follower passes a held command on when the leader's log lacks it for", minimum=0.001, maximum=60.0
+    )
+    handshake_seconds: float = _setting(5.0, "times", "a connection that has not said who it is by then is closed", minimum=0.01, maximum=300.0)
+
+    frame_bytes_max: int = _setting(16 * _MEBIBYTE, "limits", "a larger frame closes its link", minimum=2 * _MEBIBYTE, maximum=256 * _MEBIBYTE)
+    connections_max: int = _setting(2_000, "limits", "connections of each listener; one more is closed at once", minimum=1, maximum=1_000_000)
+    out_queue_bytes_max: int = _setting(
+        32 * _MEBIBYTE, "limits", "bytes waiting on one link: a client beyond it is not read from, a peer's frames are dropped and caught up",
+        minimum=2 * _MEBIBYTE, maximum=1 << 40,
+    )  # fmt: skip
+    sessions_max: int = _setting(100_000, "limits", "open sessions; one more is refused", minimum=1, maximum=100_000_000)
+    commands_in_flight_max: int = _setting(
+        4_096, "limits", "uncommitted commands of one session; one more is answered BUSY or REFUSED", minimum=1, maximum=10_000_000
+    )
+    witness_commands_max: int = _setting(
+        200_000, "limits", "uncommitted commands a witness holds in all; beyond it REFUSED or BUSY", minimum=1, maximum=1 << 40
+    )
+    witness_bytes_max: int = _setting(
+        256 * _MEBIBYTE, "limits", "bytes of the commands a witness holds; beyond it REFUSED or BUSY", minimum=2 * _MEBIBYTE, maximum=1 << 40
+    )
+    log_bytes_max: int = _setting(
+        256 * _MEBIBYTE, "limits", "applied entries kept in memory for slow followers; older ones are forgotten",
+        minimum=2 * _MEBIBYTE, maximum=1 << 40,
+    )  # fmt: skip
+
+    log_level: LogLevel = _setting("info", "logging", "the least important line that is logged", choices=get_args(LogLevel))
+
+    origins: Mapping[str, str] = attrs.field(factory=dict, eq=False)  # {name: where its value was written}; absent = default
+
+    def __attrs_post_init__(self) -> None:
+        """Checks every value, and those that must fit each other."""
+        for setting in SETTINGS.values():
+            setting.check(getattr(self, setting.name), self.written(setting.name))
+        if self.out_queue_bytes_max < self.frame_bytes_max:
+            why = f"must be at least frame_bytes_max ({self.frame_bytes_max}), or that frame never fits"
+            raise SettingError(self.written("out_queue_bytes_max"), self.out_queue_bytes_max, why)
+
+    def origin(self, name: str) -> str:
+        """Returns where the value was written: ``default``, ``--flag``, ``TRISKELE_…`` or ``FILE``."""
+        return self.origins.get(name, DEFAULT_ORIGIN)
+
+    def written(self, name: str) -> str:
+        """Returns the setting as the user wrote it, for messages: ``--mode``, ``TRISKELE_MODE``, ``mode in FILE``."""
+        origin = self.origins.get(name)
+        if origin is None:
+            return SETTINGS[name].flag
+        return origin if origin in (SETTINGS[name].flag, SETTINGS[name].variable) else f"{name} in {origin}"
+
+    def changed(self, origin: str, **values: Value) -> Settings:
+        """Returns these settings with other values, whose origin is told.
+
+        Raises:
+            SettingError: A value is not allowed.
+        """
+        return attrs.evolve(self, origins={**self.origins, **dict.fromkeys(values, origin)}, **values)  # type: ignore[arg-type]
+
+    def as_flags(self) -> list[str]:
+        """Returns the flags that give a child process these settings: every value that is not a default, addresses left out."""
+        flags: list[str] = []
+        for setting in SETTINGS.values():
+            if setting.name not in self.origins or setting.address:
+                continue
+            value = getattr(self, setting.name)
+            if isinstance(value, bool):
+                flags.append(setting.flag if value else "--no-" + setting.flag[2:])
+            else:
+                flags += [setting.flag, str(value)]
+        return flags
+
+
+SETTINGS: dict[str, Setting] = {
+    field.name: Setting(name=field.name, **field.metadata) for field in attrs.fields(Settings) if "default" in field.metadata
+}  # {name: Setting}, in the order of their declaration
+
+
+def add_settings_flags(parser: ArgumentParser, *, without: frozenset[str] = frozenset()) -> None:
+    """Gives a parser ``--config`` and the flag of every setting but those in ``without``; values stay text for ``settings_from``."""
+    parser.add_argument("--config", metavar="FILE", default=None, help="TOML file of settings; flags and TRISKELE_… variables win over it")
+    groups: dict[str, Any] = {}
+    for setting in SETTINGS.values():
+        if setting.name in without:
+            continue
+        group = groups.get(setting.group) or groups.setdefault(setting.group, parser.add_argument_group(f"settings: {setting.group}"))
+        if isinstance(setting.default, bool):
+            from argparse import BooleanOptionalAction
+
+            group.add_argument(setting.flag, action=BooleanOptionalAction, default=None, help=setting.help)
+        else:
+            metavar = "|".join(setting.choices) or setting.name.rsplit("_", 1)[-1].upper()
+            if setting.address:
+                metavar = "ADDRESS"
+            elif setting.name.endswith("_max"):
+                metavar = "N"
+            default = f" (default {setting.default})" if setting.default != "" else ""
+            group.add_argument(setting.flag, metavar=metavar, default=None, help=setting.help.replace("%", "%%") + default)
+
+
+def settings_from(arguments: Namespace, environment: Mapping[str, str]) -> Settings:
+    """Resolves the settings of a command whose parser has ``add_settings_flags``.
+
+    Raises:
+        SettingError: As ``resolve``.
+    """
+    given = vars(arguments)
+    flags = {name: given[name] for name in SETTINGS if given.get(name) is not None}
+    return resolve(flags, environment, Path(given["config"]) if given.get("config") else None)
+
+
+def resolve(flags: Mapping[str, str | bool], environment: Mapping[str, str], file: Path | None = None) -> Settings:
+    """Puts settings together: flags win over the environment, that over the TOML file, that over the defaults.
+
+    Args:
+        flags: ``{setting name: text, or bool for a switch}``.
+        environment: ``os.environ`` or a stand-in. Variables that name no setting are left alone: orchestrators make up their own.
+        file: TOML file of settings, or None.
+
+    Raises:
+        SettingError: A value is not allowed, a key of the file names no setting, or the file cannot be read.
+    """
+    values: dict[str, Value] = {}
+    origins: dict[str, str] = {}
+    if file is not None:
+        for name, value in _read_toml(file).items():
+            if name not in SETTINGS:
+                raise SettingError(f"{name} in {file}", value, "names no setting" + _nearest(name))
+            values[name] = SETTINGS[name].check(value, f"{name} in {file}")
+            origins[name] = str(file)
+    for name, setting in SETTINGS.items():
+        if name in flags:
+            given, origin = flags[name], setting.flag
+        elif setting.variable in environment:
+            given, origin = environment[setting.variable], setting.variable
+        else:
+            continue
+        values[name] = setting.parse(given, origin) if isinstance(given, str) else setting.check(given, origin)
+        origins[name] = origin
+    return Settings(origins=origins, **values)  # type: ignore[arg-type]
+
+
+def _nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    nearest = get_close_matches(name, SETTINGS, n=1)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError("--config", file, error.strerror or str(error)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError("--config", file, f"is no TOML: {error}") from None

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+
+from replica.config import SETTINGS, SettingError, Settings, add_settings_flags, resolve, settings_from
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser()
+    add_settings_flags(made)
+    return made
+
+
+def toml(folder: Path, text: str) -> Path:
+    file = folder / "settings.toml"
+    file.write_text(text)
+    return file
+
+
+def test_without_any_source_every_setting_has_its_default() -> None:
+    settings = resolve({}, {})
+    assert {name: setting.default for name, setting in SETTINGS.items()} == {name: getattr(settings, name) for name in SETTINGS}
+    assert {settings.origin(name) for name in SETTINGS} == {"default"}
+
+
+def test_a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default(tmp_path: Path) -> None:
+    file = toml(tmp_path, 'mode = "paxos"\nbatching = "fixed"\nbatch_delay_us = 1\n')
+    settings = resolve({"mode": "ht"}, {"TRISKELE_MODE": "curp", "TRISKELE_BATCHING": "turn"}, file)
+    assert (settings.mode, settings.batching, settings.batch_delay_us, settings.lease_seconds) == ("ht", "turn", 1, 30.0)
+    origins = [settings.origin(name) for name in ("mode", "batching", "batch_delay_us", "lease_seconds")]
+    assert ["--mode", "TRISKELE_BATCHING", str(file), "default"] == origins
+
+
+def test_every_setting_has_a_flag_that_reads_back_its_default() -> None:
+    flags = []
+    for setting in SETTINGS.values():
+        flags += (
+            [setting.flag] if setting.default is True else ["--no-insecure"] if setting.default is False else [f"{setting.flag}={setting.default}"]
+        )
+    assert Settings() == settings_from(parser().parse_args(flags), {})
+
+
+def test_every_setting_tells_its_unit_help_and_limits() -> None:
+    for setting in SETTINGS.values():
+        assert setting.help, setting.name
+        if isinstance(setting.default, (int, float)) and not isinstance(setting.default, bool):
+            assert setting.name.endswith(("_us", "_seconds", "_max")), setting.name
+            assert setting.minimum <= setting.default <= setting.maximum < float("inf")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"mode": "hoo"}, "--mode hoo: must be one of paxos, curp, ht, ho"),
+        ({"mode": ""}, "--mode: must be one of paxos, curp, ht, ho"),
+        ({"batching": "adaptive"}, "--batching adaptive: the adaptive batcher does not exist yet; use turn or fixed"),
+        ({"durability": "disk"}, "--durability disk: the log on disk does not exist yet; use memory"),
+        ({"batch_delay_us": "soon"}, "--batch-delay-us soon: must be a whole number from 0 to 100000"),
+        ({"batch_delay_us": "-1"}, "--batch-delay-us -1: must be a whole number from 0 to 100000"),
+        ({"batch_delay_us": "1.5"}, "--batch-delay-us 1.5: must be a whole number from 0 to 100000"),
+        ({"lease_seconds": "nan"}, "--lease-seconds nan: must be a number from 1 to 86400"),
+        ({"heartbeat_seconds": "0"}, "--heartbeat-seconds 0.0: must be a number from 0.001 to 60"),
+        ({"listen": "7400"}, "--listen 7400: must be HOST:PORT"),
+        ({"admin": "::1:7400"}, "--admin ::1:7400: an IPv6 host stands in brackets: [::1]:7400"),
+        ({"websocket": "localhost:70000"}, "--websocket localhost:70000: must be HOST:PORT with a port from 0 to 65535"),
+        ({"listen": "fd:x"}, "--listen fd:x: must be fd:N with N an open file descriptor"),
+        (
+            {"out_queue_bytes_max": "3000000"},
+            "--out-queue-bytes-max 3000000: must be at least frame_bytes_max (16777216), or that frame never fits",
+        ),
+    ],
+)
+def test_a_wrong_flag_is_named_with_its_value_and_what_is_allowed(flags: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        resolve(flags, {})
+    assert message == str(caught.value)
+
+
+def test_a_wrong_variable_is_named_as_the_variable() -> None:
+    with pytest.raises(SettingError, match=r"^TRISKELE_INSECURE perhaps: must be true or false$"):
+        resolve({}, {"TRISKELE_INSECURE": "perhaps"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('mod = "ho"', "mod in FILE ho: names no setting; did you mean mode?"),
+        ("[mode]\nx = 1", "mode in FILE {'x': 1}: must be one of paxos, curp, ht, ho"),
+        ('batch_delay_us = "75"', "batch_delay_us in FILE 75: must be a whole number from 0 to 100000"),
+        ("batch_delay_us = true", "batch_delay_us in FILE True: must be a whole number from 0 to 100000"),
+        ("insecure = 1", "insecure in FILE 1: must be true or false"),
+        ('durability = "disk"', "durability in FILE disk: the log on disk does not exist yet; use memory"),
+        ("mode = ", "--config FILE: is no TOML: "),
+    ],
+)
+def test_a_wrong_file_is_named_with_key_and_value(tmp_path: Path, text: str, message: str) -> None:
+    file = toml(tmp_path, text)
+    with pytest.raises(SettingError) as caught:
+        resolve({}, {}, file)
+    assert str(caught.value).replace(str(file), "FILE").startswith(message)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"^--config .*/none\.toml: No such file or directory$"):
+        resolve({}, {}, tmp_path / "none.toml")
+
+
+def test_a_whole_number_is_a_number_in_toml(tmp_path: Path) -> None:
+    seconds = resolve({}, {}, toml(tmp_path, "lease_seconds = 5")).lease_seconds
+    assert (5.0, float) == (seconds, type(seconds))
+
+
+def test_variables_of_other_programs_are_left_alone() -> None:
+    assert Settings() == resolve({}, {"TRISKELE_SERVICE_HOST": "10.0.0.1"})
+
+
+def test_a_child_process_gets_the_same_settings_as_flags() -> None:
+    settings = resolve({"mode": "curp", "insecure": True, "listen": "0.0.0.0:1"}, {"TRISKELE_LEASE_SECONDS": "4"})
+    flags = settings.as_flags()
+    assert flags == ["--mode", "curp", "--insecure", "--lease-seconds", "4.0"]
+    assert attrs.evolve(settings, listen="") == settings_from(parser().parse_args(flags), {"TRISKELE_MODE": "ho"})
+
+
+def test_a_switch_can_be_taken_back_by_a_flag() -> None:
+    assert not settings_from(parser().parse_args(["--no-insecure"]), {"TRISKELE_INSECURE": "yes"}).insecure
+
+
+def test_settings_cannot_be_made_wrong() -> None:
+    with pytest.raises(SettingError, match=r"^--sessions-max 0: must be a whole number from 1 "):
+        Settings(sessions_max=0)
+
+
+def test_help_shows_every_flag_with_its_default() -> None:
+    text = parser().format_help()
+    for setting in SETTINGS.values():
+        assert setting.flag in text
+    assert "(default 150)" in text

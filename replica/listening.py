@@ -1,0 +1,83 @@
+"""Opens the sockets a process listens at: by address, or handed over by the parent process (``fd:N``).
+
+Opened before anything else starts, in one place, so that a port that is taken is one clear line and nothing runs yet.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from replica.address import inherited_descriptor, join_address, split_address
+
+BACKLOG = 1024
+
+
+class ListenError(Exception):
+    """An address cannot be listened at: taken by another program, or not of this machine. Programs end with exit status 1.
+
+    Attributes:
+        address: As it was given.
+        why: In words.
+        taken: Whether it is taken; another port may be free.
+    """
+
+    def __init__(self, address: str, why: str, *, taken: bool = False) -> None:
+        super().__init__(f"cannot listen at {address}: {why}")
+        self.address = address
+        self.why = why
+        self.taken = taken
+
+
+def open_socket(address: str) -> socket.socket:
+    """Open one listening TCP socket, non-blocking.
+
+    Args:
+        address: ``HOST:PORT`` (port 0: any free one), or ``fd:N``, a listening socket inherited from the parent process.
+
+    Raises:
+        AddressError: It is no address.
+        ListenError: It cannot be listened at.
+    """
+    descriptor = inherited_descriptor(address)
+    if descriptor is not None:
+        return _adopt(descriptor)
+    host, port = split_address(address)
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise ListenError(address, error.strerror or str(error)) from None
+    opened = socket.socket(family, kind, protocol)
+    try:
+        opened.settimeout(0.0)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind(where)
+        opened.listen(BACKLOG)
+    except OSError as error:
+        opened.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ListenError(address, "the port is in use by another program", taken=True) from None
+        raise ListenError(address, error.strerror or str(error)) from None
+    return opened
+
+
+def _adopt(descriptor: int) -> socket.socket:
+    """Take over a listening socket that the parent process opened."""
+    address = f"fd:{descriptor}"
+    try:
+        opened = socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise ListenError(address, f"no socket of the parent process: {error.strerror}") from None
+    if not opened.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        opened.detach()
+        raise ListenError(address, "this socket does not listen")
+    opened.settimeout(0.0)
+    return opened
+
+
+def bound_address(listening: socket.socket) -> str:
+    """Return ``HOST:PORT`` where a listening socket is reached on this machine; a wildcard host becomes the loopback one."""
+    host, port = listening.getsockname()[:2]
+    return join_address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 - compared, not bound

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from replica.address import split_address
+from replica.listening import ListenError, bound_address, open_socket
+
+
+def test_an_opened_socket_accepts_connections() -> None:
+    with open_socket("127.0.0.1:0") as listening, socket.create_connection(split_address(bound_address(listening))):
+        assert listening.gettimeout() == 0.0
+
+
+def test_a_taken_port_is_named() -> None:
+    with open_socket("127.0.0.1:0") as listening:
+        address = bound_address(listening)
+        with pytest.raises(ListenError) as caught:
+            open_socket(address)
+    assert str(caught.value) == f"cannot listen at {address}: the port is in use by another program"
+    assert caught.value.taken
+
+
+def test_an_address_of_another_machine_is_named() -> None:
+    with pytest.raises(ListenError, match=r"^cannot listen at 192\.0\.2\.1:0: Cannot assign requested address$") as caught:
+        open_socket("192.0.2.1:0")
+    assert not caught.value.taken
+
+
+def test_a_socket_of_the_parent_is_taken_over() -> None:
+    with open_socket("127.0.0.1:0") as parents, open_socket(f"fd:{os.dup(parents.fileno())}") as taken_over:
+        assert bound_address(parents) == bound_address(taken_over)
+
+
+def test_what_does_not_listen_is_refused() -> None:
+    with pytest.raises(ListenError, match=r"^cannot listen at fd:9999: no socket of the parent process: Bad file descriptor$"):
+        open_socket("fd:9999")
+    with socket.socket() as idle, pytest.raises(ListenError, match="this socket does not listen"):
+        open_socket(f"fd:{idle.fileno()}")
+
+
+def test_a_wildcard_is_reached_over_loopback() -> None:
+    with open_socket("0.0.0.0:0") as listening:
+        assert bound_address(listening).startswith("127.0.0.1:")
+
+
+def test_ipv6_loopback_is_written_in_brackets() -> None:
+    try:
+        listening = open_socket("[::1]:0")
+    except ListenError:
+        pytest.skip("no IPv6 on this machine")
+    with listening:
+        assert bound_address(listening).startswith("[::1]:")

@@ -1,0 +1,301 @@
+"""The mesh: dials, accepts, shakes hands, backs off, reconnects; one live link for each peer, many for clients.
+
+Each connection has one task in a child nursery.  It does almost nothing: native links are served by the hub; the task waits for the handshake
+within its limit and then for the end, and tells who must know.  One connection's failure (an error of its own, named) ends neither its siblings
+nor the listener; a bug (anything that callbacks raise) ends the nursery.
+
+Two live links to one exclusive identity cannot be told apart above, so the newer wins and the older closes (``superseded``): after a restart
+or a broken path the new link is the one known to work.  A dial waits while a live link to its identity exists, so two sides that dial each
+other do not supersede each other for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import trio
+
+from transport.address import Address, Kind, parse
+from transport.backoff import Backoff
+from transport.batch import BatchPolicy, TurnPolicy
+from transport.errors import DialFailed, LocalMisuse, TransportError
+from transport.handshake import Connection, Identity, Judge
+from transport.limits import Limits
+from transport.link import Link
+from transport.sockets import connect_to, listen_on
+from transport.statistics import LinkStatistics, MeshStatistics
+from transport.tcp import TcpLink
+
+if TYPE_CHECKING:
+    import socket
+
+    from transport.hub import Hub
+    from transport.turns import Turns
+
+logger = logging.getLogger("triskele.transport")
+
+OnLinkUp = Callable[[Identity, Link], None]
+OnLinkDown = Callable[[Identity, Link, str], None]
+OnMeshFrames = Callable[[Identity, Link, list[bytes]], None]
+
+REASONS_MAX = 100
+"""Most distinct reasons counted; further ones count as ``other``, since a part of a reason may be the other side's word."""
+
+QUIET_REASONS = frozenset({"closed_by_peer", "cancelled", "hub_stopped", "superseded", "reset", "shutdown"})
+"""Reasons that are part of a normal day: logged at INFO, the others at WARNING."""
+
+
+class Mesh:
+    """The links of one process (or of one replica, in tests).
+
+    Args:
+        turns: woken after link events that happen outside the hub.
+        hello: our first frame on every link.
+        judge: reads the other side's.
+        on_link_up: a handshake is done; runs inside a turn.
+        on_link_down: a link that was up is closed; runs between turns, the turn is woken after it.
+        on_frames: what a link that is up received; runs inside a turn.
+        hub: serves native links; None if there are none.
+        limits: of links and of the mesh.
+        policy: when a flush sends, for all links.
+        refusal: makes the last frame of a link that our judge refused, from its reason; None: closed without a word.
+        jitter: gives numbers in [0, 1) for the back-off; default: no spread.
+
+    The callbacks must not await. What they raise ends the nursery: it is a bug.
+    """
+
+    def __init__(  # noqa: PLR0913 - a mesh is where everything meets
+        self,
+        turns: Turns,
+        hello: bytes,
+        judge: Judge,
+        *,
+        on_link_up: OnLinkUp,
+        on_link_down: OnLinkDown,
+        on_frames: OnMeshFrames,
+        hub: Hub | None = None,
+        limits: Limits | None = None,
+        policy: BatchPolicy | None = None,
+        refusal: Callable[[str], bytes] | None = None,
+        jitter: Callable[[], float] = lambda: 1.0,
+    ) -> None:
+        """Know everything, do nothing yet."""
+        self.hello = hello
+        self.limits = limits or Limits()
+        self.policy: BatchPolicy = policy or TurnPolicy()
+        self._turns = turns
+        self._judge = judge
+        self._on_link_up = on_link_up
+        self._on_link_down = on_link_down
+        self._on_frames = on_frames
+        self._hub = hub
+        self._refusal = refusal
+        self._jitter = jitter
+        self._links: dict[Link, Identity] = {}  # links that are up
+        self._exclusive: dict[Hashable, Connection] = {}  # {name: the live connection of an exclusive identity}
+        self._connections: dict[Connection, None] = {}  # all, those in the handshake included
+        self._accepting: set[trio.CancelScope] = set()
+        self._closing = False
+        self._accepted_now = self._accepted = self._dial_attempts = self._dials_succeeded = 0
+        self._reasons: dict[str, int] = {}  # {reason: connections that ended with it}
+
+    @property
+    def links(self) -> Mapping[Link, Identity]:
+        """The links that are up, with who is at the other end; a live view."""
+        return MappingProxyType(self._links)
+
+    def link_to(self, name: Hashable) -> Link | None:
+        """Give the live link to an exclusive identity, if there is one."""
+        connection = self._exclusive.get(name)
+        return None if connection is None else connection.link
+
+    # ---------------------------------------------------------------------------------------------------------------------- listening
+
+    async def listen(self, address: str, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+        """Accept links until cancelled, or until ``stop_accepting``; then wait until the accepted links have ended.
+
+        Args:
+            address: where; port 0 for a free one.
+            task_status: told the bound address, as others may dial it.
+
+        Raises:
+            AddressInUse: somebody else listens there.
+            BadAddress: not an address.
+        """
+        wanted = parse(address)
+        listener = await listen_on(wanted.host, wanted.port)
+        try:
+            async with trio.open_nursery() as nursery:
+                with trio.CancelScope() as accepting:
+                    self._accepting.add(accepting)
+                    task_status.started(str(Address(wanted.kind, listener.host, listener.port)))
+                    async for sock, name in listener.connections():
+                        if self._accepted_now >= self.limits.connections_max or self._closing:
+                            sock.close()
+                            self._count("shutdown" if self._closing else "too_many_connections", f"connection from {name}")
+                            continue
+                        self._accepted += 1
+                        self._accepted_now += 1
+                        connection = self._connection(None, dialed=False)
+                        self._begin(connection, self._link_over(sock, name, wanted.kind, connection, path=None))
+                        nursery.start_soon(self._serve_accepted, connection)
+                self._accepting.discard(accepting)
+                listener.close()
+        finally:
+            listener.close()
+
+    def stop_accepting(self) -> None:
+        """Close all listeners; accepted links live on."""
+        for scope in self._accepting:
+            scope.cancel()
+
+    async def _serve_accepted(self, connection: Connection) -> None:
+        try:
+            await self._serve(connection)
+        finally:
+            self._accepted_now -= 1
+
+    # ------------------------------------------------------------------------------------------------------------------------ dialing
+
+    async def dial(self, identity: Identity | None, address: str) -> None:
+        """Keep one link to the address alive: dial, and after its end dial again, with exponential back-off; returns only when cancelled.
+
+        Args:
+            identity: who must answer; None: anybody the judge accepts.
+            address: where.
+
+        Raises:
+            BadAddress: not an address.
+        """
+        target = parse(address)
+        backoff = Backoff(self.limits.backoff_seconds_min, self.limits.backoff_seconds_max, self._jitter)
+        complaint = ""  # the last failure logged
+        while True:
+            if self._closing:
+                await trio.sleep_forever()
+            if identity is not None and (live := self.link_to(identity.name)) is not None:
+                await live.wait_closed()
+                await trio.lowlevel.checkpoint()  # its own connection tells its end first
+                continue
+            self._dial_attempts += 1
+            connection = self._connection(identity, dialed=True)
+            try:
+                with trio.fail_after(self.limits.handshake_seconds):
+                    sock = await connect_to(target.host, target.port)
+            except (DialFailed, trio.TooSlowError) as error:
+                self._add_reason("dial_failed")
+                if str(error) != complaint:
+                    complaint = str(error)
+                    logger.info("dialing %s: %s", target, complaint or "too slow")
+            else:
+                self._begin(connection, self._link_over(sock, str(target), target.kind, connection, path=str(target)))
+                await self._serve(connection)
+                if connection.identity is not None:
+                    self._dials_succeeded += 1
+                    backoff.reset()
+                    complaint = ""
+            await trio.sleep(backoff.wait_seconds())
+
+    # -------------------------------------------------------------------------------------------------------------------- connections
+
+    def _connection(self, expected: Identity | None, *, dialed: bool) -> Connection:
+        return Connection(self.hello, self._judge, self._refusal, self._up, dialed=dialed, expected=expected)
+
+    def _link_over(self, sock: socket.socket, name: str, kind: Kind, connection: Connection, *, path: str | None) -> Link:
+        """Make the link over a connected socket; ``path``: the URL dialed, None if accepted."""
+        if kind is Kind.NATIVE:
+            if self._hub is None:
+                message = "native links need a hub"
+                raise LocalMisuse(message)
+            return TcpLink(sock, f"tcp:{name}", self._hub, connection.on_frames, connection.on_closed, self.policy, self.limits)
+        raise NotImplementedError
+
+    def _begin(self, connection: Connection, link: Link) -> None:
+        self._connections[connection] = None
+        link.set_frame_bytes_max(min(self.limits.hello_bytes_max, self.limits.frame_bytes_max))
+        connection.begin(link)
+
+    async def _serve(self, connection: Connection) -> None:
+        """See one connection through its life."""
+        link = connection.link
+        assert link is not None
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(link.run)
+                with trio.move_on_after(self.limits.handshake_seconds):
+                    await connection.settled.wait()
+                if not connection.settled.is_set():
+                    link.close("handshake_timeout")
+        finally:
+            link.abort("cancelled")
+            del self._connections[connection]
+            self._count(str(link.close_reason), f"link {link.name}")
+            self._forget(connection)
+        self._down(connection)
+
+    def _up(self, connection: Connection) -> None:
+        """Make a link whose handshake is done known; called inside a turn."""
+        link, identity = connection.link, connection.identity
+        assert link is not None
+        assert identity is not None
+        link.set_frame_bytes_max(self.limits.frame_bytes_max)
+        if identity.exclusive:
+            older = self._exclusive.get(identity.name)
+            if older is not None:
+                assert older.link is not None
+                older.link.close("superseded")
+                self._forget(older)
+                self._down(older)
+            self._exclusive[identity.name] = connection
+        else:
+            link.pause_above_bytes = self.limits.pause_above_bytes
+        self._links[link] = identity
+        link.on_frames = partial(self._on_frames, identity)
+        self._on_link_up(identity, link)
+
+    def _forget(self, connection: Connection) -> None:
+        if connection.identity is not None and connection.link is not None:
+            self._links.pop(connection.link, None)
+            if self._exclusive.get(connection.identity.name) is connection:
+                del self._exclusive[connection.identity.name]
+
+    def _down(self, connection: Connection) -> None:
+        """Tell the end of a link that was up, once."""
+        if connection.identity is not None and connection.link is not None and not connection.told_down:
+            connection.told_down = True
+            self._on_link_down(connection.identity, connection.link, str(connection.link.close_reason))
+            self._turns.wake()
+
+    def close_all(self, reason: str) -> None:
+        """Close every link after a last attempt to send; nothing is accepted or dialed any more."""
+        self._closing = True
+        self.stop_accepting()
+        for connection in list(self._connections):
+            if connection.link is not None:
+                connection.link.close(reason)
+
+    # ------------------------------------------------------------------------------------------------------------------------ numbers
+
+    def _count(self, reason: str, what: str) -> None:
+        self._add_reason(reason)
+        logger.log(logging.INFO if reason in QUIET_REASONS else logging.WARNING, "%s closed: %s", what, reason)
+
+    def _add_reason(self, reason: str) -> None:
+        if reason not in self._reasons and len(self._reasons) >= REASONS_MAX:
+            reason = "other"
+        self._reasons[reason] = self._reasons.get(reason, 0) + 1
+
+    def statistics(self) -> MeshStatistics:
+        """Snapshot the counters."""
+        return MeshStatistics(
+            links_up=len(self._links),
+            connections=len(self._connections),
+            accepted=self._accepted,
+            dial_attempts=self._dial_attempts,
+            dials_succeeded=self._dials_succeeded,
+            reasons=dict(self._reasons),
+        )

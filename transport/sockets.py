@@ -1,0 +1,133 @@
+"""Stream sockets for native and WebSocket links: listening, accepting, connecting; all non-blocking, with TCP_NODELAY."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from typing import TYPE_CHECKING
+
+import trio
+
+from transport.errors import AddressInUse, DialFailed, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+logger = logging.getLogger("triskele.transport")
+
+LISTEN_BACKLOG = 1024
+ACCEPT_RETRY_SECONDS = 0.1
+"""Pause after an accept that failed for want of descriptors or memory."""
+
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+def name_of(address: tuple[object, ...]) -> str:
+    """Write a socket's address as ``host:port``."""
+    host = str(address[0])
+    return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
+
+
+class Listener:
+    """A listening socket.
+
+    Attributes:
+        host: the address it is bound to, a numeric one.
+        port: the port it is bound to, never 0.
+    """
+
+    def __init__(self, sock: trio.socket.SocketType) -> None:
+        """Take over a bound, listening socket."""
+        self._sock = sock
+        self.host, self.port = sock.getsockname()[:2]
+        self.accept_errors = 0
+
+    async def connections(self) -> AsyncIterator[tuple[socket.socket, str]]:
+        """Accept for ever: ``(socket, "host:port" of the other side)``. Running out of descriptors only pauses it."""
+        while True:
+            try:
+                accepted, address = await self._sock.accept()
+            except OSError as error:
+                if error.errno in _OUT_OF_RESOURCES:
+                    self.accept_errors += 1
+                    if self.accept_errors == 1:
+                        logger.warning("cannot accept on port %d: %s; trying again every %g s", self.port, error, ACCEPT_RETRY_SECONDS)
+                    await trio.sleep(ACCEPT_RETRY_SECONDS)
+                elif error.errno in {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}:
+                    raise
+                continue  # otherwise the connection was gone before it was accepted
+            yield _raw(accepted), name_of(address)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._sock.close()
+
+
+async def listen_on(host: str, port: int) -> Listener:
+    """Open a listening socket.
+
+    Args:
+        host: name or numeric address; a name's first address is taken.
+        port: 0 for any free one.
+
+    Raises:
+        AddressInUse: somebody else listens there; the message names the address.
+        TransportError: the address cannot be bound (``bad_listen_address``), also named.
+    """
+    where = name_of((host, port))
+    try:
+        found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise TransportError("bad_listen_address", f"cannot resolve {where}: {error}") from None
+    family, kind, protocol, _, address = found[0]
+    sock = trio.socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        await sock.bind(address)
+        sock.listen(LISTEN_BACKLOG)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise AddressInUse(where) from None
+        raise TransportError("bad_listen_address", f"cannot listen on {where}: {error.strerror}") from None
+    return Listener(sock)
+
+
+async def connect_to(host: str, port: int) -> socket.socket:
+    """Connect a stream socket, trying each address of the name in turn.
+
+    Raises:
+        DialFailed: none could be reached; the message names the address and the last error.
+    """
+    where = name_of((host, port))
+    try:
+        found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise DialFailed(detail=f"cannot resolve {where}: {error}") from None
+    last: OSError | None = None
+    for family, kind, protocol, _, address in found:
+        try:
+            sock = trio.socket.socket(family, kind, protocol)
+        except OSError as error:  # out of descriptors, or a family this machine lacks
+            last = error
+            continue
+        try:
+            await sock.connect(address)
+        except OSError as error:
+            sock.close()
+            last = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return _raw(sock)
+    raise DialFailed(detail=f"cannot reach {where}: {last.strerror if last else 'no address'}")
+
+
+def _raw(sock: trio.socket.SocketType) -> socket.socket:
+    """Take the descriptor out of Trio's hands."""
+    raw = socket.socket(fileno=sock.detach())
+    raw.setblocking(False)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return raw

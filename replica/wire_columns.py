@@ -1,0 +1,241 @@
+"""Judges columns: types, ranges, lengths and shapes of what a section carries, at C speed over whole columns.
+
+A section costs a fixed number of calls, not one per command: ``map``, ``min``, ``join`` and set comparison see the items.  A Python loop runs
+only over what is rare: cas values, scans, results, system commands.
+
+Nothing here knows tags or message classes (that is ``replica.wire``) or what a field means to the protocol (that is ``replica.core``).
+"""
+
+from __future__ import annotations
+
+import enum
+from itertools import chain
+from math import isfinite
+from typing import Any
+
+from replica.wire_cbor import INT_MAX, WireError
+from statemachine.command import (
+    CAS_VALUE,
+    CAS_VERSION,
+    CAUSAL,
+    CLOSE,
+    CONFIG,
+    DELETE,
+    EXPIRE,
+    HORIZON,
+    KEY_BYTES_MAX,
+    NOOP,
+    OPEN,
+    PUT,
+    VALUE_BYTES_MAX,
+)
+
+TOKEN_BYTES_MAX = 64
+"""A session's token: bytes of the client's choice, at least one."""
+
+Column = list[Any]
+
+
+class Field(enum.Enum):
+    """What stands in one place of a section: its CBOR type and its limits. The value is the text of the protocol's documentation."""
+
+    INT = "an integer"
+    REPLICA = "a replica's id, or -1 for nobody"
+    FLAG = "true or false"
+    SECONDS = "seconds: a number above 0"
+    INTS = "integers, one for each run"
+    COUNTS = "integers from 1, one for each run: how many places of the flat columns are its own"
+    TOKENS = f"byte strings of 1 to {TOKEN_BYTES_MAX} bytes"
+    KINDS = "one byte string: a byte for each command"
+    KEYS = f"byte strings of at most {KEY_BYTES_MAX} bytes, one for each command"
+    VALUES = "one for each command, by its kind"
+    QUERIES = "one for each read: a key, or [start, end or null, limit]"
+    ANSWERS = "one for each read: a value, null, or rows [key, value, version]"
+    VERSIONS = "integers, one for each read"
+    PLACED = "[place, 0 or 1] each"
+    NUMBERED = "[session, number, 0 or 1] each"
+    REFUSALS = "[session, reason] each"
+    LAGGING = "[session, first, count] each"
+    SYSTEM = "system commands: an array each, its kind first"
+    ENTRIES = "entries: an array of its fields each"
+    RECORD = "the fields of a Record, without its tag"
+
+
+PYTHON_TYPES: dict[Field, type] = {Field.INT: int, Field.REPLICA: int, Field.FLAG: bool, Field.KINDS: bytes}
+"""What cbor2 makes of a field; every other one is a list. (Seconds may be written as an integer: see ``check_seconds``.)"""
+
+_INT, _BYTES, _LIST = frozenset({int}), frozenset({bytes}), frozenset({list})
+_BYTES_OR_NONE = frozenset({bytes, type(None)})
+_BYTES_OR_LIST = frozenset({bytes, list})
+_ANSWER = frozenset({bytes, type(None), list})
+
+_PUTS = bytes([PUT, PUT | CAUSAL])
+_BLIND = bytes([PUT, PUT | CAUSAL, DELETE, DELETE | CAUSAL])
+_VALUE_TYPES: dict[int, type] = {
+    PUT: bytes, PUT | CAUSAL: bytes, DELETE: type(None), DELETE | CAUSAL: type(None), CAS_VALUE: list, CAS_VERSION: list,
+}  # fmt: skip
+_SYSTEM_WIDTHS = {OPEN: 2, CLOSE: 1, EXPIRE: 1, NOOP: 0, HORIZON: 1}
+_CAUSAL_CAS = frozenset({CAS_VALUE | CAUSAL, CAS_VERSION | CAUSAL})
+
+
+def check_ints(ints: list[Any], least: int = 0) -> None:
+    """Require integers (no booleans) from ``least`` to ``INT_MAX``."""
+    if not _INT.issuperset(map(type, ints)):
+        raise WireError("wrong_type", "a column of integers holds something else")
+    if ints and (min(ints) < least or max(ints) > INT_MAX):
+        raise WireError("out_of_range", f"an integer outside {least} to 2**63 - 1")
+
+
+def check_rows(rows: Column, width: int) -> list[Any]:
+    """Require arrays of ``width`` items; returns all their items, which are still to be judged."""
+    if not _LIST.issuperset(map(type, rows)):
+        raise WireError("wrong_type", "a row is no array")
+    if not {width}.issuperset(map(len, rows)):
+        raise WireError("wrong_shape", f"a row has not {width} items")
+    return [*chain.from_iterable(rows)]
+
+
+def check_outcomes(outcomes: Column) -> None:
+    """Require each to be 0 or 1; they are known to be integers."""
+    if not {0, 1}.issuperset(outcomes):
+        raise WireError("out_of_range", "an outcome is neither 0 nor 1")
+
+
+def check_seconds(seconds: Any, *kinds: type) -> None:
+    """Require a finite number above 0 of one of these types."""
+    if type(seconds) not in kinds:
+        raise WireError("wrong_type", "a number of seconds is something else")
+    if not (isfinite(seconds) and 0 < seconds <= INT_MAX):
+        raise WireError("out_of_range", "a number of seconds is not above 0 and finite")
+
+
+def check_tokens(tokens: Column) -> None:
+    """Require byte strings of 1 to ``TOKEN_BYTES_MAX`` bytes."""
+    if not _BYTES.issuperset(map(type, tokens)):
+        raise WireError("wrong_type", "a token is no byte string")
+    if tokens and (min(map(len, tokens)) < 1 or max(map(len, tokens)) > TOKEN_BYTES_MAX):
+        raise WireError("out_of_range", f"a token has not 1 to {TOKEN_BYTES_MAX} bytes")
+
+
+def check_keys(keys: Column) -> None:
+    """Require byte strings of at most ``KEY_BYTES_MAX`` bytes."""
+    try:
+        together = b"".join(keys)  # one call that is a type check, and nearly always the length check too
+    except TypeError:
+        raise WireError("wrong_type", "a key is no byte string") from None
+    if len(together) > KEY_BYTES_MAX and max(map(len, keys)) > KEY_BYTES_MAX:
+        raise WireError("key_too_long", f"a key of more than {KEY_BYTES_MAX} bytes")
+
+
+def check_values(kinds: bytes, values: Column, size: int) -> None:
+    """Require each value to have the shape of its command's kind; both columns are equally long.
+
+    Args:
+        kinds: one byte for each command.
+        values: the column.
+        size: bytes of the frame: in a frame no longer than the longest value no value is too long.
+    """
+    if not kinds.strip(_PUTS):
+        if not _BYTES.issuperset(map(type, values)):
+            raise WireError("wrong_value", "a put's value is no byte string")
+        if size > VALUE_BYTES_MAX:
+            check_lengths(values)
+        return
+    try:
+        expected = [*map(_VALUE_TYPES.__getitem__, kinds)]
+    except KeyError as error:
+        if error.args[0] in _CAUSAL_CAS:
+            raise WireError("causal_cas", "a causal command must be blind: a put or a delete") from None
+        raise WireError("unknown_kind", f"no command has the kind {error.args[0]}") from None
+    if [*map(type, values)] != expected:
+        raise WireError("wrong_value", "a value has not the shape of its command's kind")
+    strings = [value for value in values if type(value) is bytes]
+    if kinds.strip(_BLIND):
+        rows = [value for value in values if type(value) is list]
+        pairs = check_rows(rows, 2)
+        _check_cas(kinds.translate(None, _BLIND), pairs)
+        strings += [item for item in pairs if type(item) is bytes]
+    if size > VALUE_BYTES_MAX:
+        check_lengths(strings)
+
+
+def _check_cas(kinds: bytes, pairs: list[Any]) -> None:
+    """Require ``expected, new`` of each cas, one after the other in ``pairs``, to fit its kind."""
+    if not _BYTES.issuperset(map(type, pairs[1::2])):
+        raise WireError("wrong_value", "a cas' new value is no byte string")
+    versions = []
+    for kind, expected in zip(kinds, pairs[::2], strict=True):
+        if kind == CAS_VERSION:
+            versions.append(expected)
+        elif type(expected) not in _BYTES_OR_NONE:
+            raise WireError("wrong_value", "a cas' expected value is neither a byte string nor null")
+    check_ints(versions)
+
+
+def check_lengths(values: Column) -> None:
+    """Require byte strings (which they are) of at most ``VALUE_BYTES_MAX`` bytes."""
+    if values and max(map(len, values)) > VALUE_BYTES_MAX:
+        raise WireError("value_too_long", f"a value of more than {VALUE_BYTES_MAX} bytes")
+
+
+def check_queries(queries: Column) -> None:
+    """Require keys, or scans ``[start, end or None, limit from 1]``."""
+    if _BYTES.issuperset(map(type, queries)):
+        check_keys(queries)
+        return
+    if not _BYTES_OR_LIST.issuperset(map(type, queries)):
+        raise WireError("wrong_type", "a query is neither a key nor a scan")
+    pieces = check_rows([query for query in queries if type(query) is list], 3)
+    starts, ends, limits = pieces[::3], pieces[1::3], pieces[2::3]
+    check_keys([query for query in queries if type(query) is bytes])
+    check_keys(starts)
+    check_keys([end for end in ends if end is not None])
+    check_ints(limits, 1)
+
+
+def check_answers(values: Column, size: int) -> None:
+    """Require values, None, or the rows ``[key, value, version]`` of a scan; ``size`` as for ``check_values``."""
+    types = set(map(type, values))
+    if not types <= _ANSWER:
+        raise WireError("wrong_type", "an answer is neither a value, null nor rows")
+    strings = [value for value in values if type(value) is bytes] if size > VALUE_BYTES_MAX else []
+    if list in types:
+        rows = [*chain.from_iterable(value for value in values if type(value) is list)]
+        if rows:
+            items = check_rows(rows, 3)
+            check_keys(items[::3])
+            found = items[1::3]
+            if not _BYTES.issuperset(map(type, found)):
+                raise WireError("wrong_value", "a row's value is no byte string")
+            strings += found
+            check_ints(items[2::3])
+    check_lengths(strings)
+
+
+def check_system(system: Column) -> None:
+    """Require system commands: arrays that start with a kind and have its shape."""
+    for command in system:
+        if type(command) is not list or not command or type(command[0]) is not int:
+            raise WireError("wrong_type", "a system command is no array that starts with its kind")
+        kind, *rest = command
+        if kind == CONFIG:
+            _check_plain(rest)
+            continue
+        if _SYSTEM_WIDTHS.get(kind) != len(rest):
+            raise WireError("wrong_shape", f"no system command has the kind {kind} and {len(rest)} more items")
+        if kind == OPEN:
+            check_tokens(rest[:1])
+            check_seconds(rest[1], float)
+        else:
+            check_ints(rest)
+
+
+def _check_plain(items: Column) -> None:
+    """Require integers in range, strings, flags and null, and arrays of them (depth is bounded already)."""
+    for item in items:
+        if type(item) is list:
+            _check_plain(item)
+        elif type(item) is int:
+            check_ints([item])
+        elif type(item) not in {bytes, str, bool, type(None)}:
+            raise WireError("wrong_type", "a configuration holds something else than integers, strings, flags and arrays")

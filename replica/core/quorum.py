@@ -2,7 +2,8 @@
 
 Among ``n = 2f + 1`` voters a majority commits; the fast path needs the superquorum ``k = ceil(3f/2) + 1`` with the leader in it, so that
 any majority a new leader hears holds more acceptances of a fast-completed command than a rival could have gathered (Park & Ousterhout,
-NSDI'19, section 3.4 and appendix; the even case from the same inequality, ``2k > n + (n - m)``).
+NSDI'19, section on consensus).  With ``m`` heard replicas at least ``k + m - n`` accepted it, and that must be more than half of ``m``:
+hence the one formula below, which is ``ceil(3f/2) + 1`` for odd ``n``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def fast_quorum(voters: int) -> int:
     Returns:
         3 of 3, 4 of 5, 6 of 7, 7 of 9.
     """
-    return voters - majority(voters) // 2 if voters % 2 == 0 else _ceil_half(3 * ((voters - 1) // 2)) + 1
+    return (2 * voters - majority(voters)) // 2 + 1
 
 
 def recovery_threshold(voters: int, heard: int) -> int:
@@ -32,6 +33,3 @@ def recovery_threshold(voters: int, heard: int) -> int:
     assert heard >= majority(voters), "recovery hears a majority"
     return fast_quorum(voters) + heard - voters
 
-
-def _ceil_half(number: int) -> int:
-    return -(-number // 2)

@@ -1,0 +1,46 @@
+"""What the core must be told before it starts: who votes, in which mode, and its limits."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+Mode = Literal["paxos", "curp", "ht", "ho"]
+MODES: tuple[Mode, ...] = ("paxos", "curp", "ht", "ho")
+
+
+@attrs.frozen
+class CoreConfig:
+    """One replica's settings. Times in seconds, sizes in bytes or commands; each limit says what happens there."""
+
+    id: int
+    voters: tuple[int, ...]
+    mode: Mode = "ho"
+    config: int = 1
+    """Number of the configuration; acks of different configurations never combine."""
+    view: int = 1
+    leader: int = 0
+    """Who leads the first view: appointed, as long as there are no elections."""
+    heartbeat_seconds: float = 0.05
+    commit_flush_seconds: float = 0.002
+    """An idle leader tells its followers a new commit index after this long; a busy one tells it with the next entries."""
+    note_seconds: float = 0.001
+    """A home that has nothing else to say tells its sessions what it applied after this long."""
+    read_wait_seconds: float = 0.1
+    """A causal read whose floor is not applied here waits this long before it is answered ``lagging``."""
+    forward_seconds: float = 0.3
+    """A follower forwards held commands that the log has not shown for this long."""
+    witness_commands_max: int = 200_000
+    """Uncommitted commands held; at the limit new ones are answered BUSY."""
+    sessions_max: int = 20_000
+    """Open sessions; at the limit opening one is refused."""
+    reads_waiting_max: int = 100_000
+    """Reads waiting for a commit; at the limit they are dropped and the client falls back."""
+    log_bytes_max: int = 256 << 20
+    """Uncommitted and unacknowledged entries kept; at the limit new commands are answered BUSY, and slow followers are left behind."""
+    accept_bytes_max: int = 1 << 20
+    """Entries in one frame to a follower that catches up."""
+    window_bytes_max: int = 8 << 20
+    """Entries sent to a follower beyond what it acknowledged."""
+    tombstone_sessions_max: int = 10_000

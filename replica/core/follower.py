@@ -1,0 +1,114 @@
+"""The follower: keeps the leader's log, acknowledges it once a turn, and hands on commands the leader seems not to know.
+
+Raft section 5.3: entries are taken only where the previous one matches; a conflict of views truncates, never below the commit index.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from replica.core.messages import Accept, AcceptAck, AcceptNack, Forward, Message, Record
+from replica.core.node import Node
+from replica.core.witness import Chain
+
+FORWARD_COMMANDS_MAX = 2048
+"""Commands in one turn's forwards."""
+KEEP_ENTRIES_MAX = 4096
+"""Applied entries a follower keeps: a later leader may have to send them on."""
+
+
+@attrs.define(eq=False)
+class Follower:
+    """What a replica that does not lead must remember between frames."""
+
+    node: Node
+    ack_due: bool = False
+    nack_hint: int = -1
+    round: int = 0
+    match: int = 0
+    """The log is the leader's up to here (what lies above may be of an older view)."""
+    leader_seen_at: float = 0.0
+    forward_at: float = 0.0
+
+    def on_accept(self, accept: Accept) -> None:
+        """Take entries of the view's leader and its commit index."""
+        node, log = self.node, self.node.log
+        self.round = max(self.round, accept.round)
+        self.leader_seen_at = node.now
+        previous = accept.previous_index
+        if previous >= log.first_index - 1 and log.view_at(previous) != accept.previous_view:
+            self.nack_hint = min(previous - 1, log.last_index) if previous <= log.last_index else log.last_index
+            return
+        self.ack_due = True
+        for entry in accept.entries:
+            if entry.index <= log.last_index:
+                if entry.index < log.first_index or log.view_at(entry.index) == entry.view:
+                    continue  # had it already
+                assert entry.index > node.commit_index, "a committed entry is never truncated"
+                log.truncate_after(entry.index - 1)
+            log.append(entry)
+        self.match = max(self.match, accept.entries[-1].index if accept.entries else previous)
+        node.commit_index = max(node.commit_index, min(accept.commit_index, self.match))
+
+    def acks(self) -> list[tuple[int, list[Message]]]:
+        """Make this turn's one answer to the leader."""
+        node = self.node
+        if node.leader < 0 or node.leads or not (self.ack_due or self.nack_hint >= 0):
+            return []
+        answer: Message
+        if self.nack_hint >= 0:
+            answer = AcceptNack(node.config.config, node.view, self.nack_hint, self.round)
+        else:
+            answer = AcceptAck(node.config.config, node.view, self.match, self.round, [])
+        self.ack_due, self.nack_hint = False, -1
+        return [(node.leader, [answer])]
+
+    def forwards(self, now: float) -> list[tuple[int, list[Message]]]:
+        """Hand on commands held here for long that the leader's log does not show, while the leader is alive and commits.
+
+        Only then: an overloaded or silent leader must not be flooded (docs/protocol.md, "Orphans").
+        """
+        node = self.node
+        wait = node.config.forward_seconds
+        if now < self.forward_at or node.leader < 0 or now - self.leader_seen_at > wait or node.applied_index < node.commit_index:
+            return []
+        self.forward_at = now + wait
+        forwarded: list[Message] = []
+        count = 0
+        for chain in node.witness.chains.values():
+            if chain.runs and chain.held_since + wait <= now and chain.held > chain.committed and not self._logged(chain):
+                record = _as_record(chain)
+                forwarded.append(Forward(record))
+                count += len(record.keys)
+                chain.held_since = now
+                if count >= FORWARD_COMMANDS_MAX:
+                    break
+        return [(node.leader, forwarded)] if forwarded else []
+
+    def _logged(self, chain: Chain) -> bool:
+        """Whether the uncommitted part of the log shows the session (then the leader knows it)."""
+        node = self.node
+        return any(chain.session in node.log.get(index).sessions for index in range(node.commit_index + 1, node.log.last_index + 1))
+
+    def trim(self) -> None:
+        """Forget applied entries beyond a window, in large steps."""
+        log, applied = self.node.log, self.node.applied_index
+        if applied - log.first_index >= 2 * KEEP_ENTRIES_MAX or (log.size_bytes > self.node.config.log_bytes_max // 2 and applied > log.first_index):
+            log.discard_upto(max(applied - KEEP_ENTRIES_MAX, log.first_index) if log.size_bytes <= self.node.config.log_bytes_max // 2 else applied)
+
+
+def _as_record(chain: Chain) -> Record:
+    record = Record([], [], [], [], [], b"", [], [])
+    kinds = []
+    previous = chain.committed
+    for run in chain.runs:
+        record.sessions.append(chain.session)
+        record.firsts.append(run.first)
+        record.counts.append(len(run.keys))
+        record.previous.append(previous)
+        record.incomplete.append(run.incomplete)
+        kinds.append(run.kinds)
+        record.keys.extend(run.keys)
+        record.values.extend(run.values)
+        previous = run.last
+    return Record(record.sessions, record.firsts, record.counts, record.previous, record.incomplete, b"".join(kinds), record.keys, record.values)

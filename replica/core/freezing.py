@@ -1,0 +1,39 @@
+"""Canonical forms of states, for searches that must recognise a state they have seen."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import attrs
+
+Frozen = object
+"""Nested tuples of plain values."""
+
+
+def freeze(value: object) -> Frozen:
+    """Return ``value`` as nested tuples; dicts are sorted by their keys' forms, functions are left out.
+
+    Raises:
+        TypeError: a kind of object that no state may hold (a set, for its order).
+    """
+    if value is None or isinstance(value, bool | int | float | str | bytes):
+        return value
+    if isinstance(value, list | tuple | deque):
+        return tuple(freeze(item) for item in value)
+    if isinstance(value, dict):
+        return tuple(sorted(((freeze(key), freeze(item)) for key, item in value.items()), key=repr))
+    own = getattr(value, "freeze", None)
+    if own is not None and not attrs.has(type(value)):
+        return own()
+    if attrs.has(type(value)):
+        fields = attrs.fields(type(value))
+        return (type(value).__name__, *(freeze(getattr(value, field.name)) for field in fields if not _function(getattr(value, field.name))))
+    if type(value).__name__ == "Outcome":
+        return repr(value)
+    message = f"no canonical form for {type(value).__name__}"
+    raise TypeError(message)
+
+
+def _function(value: object) -> bool:
+    return isinstance(value, Callable) and not attrs.has(type(value))  # type: ignore[arg-type]

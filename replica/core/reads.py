@@ -1,0 +1,244 @@
+"""Strong reads at the leader: without a log entry, in one round trip.
+
+The leader answers from its applied state with the session's own uncommitted writes laid over it; the client counts the answer only with
+enough voters' confirmations of the same view (``AnchorAck``).  A read whose key has an uncommitted write of another session waits for that
+write's commit: its value might be lost, or have been seen already.  In mode ``paxos`` nothing completes before its commit, so foreign
+uncommitted writes are not there yet.  ``ReadIndex`` is the long way (Raft dissertation, section 6.4), with the last index rather than the
+commit index: a fast-completed write may be uncommitted.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from replica.core.effects import Source
+from replica.core.leader import Leader
+from replica.core.messages import Query, ReadIndex, StrongRead, StrongReadReply, Value
+from replica.core.node import Node
+from replica.core.queries import query
+from replica.core.tail import Outcome, Write
+
+
+@attrs.define(eq=False)
+class Parked:
+    """Consecutive reads of one session that wait for an index to be applied; then the applied state answers them."""
+
+    source: Source
+    session: int
+    first: int
+    queries: list[Query]
+
+
+@attrs.define(eq=False)
+class IndexRead:
+    """A read by the long way: waits for its round to be confirmed, then for its index."""
+
+    round: int
+    index: int
+    reads: Parked
+
+
+@attrs.define(eq=False)
+class Answers:
+    """A ``StrongReadReply`` while it grows."""
+
+    sessions: list[int] = attrs.Factory(list)
+    firsts: list[int] = attrs.Factory(list)
+    counts: list[int] = attrs.Factory(list)
+    values: list[Value] = attrs.Factory(list)
+    versions: list[int] = attrs.Factory(list)
+
+    def add(self, session: int, first: int, values: list[Value], versions: list[int]) -> None:
+        """Add consecutive reads of one session."""
+        self.sessions.append(session)
+        self.firsts.append(first)
+        self.counts.append(len(values))
+        self.values += values
+        self.versions += versions
+
+    def reply(self, node: Node, *, indexed: bool = False) -> StrongReadReply:
+        """Make the section."""
+        return StrongReadReply(
+            node.config.config, node.view, indexed, node.store.horizon, self.sessions, self.firsts, self.counts, self.values, self.versions
+        )
+
+
+@attrs.define(eq=False)
+class StrongReads:
+    """The leader's waiting reads."""
+
+    node: Node
+    leader: Leader
+    parked: dict[int, list[Parked]] = attrs.Factory(dict)
+    # {index: reads that its application answers}
+    awaiting: dict[int, list[tuple[Source, int, int, list[Query]]]] = attrs.Factory(dict)
+    # {session: (link, first, dependency, queries) whose dependency is not logged yet}
+    indexed: list[IndexRead] = attrs.Factory(list)
+    count: int = 0
+
+    def on_strong_read(self, source: Source, read: StrongRead) -> None:
+        """Answer what can be answered now and park the rest."""
+        tail = self.leader.tail.writes
+        queries = read.queries
+        answers = Answers()
+        if self._untouched(tail, queries):
+            values, versions = query(self.node.store, queries)
+            quick = True
+        else:
+            values, versions, quick = [], [], False
+        end = 0
+        for session, first, count, dependency in zip(read.sessions, read.firsts, read.counts, read.dependencies, strict=True):
+            start, end = end, end + count
+            wait = self._wait_index(session, dependency)
+            if wait < 0:
+                self._await(source, session, first, dependency, queries[start:end])
+            elif wait:
+                self._park(wait, Parked(source, session, first, queries[start:end]))
+            elif quick:
+                answers.add(session, first, values[start:end], versions[start:end])
+            else:
+                self._answer_over_tail(Parked(source, session, first, queries[start:end]), dependency, answers)
+        if answers.sessions:
+            self.node.reply(source, answers.reply(self.node))
+
+    def _untouched(self, tail: dict[bytes, list[Write]], queries: list[Query]) -> bool:
+        """Whether no query meets an uncommitted write (C speed for keys; any scan over a non-empty tail is looked at closely)."""
+        if not tail:
+            return True
+        try:
+            return tail.keys().isdisjoint(queries)
+        except TypeError:  # a scan among them
+            return False
+
+    def _wait_index(self, session: int, dependency: int) -> int:
+        """Say what a session's reads must wait for: 0 nothing, an index to be applied, or -1 for the dependency to be logged."""
+        leader, node = self.leader, self.node
+        chain = node.witness.chains.get(session)
+        if chain is None:
+            return -1
+        if not leader.open:
+            return leader.open_index
+        if dependency <= chain.committed:
+            return 0
+        logged = leader.logged.get(session)
+        if logged is None or logged.number < dependency:
+            return -1
+        if node.config.mode == "paxos" or logged.blocked > chain.committed or logged.unwitnessed > chain.committed:
+            return leader.next_index
+        anchored = chain.anchored if chain.anchored >= dependency else node.witness.anchor(chain, dependency)
+        return 0 if anchored >= dependency else leader.next_index
+
+    def _answer_over_tail(self, reads: Parked, dependency: int, answers: Answers) -> None:
+        """Answer a run read by read, parking the stretches that touch somebody else's uncommitted write."""
+        first, values, versions = reads.first, [], []
+        for number, item in enumerate(reads.queries, reads.first):
+            wait, value, version = self._look(reads.session, dependency, item)
+            if wait:
+                self._park(wait, Parked(reads.source, reads.session, number, [item]))
+                if values:
+                    answers.add(reads.session, first, values, versions)
+                first, values, versions = number + 1, [], []
+            else:
+                values.append(value)
+                versions.append(version)
+        if values:
+            answers.add(reads.session, first, values, versions)
+
+    def _look(self, session: int, dependency: int, item: Query) -> tuple[int, Value, int]:
+        """Read one query over the tail: (index to wait for or 0, value, version or 0)."""
+        tail = self.leader.tail.writes
+        paxos = self.node.config.mode == "paxos"
+        if isinstance(item, list):
+            start, end = item[0], item[1]
+            touched = [rows[-1][3] for key, rows in tail.items() if start <= key and (end is None or key < end)]  # type: ignore[operator]
+            if touched and not paxos:
+                return max(touched), None, 0
+        rows = tail.get(item) if isinstance(item, bytes) else None
+        if rows and not paxos:
+            return _over(rows, session, dependency, *self.node.store.get_entry(item))
+        values, versions = query(self.node.store, [item])
+        return 0, values[0], versions[0]
+
+    def _await(self, source: Source, session: int, first: int, dependency: int, queries: list[Query]) -> None:
+        if self.count < self.node.config.reads_waiting_max:
+            self.awaiting.setdefault(session, []).append((source, first, dependency, queries))
+            self.count += 1
+
+    def _park(self, index: int, reads: Parked) -> None:
+        if self.count < self.node.config.reads_waiting_max:
+            self.parked.setdefault(index, []).append(reads)
+            self.count += 1
+
+    def on_read_index(self, source: Source, read: ReadIndex) -> None:
+        """Take the index that these reads must see and ask for a round that confirms our leadership."""
+        leader = self.leader
+        end = 0
+        for session, first, count, dependency in zip(read.sessions, read.firsts, read.counts, read.dependencies, strict=True):
+            start, end = end, end + count
+            chain, logged = self.node.witness.chains.get(session), leader.logged.get(session)
+            known = max(chain.committed if chain else 0, logged.number if logged else 0)
+            if known < dependency or self.count >= self.node.config.reads_waiting_max:
+                continue  # its commands come first: the client sends both again
+            self.indexed.append(IndexRead(leader.round + 1, leader.next_index, Parked(source, session, first, read.queries[start:end])))
+            self.count += 1
+            leader.round_wanted = True
+
+    def on_appended(self, sessions: list[int]) -> None:
+        """Look again at reads whose dependency may be logged now."""
+        if not self.awaiting:
+            return
+        for session in sessions:
+            for source, first, dependency, queries in self.awaiting.pop(session, ()):
+                self.count -= 1
+                self.on_strong_read(source, StrongRead([session], [first], [len(queries)], [dependency], queries))
+
+    def on_applied(self, index: int) -> None:
+        """Answer from the applied state what waited for ``index``: later uncommitted writes are concurrent with these reads."""
+        for reads in self.parked.pop(index, ()):
+            self.count -= 1
+            self._answer_applied(reads, indexed=False)
+
+    def on_confirmed(self) -> None:
+        """Answer index reads whose round and index are reached."""
+        if not self.indexed:
+            return
+        rest = []
+        for item in self.indexed:
+            if item.round <= self.leader.confirmed and item.index <= self.node.applied_index:
+                self.count -= 1
+                self._answer_applied(item.reads, indexed=True)
+            else:
+                rest.append(item)
+        self.indexed = rest
+
+    def _answer_applied(self, reads: Parked, *, indexed: bool) -> None:
+        values, versions = query(self.node.store, reads.queries)
+        answers = Answers()
+        answers.add(reads.session, reads.first, values, versions)
+        self.node.reply(reads.source, answers.reply(self.node, indexed=indexed))
+
+    def forget_link(self, source: Source) -> None:
+        """A client's link is gone: its waiting reads too."""
+        self.parked = {index: kept for index, items in self.parked.items() if (kept := [item for item in items if item.source != source])}
+        self.awaiting = {session: kept for session, items in self.awaiting.items() if (kept := [item for item in items if item[0] != source])}
+        self.indexed = [item for item in self.indexed if item.reads.source != source]
+        self.count = sum(map(len, self.parked.values())) + sum(map(len, self.awaiting.values())) + len(self.indexed)
+
+
+def _over(rows: list[Write], session: int, dependency: int, value: bytes | None, version: int) -> tuple[int, Value, int]:
+    """Lay a session's own uncommitted writes up to ``dependency`` over a key's applied entry.
+
+    Returns:
+        (index to wait for or 0, value, version; 0 where the value is uncommitted).
+    """
+    found: Value = value
+    wait = 0
+    for owner, number, written, index in rows:
+        if owner != session or (number <= dependency and written is Outcome.UNKNOWN):
+            wait = index
+        elif number <= dependency:
+            if wait:
+                wait = index  # our own write above a foreign one: its commit answers
+            if written is not Outcome.FAILED:
+                found, version = written, 0  # type: ignore[assignment]
+    return wait, found, version

@@ -1,0 +1,484 @@
+"""One client session, sans-IO: numbering, tallies, the fast and the slow path, causal context.
+
+Logged commands carry consecutive numbers; numbering and queueing are one step, and a numbered command stays in the session until its fate is
+known.  Verdicts are cumulative, so a session's tally is two numbers for each voter.  A strong command completes
+
+- fast, when the leader of a view speculated it and ``k - 1`` other voters accepted it in the same view (CURP, NSDI'19, section 3.3), or
+- slowly, when a replica applied it; nothing else, no majority of acks and no timer, completes it.
+
+A causal write completes when the home holds it; a causal read is answered by the home at or above the session's *floor*, with the session's own
+pending writes laid over it.  Strong commands complete in the order of their numbers, and so do causal writes.
+
+What must not live here: links, leaders' identities, frames (``client``).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import attrs
+
+from replica.core.messages import Query, Value
+from replica.core.witness import CAUSAL, Run
+from statemachine.command import CAS_VALUE, CAS_VERSION, DELETE, PUT
+
+if TYPE_CHECKING:
+    from replica.core.client import Client
+
+BLIND = bytes([PUT, DELETE, PUT | CAUSAL, DELETE | CAUSAL])
+
+
+class CompletionKind(Enum):
+    """What happened to what the caller submitted."""
+
+    OPENED = "opened"
+    RECORDED = "recorded"
+    READ = "read"
+    FAILED = "failed"
+
+
+@attrs.define(eq=False)
+class Completion:
+    """Some consecutive commands of one submission are complete; the counts of a submission's completions add up to its size."""
+
+    session: Session
+    handle: object
+    """The caller's own, as given with the submission."""
+    kind: CompletionKind
+    first: int
+    """Place of the first of them in the submission."""
+    count: int
+    values: list[Value] | None = None
+    """Reads: the values. Recorded commands with a result (cas): whether each succeeded, None for blind ones; None when all are blind."""
+    versions: list[int] | None = None
+    """Reads: versions, 0 where there is none or none may be told yet."""
+    fast: bool = False
+    """Strong recorded commands: by the fast path."""
+    reason: str = ""
+    """Why it failed; a failed recorded command may have taken effect."""
+
+
+@attrs.define(eq=False)
+class Flight:
+    """A submission of logged commands, all strong or all causal."""
+
+    run: Run
+    handle: object
+    causal: bool
+    blind: bool
+    done: int
+    """Last number that is complete."""
+    sent_at: float
+
+
+Part = tuple[int, list[Value], list[int]]
+"""(place in the submission, values, versions)."""
+
+
+@attrs.define(eq=False)
+class ReadFlight:
+    """A submission of reads of one kind."""
+
+    first: int
+    count: int
+    queries: list[Query]
+    handle: object
+    dependency: int
+    sent_at: float
+    floor: int = 0
+    left: int = 0
+    """Reads that are not complete."""
+    parts: list[Part] = attrs.Factory(list)
+    """Strong: the leader's answers that still want confirmations."""
+    seen: bytearray | None = None
+    """Strong, once answered in parts: which reads are complete."""
+
+    def fresh(self, parts: list[Part]) -> list[Part]:
+        """Return what of the parts is not complete yet (a read asked twice may be answered twice), and count it as complete."""
+        seen = self.seen = self.seen or bytearray(self.count)
+        kept: list[Part] = []
+        for place, values, versions in parts:
+            start = place
+            for at in range(place, place + len(values) + 1):
+                if at == place + len(values) or seen[at]:
+                    if at > start:
+                        kept.append((start, values[start - place : at - place], versions[start - place : at - place]))
+                        seen[start:at] = b"\1" * (at - start)
+                    start = at + 1
+        return kept
+
+
+@attrs.define(eq=False)
+class Session:
+    """One session; made by ``Client.open_session``."""
+
+    client: Client
+    token: bytes
+    handle: object
+    id: int = 0
+    """0 until it is open."""
+    lost: str = ""
+    """Why the session ended, if it did."""
+    number: int = 0
+    read_number: int = 0
+    home: int = -1
+    floor: int = 0
+    """Causal reads must see at least this position."""
+    committed: int = 0
+    applied_home: int = 0
+    strong_done: int = 0
+    spec_first: int = 1
+    spec_last: int = 0
+    held: list[int] = attrs.Factory(list)
+    # [voter place: held up to]
+    accepted: list[int] = attrs.Factory(list)
+    # [voter place: accepted up to, in the present view]
+    confirmed: list[int] = attrs.Factory(list)
+    # [voter place: last strong read confirmed, in the present view]
+    anchored: list[int] = attrs.Factory(list)
+    # [voter place: anchored up to, in the present view]
+    log: deque[Flight] = attrs.Factory(deque)
+    """Submissions with uncommitted commands, in order: what a resend sends."""
+    strong: deque[Flight] = attrs.Factory(deque)
+    causal: deque[Flight] = attrs.Factory(deque)
+    strong_reads: deque[ReadFlight] = attrs.Factory(deque)
+    causal_reads: dict[int, ReadFlight] = attrs.Factory(dict)
+    # {number of its first read: flight}
+    pending: dict[bytes, tuple[int, bytes | None]] = attrs.Factory(dict)
+    # {key: own newest write not yet applied at home: (number, value)}
+    pending_order: deque[tuple[int, bytes]] = attrs.Factory(deque)
+    unsure: dict[bytes, int] = attrs.Factory(dict)
+    # {key: number of an own cas whose outcome is not known yet}
+    speculated: dict[int, bool] = attrs.Factory(dict)
+    # {number: outcome of a cas in the present view, good for the fast path only}
+    results: dict[int, bool] = attrs.Factory(dict)
+    # {number: outcome of a committed cas that is not complete yet}
+    witnessed: int = 0
+    """Last command that was sent to witnesses."""
+    progress_at: float = 0.0
+    backoff: int = 0
+
+    # ------------------------------------------------------------------------------------------------------------------ submitting
+
+    def record(self, kinds: bytes, keys: list[bytes], values: list[object], handle: object, now: float) -> int:
+        """Submit logged commands, all strong or all causal (by the causal bit of every kind).
+
+        Returns:
+            The number of the first one.
+        """
+        client = self.client
+        first = self.number + 1
+        last = self.number = self.number + len(keys)
+        causal = kinds[0] >= CAUSAL
+        if causal and not client.causal_mode:
+            kinds, causal = bytes(kind & ~CAUSAL for kind in kinds), False
+        blind = not kinds.translate(None, BLIND)
+        run = Run(first, last, kinds, keys, values, self._first_incomplete(first))
+        flight = Flight(run, handle, causal, blind, first - 1, now)
+        if not self.log and not self.strong_reads and not self.causal_reads:
+            self.progress_at = now
+        self.log.append(flight)
+        (self.causal if causal else self.strong).append(flight)
+        if not client.causal_mode:
+            pass  # no causal reads to lay own writes over
+        elif blind:
+            self.pending.update(zip(keys, enumerate(values, first), strict=True))  # type: ignore[arg-type]
+            self.pending_order.extend(zip(range(first, last + 1), keys, strict=True))
+        else:
+            self._note_cas(run)
+        client.queue_record(self, run, causal=causal)
+        return first
+
+    def _first_incomplete(self, first: int) -> int:
+        strong = self.strong[0].done + 1 if self.strong else first
+        return min(strong, self.causal[0].done + 1) if self.causal else strong
+
+    def _note_cas(self, run: Run) -> None:
+        """Lay the blind writes of a mixed run over reads, and remember that a cas may change its key."""
+        for number, kind, key, value in zip(range(run.first, run.last + 1), run.kinds, run.keys, run.values, strict=True):
+            if kind in (CAS_VALUE, CAS_VERSION):
+                self.unsure[key] = number
+            else:
+                assert value is None or isinstance(value, bytes)
+                self.pending[key] = (number, value)
+                self.pending_order.append((number, key))
+
+    def strong_read(self, queries: list[Query], handle: object, now: float) -> None:
+        """Submit strong reads: each sees every command of this session submitted before it."""
+        first = self.read_number + 1
+        self.read_number += len(queries)
+        flight = ReadFlight(first, len(queries), queries, handle, self.number, now, left=len(queries))
+        if not self.log and not self.strong_reads and not self.causal_reads:
+            self.progress_at = now
+        self.strong_reads.append(flight)
+        self.client.queue_strong_read(self, flight)
+
+    def causal_read(self, queries: list[Query], handle: object, now: float) -> None:
+        """Submit causal reads to the session's home."""
+        if not self.client.causal_mode:
+            self.strong_read(queries, handle, now)
+            return
+        first = self.read_number + 1
+        self.read_number += len(queries)
+        flight = ReadFlight(first, len(queries), queries, handle, self.number, now, floor=self.floor, left=len(queries))
+        if not self.log and not self.strong_reads and not self.causal_reads:
+            self.progress_at = now
+        self.causal_reads[first] = flight
+        self.client.queue_causal_read(self, flight)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is on its way."""
+        return not (self.log or self.strong_reads or self.causal_reads)
+
+    @property
+    def in_flight(self) -> int:
+        """Commands that are not complete."""
+        logged = sum(flight.run.last - flight.done for flights in (self.strong, self.causal) for flight in flights)
+        return logged + sum(flight.left for flight in self.strong_reads) + sum(flight.left for flight in self.causal_reads.values())
+
+    # ------------------------------------------------------------------------------------------------------------------ completing
+
+    def new_view(self) -> None:
+        """Start the tallies of a new view: acks of different views never combine."""
+        voters = len(self.held)
+        self.accepted, self.confirmed, self.anchored = [0] * voters, [0] * voters, [0] * voters
+        self.spec_first, self.spec_last = self.number + 1, 0
+        self.speculated.clear()
+        for flight in self.strong_reads:
+            flight.parts.clear()
+
+    def on_verdict(self, place: int, held: int, accepted: int, *, same_view: bool) -> None:
+        """Count a voter's cumulative verdict."""
+        if held > self.held[place]:
+            self.held[place] = held
+        if same_view and accepted > self.accepted[place]:
+            self.accepted[place] = accepted
+
+    def on_speculated(self, first: int, last: int) -> None:
+        """Note what the leader of the present view answered speculatively.
+
+        A gap with strong commands in it means that the leader saw them commit first, and its note of that is on the same link.
+        """
+        if self.spec_last == 0 or (first > self.spec_last + 1 and self._strong_between(self.spec_last, first)):
+            self.spec_first = first
+        self.spec_last = max(self.spec_last, last)
+
+    def _strong_between(self, after: int, before: int) -> bool:
+        return any(flight.run.first < before and flight.run.last > after for flight in self.strong)
+
+    def complete_strong(self, now: float) -> None:
+        """Complete the strong commands that the tallies allow, in order."""
+        client = self.client
+        fast = 0
+        if self.spec_last > self.strong_done:
+            fast = min(self.spec_last, client.fast_level(self.accepted))
+            if self.strong and self.spec_first > self.strong[0].done + 1 and self._strong_between(self.strong[0].done, self.spec_first):
+                fast = 0  # what comes before completes by its commit
+        upto = max(fast, self.committed)
+        strong = self.strong
+        while strong and strong[0].done < upto:
+            flight = strong[0]
+            last = min(flight.run.last, upto)
+            if not flight.blind:
+                last = self._known_upto(flight, last, fast)
+                if last <= flight.done:
+                    break
+            self._complete(flight, last, fast=last <= fast)
+            self.progress_at = now
+            self.strong_done = last
+            if last < flight.run.last:
+                break
+            strong.popleft()
+
+    def _known_upto(self, flight: Flight, last: int, fast: int) -> int:
+        """Cut ``last`` to the commands whose results are known.
+
+        A speculated result counts on the fast path only: committed by another view's leader, the command may have had another one.
+        """
+        run = flight.run
+        for number in range(flight.done + 1, last + 1):
+            known = number in self.results or (number <= fast and number in self.speculated)
+            if run.kinds[number - run.first] in (CAS_VALUE, CAS_VERSION) and not known:
+                return number - 1
+        return last
+
+    def _complete(self, flight: Flight, last: int, *, fast: bool) -> None:
+        run, first = flight.run, flight.done + 1
+        values: list[Value] | None = None
+        if not flight.blind:
+            values = [self._settle(run, number) for number in range(first, last + 1)]
+        flight.done = last
+        self.client.completions.append(
+            Completion(self, flight.handle, CompletionKind.RECORDED, first - run.first, last - first + 1, values, None, fast)
+        )
+
+    def _settle(self, run: Run, number: int) -> Value:
+        """Take a command's result; a cas that succeeded is an own write from now on, one that failed was a read."""
+        kind, key = run.kinds[number - run.first], run.keys[number - run.first]
+        if kind not in (CAS_VALUE, CAS_VERSION):
+            return None
+        speculated = self.speculated.pop(number, False)
+        succeeded = self.results.pop(number, speculated)
+        if succeeded and number > self.applied_home and self.client.causal_mode:
+            value = run.values[number - run.first]
+            assert isinstance(value, list)
+            if self.pending.get(key, (0, None))[0] < number:
+                self.pending[key] = (number, value[1])
+                self.pending_order.append((number, key))
+        if self.unsure.get(key) == number:
+            del self.unsure[key]
+        return succeeded  # type: ignore[return-value]
+
+    def complete_causal(self, now: float) -> None:
+        """Complete the causal writes that the home holds (or that are committed), in order."""
+        held = max(self.committed, self.held[self.client.causal_place(self)])
+        causal = self.causal
+        while causal and causal[0].done < held:
+            flight = causal[0]
+            last = min(flight.run.last, held)
+            self._complete(flight, last, fast=False)
+            self.progress_at = now
+            if last < flight.run.last:
+                break
+            causal.popleft()
+
+    def on_applied(self, upto: int, position: int, *, at_home: bool) -> None:
+        """Everything up to ``upto`` is committed; applied at the home, it needs no laying over any more."""
+        if upto > self.committed:
+            self.committed = upto
+            log = self.log
+            while log and log[0].run.last <= upto:
+                log.popleft()
+        if at_home and upto > self.applied_home:
+            self.applied_home = upto
+            self.floor = max(self.floor, position)  # covers the own writes that leave ``pending``, also at another home
+            self._drop_pending(upto)
+
+    def _drop_pending(self, upto: int) -> None:
+        order, pending = self.pending_order, self.pending
+        while order and order[0][0] <= upto:
+            number, key = order.popleft()
+            if key in pending and pending[key][0] <= upto:
+                del pending[key]
+
+    # ------------------------------------------------------------------------------------------------------------------ reads
+
+    def on_strong_values(self, first: int, values: list[Value], versions: list[int], *, indexed: bool, horizon: int, now: float) -> None:
+        """Take the leader's answer to consecutive strong reads."""
+        for flight in self.strong_reads:
+            if flight.first <= first < flight.first + flight.count:
+                flight.parts.append((first - flight.first, values, versions))
+                self.floor = max(self.floor, horizon, max(versions))
+                if indexed:
+                    self._finish_reads(flight, now)
+                return
+
+    def complete_reads(self, now: float) -> None:
+        """Complete the strong reads that are answered and confirmed."""
+        client = self.client
+        for flight in tuple(self.strong_reads):
+            if flight.parts and client.reads_confirmed(self, flight):
+                self._finish_reads(flight, now)
+
+    def _finish_reads(self, flight: ReadFlight, now: float) -> None:
+        parts, flight.parts = flight.parts, []
+        if flight.seen is not None or len(parts[0][1]) < flight.count or len(parts) > 1:
+            parts = flight.fresh(parts)
+        for place, values, versions in parts:
+            flight.left -= len(values)
+            self.client.completions.append(
+                Completion(self, flight.handle, CompletionKind.READ, place, len(values), values, versions)
+            )
+        self.progress_at = now
+        if flight.left <= 0:
+            self.strong_reads.remove(flight)
+
+    def on_causal_values(
+        self, first: int, values: list[Value], versions: list[int], *, applied: int, horizon: int, position: int, from_home: bool, now: float
+    ) -> None:
+        """Take a replica's answer to a submission of causal reads."""
+        flight = self.causal_reads.pop(first, None)
+        if flight is None:
+            return
+        if self.unsure and self._meets_unsure(flight):
+            self.client.put_off(self, flight)
+            return
+        if applied > self.applied_home and from_home:
+            self.on_applied(applied, position, at_home=True)
+        scans = False
+        if self.pending or any(map(_is_scan, flight.queries)):
+            scans = self._overlay(flight, values, versions, applied)
+        self.floor = max(self.floor, horizon, max(versions), position if scans else 0)
+        self.progress_at = now
+        self.client.completions.append(
+            Completion(self, flight.handle, CompletionKind.READ, 0, len(values), values, versions)
+        )
+
+    def _meets_unsure(self, flight: ReadFlight) -> bool:
+        """Whether a read touches a key that an own, earlier cas may have changed: its answer must wait for the outcome."""
+        early = [key for key, number in self.unsure.items() if number <= flight.dependency]
+        return bool(early) and any(
+            item in early if isinstance(item, bytes) else any(_within(key, item) for key in early) for item in flight.queries
+        )
+
+    def _overlay(self, flight: ReadFlight, values: list[Value], versions: list[int], applied: int) -> bool:
+        """Lay own pending writes over the values (read your writes); return whether a scan was among them."""
+        pending = self.pending
+        try:
+            if pending.keys().isdisjoint(flight.queries):
+                return False
+        except TypeError:
+            pass
+        scans = False
+        for place, item in enumerate(flight.queries):
+            if isinstance(item, bytes):
+                own = pending.get(item)
+                if own is not None and own[0] > applied:
+                    values[place], versions[place] = own[1], 0
+            else:
+                scans = True
+                values[place] = overlay_rows(values[place], item, pending, applied)
+        return scans
+
+
+def _is_scan(item: Query) -> bool:
+    return isinstance(item, list)
+
+
+def _within(key: bytes, scan: list[object]) -> bool:
+    start, end = scan[0], scan[1]
+    assert isinstance(start, bytes)
+    return start <= key and (not isinstance(end, bytes) or key < end)
+
+
+def overlay_rows(answer: Value, scan: list[object], pending: dict[bytes, tuple[int, bytes | None]], applied: int) -> Value:
+    """Lay own pending writes over one page of a scan.
+
+    Args:
+        answer: ``[rows, more]`` from the replica.
+        scan: ``[start, end, limit]``.
+        pending: own writes by key; those up to ``applied`` are in the rows already.
+
+    Returns:
+        ``[rows, more]``; own deletes shorten a page, own inserts beyond its last row are left for the next page when there is more.
+        ``more`` is then the key from which to go on: the page's last row may be an own delete.
+    """
+    assert isinstance(answer, list)
+    rows, more = answer[0], answer[1]
+    assert isinstance(rows, list)
+    merged = {row[0]: row for row in rows}
+    limit = scan[2]
+    assert isinstance(limit, int)
+    for key, (number, value) in pending.items():
+        if number > applied and _within(key, scan):
+            if value is None:
+                merged.pop(key, None)
+            elif not more or key <= rows[-1][0]:
+                merged[key] = [key, value, 0]
+    kept = [merged[key] for key in sorted(merged)]
+    if len(kept) > limit:
+        return [kept[:limit], True]
+    return [kept, rows[-1][0] + b"\0" if more else False]

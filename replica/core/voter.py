@@ -1,0 +1,227 @@
+"""What every voter does for clients, leader or not: the witness step, anchors, causal reads.
+
+The witness step is one atomic step of the core: check, store, anchor and the view of the ack belong together (docs/protocol.md, "Witnesses").
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import attrs
+
+from replica.core.effects import Source
+from replica.core.leader import Leader, Speculation
+from replica.core.messages import (
+    Anchor, AnchorAck, Applied, CausalRead, CausalReadReply, Home, Record, RecordAck,
+)  # fmt: skip
+from replica.core.node import BUSY, GAP, Node
+from replica.core.queries import query
+from replica.core.witness import CAUSAL_KINDS, Chain, Run
+
+EARLY_RECORDS_MAX = 1024
+"""Records of sessions whose opening is not applied here yet; more are answered GAP and the client sends again."""
+
+
+@attrs.define(eq=False)
+class WaitingRead:
+    """A run of causal reads whose floor is not applied here yet."""
+
+    source: Source
+    session: int
+    first: int
+    floor: int
+    queries: list[object]
+    until: float
+
+
+@attrs.define(eq=False)
+class Voter:
+    """The witness' and the home's part of a replica."""
+
+    node: Node
+    early: dict[int, list[tuple[Source, Record]]] = attrs.Factory(dict)
+    # {session not opened here yet: its first records}
+    early_count: int = 0
+    early_homes: dict[int, Source] = attrs.Factory(dict)
+    # {session not opened here yet: the link that binds it}
+    waiting: deque[WaitingRead] = attrs.Factory(deque)
+
+    def on_home(self, source: Source, message: Home) -> None:
+        """Bind sessions to this replica, or release them."""
+        for session in message.sessions:
+            chain = self.node.witness.chains.get(session)
+            if chain is not None:
+                chain.link, chain.home = source, message.home
+            elif message.home and session > self.node.applied_position and len(self.early_homes) < EARLY_RECORDS_MAX:
+                self.early_homes[session] = source
+
+    def on_record(self, source: Source, record: Record, leader: Leader | None, *, forwarded: bool = False) -> None:
+        """Hold, accept and (at the leader) append and speculate; answer with cumulative verdicts."""
+        node = self.node
+        chains, config = node.witness.chains, node.config
+        kinds, keys, values = record.kinds, record.keys, record.values
+        acked: list[Chain] = []
+        refusals: list[list[int]] = []
+        again: list[Chain] = []
+        speculation = Speculation()
+        end = 0
+        for session, first, count, previous, incomplete in zip(
+            record.sessions, record.firsts, record.counts, record.previous, record.incomplete, strict=True
+        ):
+            start, end = end, end + count
+            chain = chains.get(session)
+            if chain is None:
+                self._refuse_unknown(source, record, (session, start, end, first, previous, incomplete), refusals)
+                continue
+            if not forwarded:
+                chain.link = source
+            last = first + count - 1
+            whole = end - start == len(keys)
+            run = Run(first, last, kinds, keys, values, incomplete) if whole else Run(
+                first, last, kinds[start:end], keys[start:end], values[start:end], incomplete)  # fmt: skip
+            refused = self._hold(chain, run, previous, leader, again)
+            if not refused and leader is not None and not leader.append(chain, speculation):
+                refused = GAP
+            if refused:
+                refusals.append([session, refused])
+            if chain.home or refused or (leader is None and run.kinds.rstrip(CAUSAL_KINDS)) or (leader is not None and config.mode == "ht"):
+                acked.append(chain)
+        if forwarded:
+            return
+        if acked or refusals:
+            held, accepted = [chain.held for chain in acked], [chain.accepted for chain in acked]
+            node.reply(source, RecordAck(config.config, node.view, [chain.session for chain in acked], held, accepted, refusals))
+        if speculation.sessions:
+            node.reply(source, speculation.reply(node))
+        if again:
+            self._answer_again(source, again, leader)
+
+    def _hold(self, chain: Chain, run: Run, previous: int, leader: Leader | None, again: list[Chain]) -> int:
+        """Give a run to the witness; return why not, or 0."""
+        if run.last <= chain.held:
+            if run.first <= chain.committed:
+                again.append(chain)
+            return 0
+        if run.first <= chain.held:
+            run = run.after(chain.held)
+        elif previous > chain.held:
+            return GAP
+        if self.node.witness.full(len(run.keys)) or (leader is not None and leader.busy()):
+            return BUSY
+        self.node.witness.hold(chain, run, self.node.now)
+        return 0
+
+    def _refuse_unknown(
+        self, source: Source, record: Record, place: tuple[int, int, int, int, int, int], refusals: list[list[int]]
+    ) -> None:
+        """Keep the record of a session whose opening is still on its way here, or say why it cannot be served."""
+        session, start, end, first, previous, incomplete = place
+        reason = self.node.refusal(session)
+        if reason == GAP and self.early_count < EARLY_RECORDS_MAX:
+            part = Record(
+                [session], [first], [end - start], [previous], [incomplete],
+                record.kinds[start:end], record.keys[start:end], record.values[start:end],
+            )  # fmt: skip
+            self.early.setdefault(session, []).append((source, part))
+            self.early_count += 1
+        else:
+            refusals.append([session, reason])
+
+    def _answer_again(self, source: Source, chains: list[Chain], leader: Leader | None) -> None:
+        """A resent command that is applied already: say so, with its result (the first answer may be lost)."""
+        node = self.node
+        results = [[chain.session, number, int(result)] for chain in chains for number, result in node.sessions.table[chain.session].results.items()]
+        node.reply(
+            source,
+            Applied(
+                node.config.config, node.view, leader is not None, node.applied_position, [chain.session for chain in chains],
+                [chain.committed for chain in chains], results,
+            ),
+        )  # fmt: skip
+
+    def retry_early(self, leader: Leader | None) -> None:
+        """Take the bindings and records of sessions that are open here now."""
+        for session in [session for session in self.early_homes if session <= self.node.applied_position]:
+            self.on_home(self.early_homes.pop(session), Home([session], home=True))
+        for session in [session for session in self.early if session <= self.node.applied_position]:
+            for source, record in self.early.pop(session):
+                self.early_count -= 1
+                self.on_record(source, record, leader)
+
+    def on_anchor(self, source: Source, anchor: Anchor) -> None:
+        """Confirm the view and pin each session's chain up to its strong reads' dependency."""
+        node = self.node
+        chains, pin = node.witness.chains, node.witness.anchor
+        levels: list[int] = []
+        for session, dependency in zip(anchor.sessions, anchor.dependencies, strict=True):
+            chain = chains.get(session)
+            if chain is None:
+                levels.append(0)
+            elif dependency <= chain.anchored:
+                levels.append(chain.anchored)
+            else:
+                levels.append(pin(chain, dependency))
+        node.reply(source, AnchorAck(node.config.config, node.view, anchor.sessions, anchor.reads, levels))
+
+    def on_causal_read(self, source: Source, read: CausalRead) -> None:
+        """Answer from the applied prefix; what needs a longer prefix waits for it."""
+        node = self.node
+        if node.applied_position >= max(read.floors):
+            self._answer(source, read.sessions, read.firsts, read.counts, read.queries)
+            return
+        now_sessions, now_firsts, now_counts, now_queries = [], [], [], []
+        end = 0
+        for session, first, count, floor in zip(read.sessions, read.firsts, read.counts, read.floors, strict=True):
+            start, end = end, end + count
+            if floor <= node.applied_position:
+                now_sessions.append(session)
+                now_firsts.append(first)
+                now_counts.append(count)
+                now_queries.extend(read.queries[start:end])
+            elif len(self.waiting) < node.config.reads_waiting_max:
+                until = node.now + node.config.read_wait_seconds
+                self.waiting.append(WaitingRead(source, session, first, floor, list(read.queries[start:end]), until))
+        if now_sessions:
+            self._answer(source, now_sessions, now_firsts, now_counts, now_queries)
+
+    def _answer(self, source: Source, sessions: list[int], firsts: list[int], counts: list[int], queries: list[object]) -> None:
+        node = self.node
+        chains = node.witness.chains
+        applied = [chain.committed if chain is not None else 0 for chain in map(chains.get, sessions)]
+        values, versions = query(node.store, queries)
+        node.reply(
+            source, CausalReadReply(node.applied_position, node.store.horizon, sessions, firsts, counts, applied, values, versions, [])
+        )
+
+    def retry_waiting(self, now: float) -> None:
+        """Answer the causal reads whose floor is applied by now, and say LAGGING to those that waited long enough."""
+        if not self.waiting:
+            return
+        position = self.node.applied_position
+        rest: deque[WaitingRead] = deque()
+        for read in self.waiting:
+            if read.floor <= position:
+                self._answer(read.source, [read.session], [read.first], [len(read.queries)], read.queries)
+            elif read.until <= now:
+                lagging = [[read.session, read.first, len(read.queries)]]
+                self.node.reply(read.source, CausalReadReply(position, self.node.store.horizon, [], [], [], [], [], [], lagging))
+            else:
+                rest.append(read)
+        self.waiting = rest
+
+    def forget_link(self, source: Source) -> None:
+        """A client's link is gone: its waiting reads too."""
+        self.waiting = deque(read for read in self.waiting if read.source != source)
+        self.early_homes = {session: link for session, link in self.early_homes.items() if link != source}
+        for session in list(self.early):
+            kept = [item for item in self.early[session] if item[0] != source]
+            self.early_count -= len(self.early[session]) - len(kept)
+            if kept:
+                self.early[session] = kept
+            else:
+                del self.early[session]
+
+    def deadline(self) -> float:
+        """When the first waiting read must be answered."""
+        return self.waiting[0].until if self.waiting else float("inf")
+

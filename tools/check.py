@@ -75,7 +75,7 @@ def smoke_note(result_file: Path) -> Callable[[list[str]], str]:
             done, failed, unknown = (int(result[name]) for name in ("operations", "failed", "unknown"))
             rate = float(result["throughput_per_second"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckFailedError(f"no readable result in {result_file.relative_to(ROOT)}: {error!r}") from error
+            raise CheckFailedError(f"no readable result in {result_file}: {error!r}") from error
         remark = f"{done:,} commands, {rate:,.0f}/s, {failed} failed, {unknown} unknown"
         if done < SMOKE_OPERATIONS or failed or unknown:
             raise CheckFailedError(f"{remark}; wanted {SMOKE_OPERATIONS:,} and no failures")
@@ -147,6 +147,7 @@ def run_command(command: tuple[str, ...], timeout_seconds: float, lines: list[st
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         stop(process, signal.SIGTERM)
+        process.stdout.close()
 
 
 def run_step(step: Step) -> Outcome:

@@ -1,0 +1,156 @@
+"""The measured window of one client process: what counts, when, and the series over it.
+
+A run has a warm-up, a window and a drain. What completes inside the window counts, wherever it started; what completes outside never does.
+The edges are exact: whoever handles completions reads the clock once and calls ``roll`` when a boundary has passed, *before* counting. A timer
+calls it too, so that the series goes on while nothing completes.
+
+Everything here is per process; ``loadgen.report`` adds processes up.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from loadgen.latency import Latencies, encode
+from loadgen.workload import CLASSES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STEPS_PER_SECOND: Final = 10
+"""The series has a row for each tenth of a second."""
+
+MEASURED: Final = CLASSES[:4]
+"""Classes that have latencies of their own; a modification is measured as the strong write that ends it."""
+
+
+@attrs.frozen
+class Second:
+    """One second of the load for the progress line. ``coarse``: see ``loadgen.latency.percentile_ms``; ``second`` is negative in the warm-up."""
+
+    second: float
+    operations: int
+    failed: int
+    unknown: int
+    coarse: list[int]
+
+
+class Window:
+    """Counts of one process. The hot path adds to ``counts``, ``operations``, ``fast`` and ``slow`` directly.
+
+    Args:
+        begin: when the warm-up begins, in seconds of the caller's clock.
+        start: when the window opens.
+        end: when it closes; infinity when a number of operations closes it (``close``).
+        on_open: called when it has opened, after everything before it was counted and forgotten.
+        on_close: called when it has closed.
+    """
+
+    def __init__(self, begin: float, start: float, end: float, on_open: Callable[[], None], on_close: Callable[[], None]) -> None:
+        self.begin, self.start, self.end = begin, start, end
+        self._on_open, self._on_close = on_open, on_close
+        self.counts: list[dict[int, int]] = [{} for _ in MEASURED]  # by class: {microseconds: operations} since the last fold
+        self.operations = self.fast = self.slow = 0  # since the last boundary
+        self.failed = self.unknown = 0
+        self.rows: list[tuple[int, int, int]] = []  # [step of the window: (operations, fast, slow)]
+        self.is_open = self.is_closed = False
+        self.seconds: list[Second] = []  # finished, not yet reported
+        self._latencies = [Latencies() for _ in MEASURED]
+        self._step = -math.ceil((start - begin) * STEPS_PER_SECOND)  # number of the running step; 0 is the window's first
+        self._in_second = 0
+        self._cpu_seconds = 0.0
+        self.boundary = self._next_boundary()
+        if self._step >= 0:
+            self._step, self.boundary = -1, start
+
+    @classmethod
+    def idle(cls) -> Window:
+        """Return a window that never opens: what completes before a measurement goes there."""
+        window = cls(0.0, 0.0, math.inf, _nothing, _nothing)
+        window.boundary = math.inf
+        return window
+
+    def roll(self, moment: float) -> None:
+        """Close every step that ends at or before ``moment``."""
+        while moment >= self.boundary and not self.is_closed:
+            if self.is_open:
+                self.rows.append((self.operations, self.fast, self.slow))
+            self._in_second += self.operations
+            self.operations = self.fast = self.slow = 0
+            if self.boundary >= self.end:
+                self._finish(self.end)
+                return
+            self._step += 1
+            if self._step % STEPS_PER_SECOND == 0:
+                self._fold()
+            if self._step == 0:
+                self._open()
+            self.boundary = self._next_boundary()
+
+    def close(self, moment: float) -> None:
+        """Close the window now, in the middle of a step: the wanted number of operations is complete."""
+        if not self.is_closed:
+            self.rows.append((self.operations, self.fast, self.slow))
+            self._in_second += self.operations
+            self.operations = self.fast = self.slow = 0
+            self._finish(moment)
+
+    def result(self) -> dict[str, object]:
+        """Return what the coordinator needs of a closed window, as JSON."""
+        return {
+            "start": self.start,
+            "end": self.end,
+            "operations": sum(row[0] for row in self.rows),
+            "failed": self.failed,
+            "unknown": self.unknown,
+            "rows": self.rows,
+            "latencies": {name: encode(latencies.histogram()) for name, latencies in zip(MEASURED, self._latencies, strict=True)},
+            "cpu_seconds": self._cpu_seconds,
+            "rss_bytes": resident_bytes(),
+            "rss_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        }
+
+    def _next_boundary(self) -> float:
+        return min(self.start + (self._step + 1) / STEPS_PER_SECOND, self.end)
+
+    def _open(self) -> None:
+        self.is_open = True
+        self.failed = self.unknown = 0
+        self._latencies = [Latencies() for _ in MEASURED]
+        self._cpu_seconds = time.process_time()
+        self._on_open()
+
+    def _finish(self, moment: float) -> None:
+        """Freeze everything; completions that follow are the drain's."""
+        self._cpu_seconds = time.process_time() - self._cpu_seconds
+        self.is_closed, self.end, self.boundary = True, moment, math.inf
+        self._fold()
+        self._on_close()
+
+    def _fold(self) -> None:
+        """Move a second's counts into the window's latencies."""
+        coarse: list[int] = []
+        for counts, latencies in zip(self.counts, self._latencies, strict=True):
+            places = latencies.fold(counts).tolist()
+            coarse = [a + b for a, b in zip(coarse, places, strict=True)] if coarse else places
+        self.counts = [{} for _ in MEASURED]
+        self.seconds.append(Second(self._step / STEPS_PER_SECOND, self._in_second, self.failed, self.unknown, coarse))
+        self._in_second = 0
+
+
+def _nothing() -> None:
+    pass
+
+
+def resident_bytes() -> int:
+    """Return this process's resident memory now; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+    except (OSError, IndexError, ValueError):
+        return 0

@@ -19,20 +19,20 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from transport.address import Address, Kind, parse
+from transport.address import Address, parse
 from transport.backoff import Backoff
 from transport.batch import BatchPolicy, TurnPolicy
-from transport.errors import DialFailed, LocalMisuse, TransportError
+from transport.carriers import Carriers, Wire
+from transport.errors import DialFailed
 from transport.handshake import Connection, Identity, Judge
 from transport.limits import Limits
 from transport.link import Link
-from transport.sockets import connect_to, listen_on
-from transport.statistics import LinkStatistics, MeshStatistics
-from transport.tcp import TcpLink
+from transport.statistics import MeshStatistics
 
 if TYPE_CHECKING:
     import socket
 
+    from transport.fabric import Fabric
     from transport.hub import Hub
     from transport.turns import Turns
 
@@ -60,6 +60,8 @@ class Mesh:
         on_link_down: a link that was up is closed; runs between turns, the turn is woken after it.
         on_frames: what a link that is up received; runs inside a turn.
         hub: serves native links; None if there are none.
+        fabric: carries in-memory links; None if there are none.
+        fabric_name: our name in the fabric when we dial.
         limits: of links and of the mesh.
         policy: when a flush sends, for all links.
         refusal: makes the last frame of a link that our judge refused, from its reason; None: closed without a word.
@@ -68,7 +70,7 @@ class Mesh:
     The callbacks must not await. What they raise ends the nursery: it is a bug.
     """
 
-    def __init__(  # noqa: PLR0913 - a mesh is where everything meets
+    def __init__(
         self,
         turns: Turns,
         hello: bytes,
@@ -78,6 +80,8 @@ class Mesh:
         on_link_down: OnLinkDown,
         on_frames: OnMeshFrames,
         hub: Hub | None = None,
+        fabric: Fabric | None = None,
+        fabric_name: str = "",
         limits: Limits | None = None,
         policy: BatchPolicy | None = None,
         refusal: Callable[[str], bytes] | None = None,
@@ -86,13 +90,12 @@ class Mesh:
         """Know everything, do nothing yet."""
         self.hello = hello
         self.limits = limits or Limits()
-        self.policy: BatchPolicy = policy or TurnPolicy()
+        self._carriers = Carriers(turns, hub, fabric, fabric_name, policy or TurnPolicy(), self.limits)
         self._turns = turns
         self._judge = judge
         self._on_link_up = on_link_up
         self._on_link_down = on_link_down
         self._on_frames = on_frames
-        self._hub = hub
         self._refusal = refusal
         self._jitter = jitter
         self._links: dict[Link, Identity] = {}  # links that are up
@@ -115,43 +118,52 @@ class Mesh:
 
     # ---------------------------------------------------------------------------------------------------------------------- listening
 
-    async def listen(self, address: str, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+    async def listen(
+        self, address: str, *, listening: socket.socket | None = None, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Accept links until cancelled, or until ``stop_accepting``; then wait until the accepted links have ended.
 
         Args:
             address: where; port 0 for a free one.
+            listening: a socket that listens there already, taken over.
             task_status: told the bound address, as others may dial it.
 
         Raises:
             AddressInUse: somebody else listens there.
             BadAddress: not an address.
         """
-        wanted = parse(address)
-        listener = await listen_on(wanted.host, wanted.port)
+        listener, bound = await self._carriers.listen(parse(address), listening)
+        accepting = trio.CancelScope()
+        self._accepting.add(accepting)
         try:
             async with trio.open_nursery() as nursery:
-                with trio.CancelScope() as accepting:
-                    self._accepting.add(accepting)
-                    task_status.started(str(Address(wanted.kind, listener.host, listener.port)))
-                    async for sock, name in listener.connections():
+                with accepting:
+                    task_status.started(str(bound))
+                    async for wire, other in listener.connections():
                         if self._accepted_now >= self.limits.connections_max or self._closing:
-                            sock.close()
-                            self._count("shutdown" if self._closing else "too_many_connections", f"connection from {name}")
+                            wire.close()
+                            self._count("shutdown" if self._closing else "too_many_connections", f"connection from {other}")
                             continue
-                        self._accepted += 1
-                        self._accepted_now += 1
-                        connection = self._connection(None, dialed=False)
-                        self._begin(connection, self._link_over(sock, name, wanted.kind, connection, path=None))
-                        nursery.start_soon(self._serve_accepted, connection)
-                self._accepting.discard(accepting)
-                listener.close()
+                        nursery.start_soon(self._serve_accepted, self._accept(wire, bound, other))
+                listener.close()  # and wait for the accepted links
         finally:
+            self._accepting.discard(accepting)
             listener.close()
 
     def stop_accepting(self) -> None:
         """Close all listeners; accepted links live on."""
         for scope in self._accepting:
             scope.cancel()
+
+    def _accept(self, wire: Wire, bound: Address, other: str) -> Connection:
+        self._accepted += 1
+        self._accepted_now += 1
+        connection = Connection(self.hello, self._judge, self._refusal, self._up, dialed=False)
+        link = self._carriers.link(wire, bound.kind, other, connection.on_frames, connection.on_closed, dialed=False)
+        # Strangers may say hello and no more; whom we dialed may send frames right behind its hello.
+        link.set_frame_bytes_max(min(self.limits.hello_bytes_max, self.limits.frame_bytes_max))
+        self._begin(connection, link)
+        return connection
 
     async def _serve_accepted(self, connection: Connection) -> None:
         try:
@@ -182,17 +194,18 @@ class Mesh:
                 await trio.lowlevel.checkpoint()  # its own connection tells its end first
                 continue
             self._dial_attempts += 1
-            connection = self._connection(identity, dialed=True)
             try:
                 with trio.fail_after(self.limits.handshake_seconds):
-                    sock = await connect_to(target.host, target.port)
+                    wire = await self._carriers.connect(target)
             except (DialFailed, trio.TooSlowError) as error:
                 self._add_reason("dial_failed")
                 if str(error) != complaint:
                     complaint = str(error)
                     logger.info("dialing %s: %s", target, complaint or "too slow")
             else:
-                self._begin(connection, self._link_over(sock, str(target), target.kind, connection, path=str(target)))
+                connection = Connection(self.hello, self._judge, self._refusal, self._up, dialed=True, expected=identity)
+                other = target.location
+                self._begin(connection, self._carriers.link(wire, target.kind, other, connection.on_frames, connection.on_closed, dialed=True))
                 await self._serve(connection)
                 if connection.identity is not None:
                     self._dials_succeeded += 1
@@ -202,21 +215,8 @@ class Mesh:
 
     # -------------------------------------------------------------------------------------------------------------------- connections
 
-    def _connection(self, expected: Identity | None, *, dialed: bool) -> Connection:
-        return Connection(self.hello, self._judge, self._refusal, self._up, dialed=dialed, expected=expected)
-
-    def _link_over(self, sock: socket.socket, name: str, kind: Kind, connection: Connection, *, path: str | None) -> Link:
-        """Make the link over a connected socket; ``path``: the URL dialed, None if accepted."""
-        if kind is Kind.NATIVE:
-            if self._hub is None:
-                message = "native links need a hub"
-                raise LocalMisuse(message)
-            return TcpLink(sock, f"tcp:{name}", self._hub, connection.on_frames, connection.on_closed, self.policy, self.limits)
-        raise NotImplementedError
-
     def _begin(self, connection: Connection, link: Link) -> None:
         self._connections[connection] = None
-        link.set_frame_bytes_max(min(self.limits.hello_bytes_max, self.limits.frame_bytes_max))
         connection.begin(link)
 
     async def _serve(self, connection: Connection) -> None:

@@ -49,6 +49,8 @@ class Node:
     # {session: chain whose verdict changed in this turn}
     drops: list[tuple[Source, str]] = attrs.Factory(list)
     applied_commands: int = 0
+    draining: bool = False
+    """The process is stopping: new commands are answered BUSY."""
     on_applied: Callable[[Entry], None] | None = None
     """The role's own step after each applied entry."""
 

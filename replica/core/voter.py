@@ -106,7 +106,7 @@ class Voter:
             run = run.after(chain.held)
         elif previous > chain.held:
             return GAP
-        if self.node.witness.full(len(run.keys)) or (leader is not None and leader.busy()):
+        if self.node.draining or self.node.witness.full(len(run.keys)) or (leader is not None and leader.busy()):
             return BUSY
         self.node.witness.hold(chain, run, self.node.now)
         return 0

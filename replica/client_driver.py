@@ -1,0 +1,231 @@
+"""Joins a client's protocol core to links: one link to each replica for all sessions of a process.
+
+The voters of the cluster are learned from the first replica's hello, so that a list of addresses is enough to know how many make a quorum.
+Completions are handed to one callback inside the turn; what it submits leaves with the same turn.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from replica.core.client import Client, ClientConfig
+from replica.core.session import Completion
+from replica.hello import Hello, HelloError, decode_hello, encode_hello, encode_refusal, judge
+from replica.wire import WireError, WireLimits, assemble, decode, encode_section
+from transport.batch import BatchPolicy, TurnPolicy
+from transport.errors import HandshakeRefused
+from transport.frame import encode as frame
+from transport.handshake import Identity
+from transport.hub import Hub
+from transport.limits import Limits
+from transport.mesh import Mesh
+from transport.turns import Turns
+
+if TYPE_CHECKING:
+    from transport.link import Link
+
+OnCompletions = Callable[[list[Completion], float], None]
+
+
+class Unreachable(Exception):  # noqa: N818 - it says what the cluster is
+    """No replica could be reached in time, or all refused us; the message is one line for a user."""
+
+
+@attrs.frozen
+class ClientSettings:
+    """What a client process may choose. Times in seconds."""
+
+    cluster_id: str = ""
+    """Empty: any."""
+    mode: str = ""
+    """Empty: the cluster's."""
+    connect_seconds: float = 5.0
+    resend_seconds: float = 0.25
+    lease_seconds: float = 30.0
+    policy: BatchPolicy = attrs.Factory(TurnPolicy)
+    limits: Limits = attrs.Factory(Limits)
+
+
+class ClientDriver:
+    """Carries one core ``Client`` over links; made by ``open_client``.
+
+    Attributes:
+        client: the core, once the first replica has answered.
+    """
+
+    def __init__(self, settings: ClientSettings, on_completions: OnCompletions, shared: tuple[Turns, Hub] | None = None) -> None:
+        self.settings = settings
+        self.on_completions = on_completions
+        self.connected = trio.Event()
+        self.refused: dict[str, str] = {}
+        # {address dialed: why it was refused}
+        self._client: Client | None = None
+        self._hello: Hello | None = None
+        self._links: dict[int, Link] = {}  # {replica id: live link}
+        self._wire_limits = WireLimits(commands_per_frame_max=1 << 17, sections_per_frame_max=1 << 14, items_per_frame_max=1 << 20)
+        self._alarm = trio.CancelScope()
+        self._deadline = math.inf
+        self.turns = shared[0] if shared else Turns(self.end_turn)
+        self.hub = shared[1] if shared else Hub(self.turns)
+        mine = Hello(cluster_id=settings.cluster_id, mode=settings.mode, role="client", id=0, incarnation=0, config=0, voters=())
+        self._mine = mine
+        self.mesh = Mesh(
+            self.turns, encode_hello(mine), self._judge, on_link_up=self._on_link_up, on_link_down=self._on_link_down,
+            on_frames=self._on_frames, hub=self.hub, limits=settings.limits, policy=settings.policy,
+            refusal=lambda reason: encode_refusal(reason, ""), jitter=random.random,
+        )  # fmt: skip
+
+    @property
+    def client(self) -> Client:
+        """The protocol core; only after ``connected``."""
+        assert self._client is not None, "use the client after the driver is connected"
+        return self._client
+
+    def wake(self) -> None:
+        """Send what was submitted outside the callback."""
+        self.turns.wake()
+
+    # -------------------------------------------------------------------------------------------------------- called by the mesh
+
+    def _judge(self, payload: bytes) -> Identity:
+        try:
+            theirs = decode_hello(payload)
+            judge(self._mine, theirs)
+        except HelloError as error:
+            self.refused[error.reason] = error.detail
+            raise HandshakeRefused(error.reason, error.detail) from None
+        if self._client is None:
+            self._hello = theirs
+            config = ClientConfig(
+                voters=theirs.voters, mode=theirs.mode, lease_seconds=self.settings.lease_seconds, resend_seconds=self.settings.resend_seconds  # type: ignore[arg-type]
+            )  # fmt: skip
+            self._client = Client(config)
+            self._client.now = monotonic()
+        elif self._hello is not None and (theirs.cluster_id, theirs.mode, theirs.voters) != (
+            self._hello.cluster_id, self._hello.mode, self._hello.voters
+        ):  # fmt: skip
+            raise HandshakeRefused("wrong_cluster", "the replicas of this list are of different clusters")
+        if theirs.id not in self.client.targets:
+            raise HandshakeRefused("unknown_replica", f"replica {theirs.id} is no voter")
+        return Identity(theirs.id, exclusive=True)
+
+    def _on_link_up(self, identity: Identity, link: Link) -> None:
+        replica = identity.name
+        assert isinstance(replica, int)
+        self._links[replica] = link
+        self.client.link_up(replica, monotonic())
+        self.connected.set()
+        self.turns.wake()
+
+    def _on_link_down(self, identity: Identity, link: Link, reason: str) -> None:  # noqa: ARG002 - the mesh logs it
+        replica = identity.name
+        assert isinstance(replica, int)
+        if self._links.get(replica) is link:
+            del self._links[replica]
+            self.client.link_down(replica, monotonic())
+
+    def _on_frames(self, identity: Identity, link: Link, frames: list[bytes]) -> None:
+        replica = identity.name
+        assert isinstance(replica, int)
+        if self._links.get(replica) is not link:
+            return
+        now, step, limits = monotonic(), self.client.step, self._wire_limits
+        for payload in frames:
+            try:
+                _incarnation, messages = decode(payload, limits=limits)
+            except WireError as error:
+                link.close(error.reason)
+                return
+            step(replica, messages, now)
+
+    # ------------------------------------------------------------------------------------------------------------------ the turn
+
+    def end_turn(self) -> None:
+        """Complete, let the callback submit, send: one flush for each link."""
+        client = self._client
+        if client is None:
+            return
+        now = monotonic()
+        if now >= self._deadline:
+            client.expire(now)
+        completions = client.take_completions(now)
+        if completions:
+            self.on_completions(completions, now)
+        encoded: dict[int, bytes] = {}
+        links = self._links
+        for replica, sections in client.take_sends():
+            link = links.get(replica)
+            if link is None:
+                continue
+            parts = []
+            for section in sections:
+                part = encoded.get(id(section))
+                if part is None:
+                    part = encoded[id(section)] = encode_section(section)
+                parts.append(part)
+            link.send_encoded(frame(assemble(0, parts)), 0)
+            link.flush()
+        self._set_alarm(client.deadline())
+
+    def _set_alarm(self, deadline: float) -> None:
+        self._deadline = deadline
+        at = trio.current_time() + max(deadline - monotonic(), 0.0) if deadline < math.inf else math.inf
+        if at < self._alarm.deadline:
+            self._alarm.deadline = at
+
+    async def run_timers(self) -> None:
+        """Wake the turn whenever the core's deadline has come; runs until cancelled."""
+        while True:
+            left = self._deadline - monotonic()
+            self._alarm = trio.CancelScope(deadline=trio.current_time() + max(left, 0.0) if left < math.inf else math.inf)
+            with self._alarm:
+                await trio.sleep_forever()
+            if self._deadline <= monotonic():
+                self.turns.wake()
+                await trio.lowlevel.checkpoint()
+                await trio.lowlevel.checkpoint()
+
+
+@asynccontextmanager
+async def open_client(
+    addresses: Sequence[str], *, settings: ClientSettings | None = None, on_completions: OnCompletions
+) -> AsyncIterator[ClientDriver]:
+    """Connect to a cluster.
+
+    Args:
+        addresses: of all replicas, ``host:port`` or ``ws://host:port/``.
+        settings: what may be chosen.
+        on_completions: called inside the turn with what completed and the time.
+
+    Raises:
+        Unreachable: nobody answered within ``connect_seconds``, or everybody refused us.
+    """
+    settings = settings or ClientSettings()
+    driver = ClientDriver(settings, on_completions)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(driver.turns.run)
+        nursery.start_soon(driver.hub.run)
+        nursery.start_soon(driver.run_timers)
+        for address in addresses:
+            nursery.start_soon(driver.mesh.dial, None, address)
+        with trio.move_on_after(settings.connect_seconds):
+            await driver.connected.wait()
+        if not driver.connected.is_set():
+            nursery.cancel_scope.cancel()
+            why = "; ".join(f"{reason}: {detail}" for reason, detail in driver.refused.items()) or "nobody answers"
+            raise Unreachable(f"cannot reach the cluster at {','.join(addresses)} within {settings.connect_seconds:g} s: {why}")
+        try:
+            yield driver
+        finally:
+            driver.mesh.close_all("closed")
+            nursery.cancel_scope.cancel()
+
+

@@ -1,0 +1,252 @@
+"""A replica process: one nursery of tasks around one core.
+
+Tasks: listeners (native, WebSocket, admin), dials to peers, the hub (all native links), the broadcast task (ends turns that others ask for), the
+timers, the signals.  Readers and turns never await, so there is no lock; see docs/architecture.md for the picture.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import random
+import signal
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import trio
+
+from replica.admin import AdminServer, Page, admin_routes, json_page
+from replica.cluster_file import settings_for
+from replica.core.config import CoreConfig
+from replica.core.replica import Replica
+from replica.driver import ReplicaDriver
+from replica.hello import Hello, HelloError, decode_hello, encode_hello, encode_refusal, judge
+from replica.listening import bound_address, open_socket
+from replica.statistics import process_statistics, render_prometheus
+from replica.wire import WireLimits
+from transport.batch import BatchPolicy, FixedPolicy, TurnPolicy
+from transport.errors import HandshakeRefused
+from transport.handshake import Identity
+from transport.hub import Hub
+from transport.limits import Limits
+from transport.mesh import Mesh
+from transport.turns import Turns
+
+if TYPE_CHECKING:
+    import socket
+
+    from replica.cluster_file import ClusterFile
+    from replica.config import Settings
+
+logger = logging.getLogger("triskele.replica")
+
+DRAIN_SECONDS_MAX = 2.0
+"""How long a stopping replica waits for held commands to be committed."""
+FOLD_KEYS = 1000
+"""Keys hashed at a time for the state hash, about 2 ms."""
+
+
+class Server:
+    """One replica's process, from its sockets to its end."""
+
+    def __init__(self, settings: Settings, cluster: ClusterFile, replica_id: int) -> None:
+        self.settings = settings
+        self.cluster = cluster
+        self.id = replica_id
+        voters = tuple(place.id for place in cluster.replicas)
+        self.incarnation = time.time_ns()
+        config = CoreConfig(
+            id=replica_id, voters=voters, mode=settings.mode, leader=min(voters), heartbeat_seconds=settings.heartbeat_seconds,
+            read_wait_seconds=settings.read_wait_seconds, forward_seconds=settings.forward_seconds,
+            witness_commands_max=settings.witness_commands_max, sessions_max=settings.sessions_max, log_bytes_max=settings.log_bytes_max,
+        )  # fmt: skip
+        self.core = Replica(config)
+        wire = WireLimits(commands_per_frame_max=1 << 17, sections_per_frame_max=1 << 14, items_per_frame_max=1 << 20)
+        self.driver = ReplicaDriver(self.core, self.incarnation, wire)
+        self.turns = Turns(self.driver.end_turn)
+        self.driver.turns = self.turns
+        self.hub = Hub(self.turns)
+        self.hello = Hello(
+            cluster_id=cluster.cluster_id, mode=settings.mode, role="replica", id=replica_id, incarnation=self.incarnation,
+            config=config.config, voters=voters,
+        )  # fmt: skip
+        self._known: dict[int, int] = {}  # {peer: the incarnation it had when we first met}
+        self._strangers = 0
+        limits = Limits(
+            frame_bytes_max=settings.frame_bytes_max, out_queue_bytes_max=settings.out_queue_bytes_max,
+            connections_max=settings.connections_max, handshake_seconds=settings.handshake_seconds,
+        )  # fmt: skip
+        self.mesh = Mesh(
+            self.turns, encode_hello(self.hello), self._judge, on_link_up=self.driver.on_link_up, on_link_down=self.driver.on_link_down,
+            on_frames=self.driver.on_frames, hub=self.hub, limits=limits, policy=_policy(settings),
+            refusal=lambda reason: encode_refusal(reason, ""), jitter=random.random,
+        )  # fmt: skip
+        self.driver.mesh = self.mesh
+        self.stopping = ""
+        self._admin: AdminServer | None = None
+        self._hash_wanted = trio.Event()
+
+    def _judge(self, payload: bytes) -> Identity:
+        """Say who is at the other end, or refuse by name.
+
+        A peer that comes back with another incarnation has forgotten what it acknowledged: it stays out (until there is recovery).
+        """
+        try:
+            theirs = decode_hello(payload)
+            judge(self.hello, theirs)
+        except HelloError as error:
+            raise HandshakeRefused(error.reason, error.detail) from None
+        if theirs.role == "client":
+            self._strangers += 1
+            return Identity(f"client {self._strangers}", exclusive=False)
+        if theirs.id == self.id:
+            raise HandshakeRefused("own_id", f"replica {theirs.id} runs already")
+        if self._known.setdefault(theirs.id, theirs.incarnation) != theirs.incarnation:
+            raise HandshakeRefused("forgotten_state", f"replica {theirs.id} restarted empty and must not vote again under its id")
+        return Identity(theirs.id, exclusive=True)
+
+    # ------------------------------------------------------------------------------------------------------------------ what is shown
+
+    def ready(self) -> list[str]:
+        """Return why this replica cannot serve; nothing if it can."""
+        node, reasons = self.core.node, []
+        if self.stopping:
+            reasons.append(f"stopping: {self.stopping}")
+        if self.driver.broken:
+            reasons.append("broken: an invariant failed")
+        if node.leads and self.core.leader is not None and not self.core.leader.open:
+            reasons.append(f"view {node.view} is not open: no majority has joined it")
+        if not node.leads and self.mesh.link_to(node.leader) is None:
+            reasons.append(f"no link to the leader, replica {node.leader}")
+        return reasons
+
+    def status(self) -> dict[str, object]:
+        """Return ``/status``: the core's state and the counters the load generator reads."""
+        hashed = not self.core.node.store.fold(FOLD_KEYS)
+        if not hashed:
+            self._hash_wanted.set()
+        status = self.core.status()
+        status["state_hash"] = f"{self.core.node.store.state_hash():016x}" if hashed else None
+        status["turn_seconds_max"] = self.hub.turn_seconds_max
+        status["counters"] = self.counters()
+        return status
+
+    def counters(self) -> dict[str, object]:
+        """Return running totals since the start."""
+        process, hub, driver = process_statistics(), self.hub.statistics(), self.driver.statistics
+        calls = hub.syscalls
+        return {
+            "cpu_seconds": process.cpu_seconds,
+            "rss_bytes": process.rss_bytes,
+            "rss_peak_bytes": process.rss_peak_bytes,
+            "syscalls": {"send": calls.send, "receive": calls.receive, "poll": calls.poll, "sync": 0, "other": calls.other},
+            "frames_out": hub.links.frames_out,
+            "frames_in": driver.frames_in,
+            "sends": calls.send,
+            "commands": driver.commands_in,
+            "applied": driver.applied,
+            "bytes_sent": hub.links.bytes_out,
+            "bytes_received": hub.links.bytes_in,
+            "turns": hub.turns,
+            "turn_seconds_max": self.hub.turn_seconds_max,
+            "batch_delay_seconds": self.settings.batch_delay_us * 1e-6 if self.settings.batching == "fixed" else 0.0,
+            "frames_per_send": list(hub.links.frames_per_send),
+            "drops": dict(driver.drops),
+            "links_closed": dict(self.mesh.statistics().reasons),
+        }
+
+    def metrics(self) -> str:
+        """Return ``/metrics``."""
+        status = {name: value for name, value in self.core.status().items() if isinstance(value, int | float)}
+        return render_prometheus({**status, **self.counters()}, labels={"replica": str(self.id)})
+
+    # ------------------------------------------------------------------------------------------------------------------ running
+
+    async def run(self, listening: Callable[[dict[str, str]], None]) -> None:
+        """Serve until a signal stops the process in order.
+
+        Raises:
+            ListenError: a port is taken.
+        """
+        sockets = {name: open_socket(getattr(self.settings, name)) for name in ("listen", "websocket", "admin")}
+        addresses = {name: bound_address(opened) for name, opened in sockets.items()}
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.turns.run)
+                nursery.start_soon(self.hub.run)
+                nursery.start_soon(self.driver.run_timers)
+                await nursery.start(self._listen, addresses["listen"], sockets["listen"])
+                await nursery.start(self._listen, "ws://" + addresses["websocket"] + "/", sockets["websocket"])
+                await nursery.start(self._serve_admin, sockets["admin"])
+                nursery.start_soon(self._hash)
+                for place in self.cluster.replicas:
+                    if place.id < self.id:
+                        nursery.start_soon(self.mesh.dial, Identity(place.id, exclusive=True), place.address)
+                _tune_collector()
+                listening({"address": addresses["listen"], "websocket": "ws://" + addresses["websocket"], "admin": "http://" + addresses["admin"]})
+                self.turns.wake()
+                async for number in signals:
+                    await self._stop(signal.Signals(number).name)
+                    nursery.cancel_scope.cancel()
+                    break
+
+    async def _listen(self, address: str, opened: socket.socket, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+        await self.mesh.listen(address, listening=opened, task_status=task_status)
+
+    async def _serve_admin(self, opened: socket.socket, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        routes = admin_routes(status=self.status, ready=self.ready, metrics=self.metrics)
+        routes["/counters"] = lambda _query: self._counters_page()
+        self._admin = AdminServer(routes)
+        await self._admin.serve([trio.SocketListener(trio.socket.from_stdlib_socket(opened))], task_status=task_status)
+
+    def _counters_page(self) -> Page:
+        return json_page({"role": "leader" if self.core.node.leads else "follower", **self.counters()})
+
+    async def _hash(self) -> None:
+        """Bring the state hash up to date in slices when somebody asked for it."""
+        while True:
+            await self._hash_wanted.wait()
+            self._hash_wanted = trio.Event()
+            while self.core.node.store.fold(FOLD_KEYS):
+                await trio.sleep(0.01)
+
+    async def _stop(self, why: str) -> None:
+        """Stop in order: accept nothing new, let what is held be committed, say goodbye."""
+        self.stopping = why
+        logger.info("stopping on %s", why)
+        self.mesh.stop_accepting()
+        self.core.node.draining = True
+        with trio.move_on_after(DRAIN_SECONDS_MAX):
+            while self.core.node.witness.commands:
+                await trio.sleep(0.01)
+        self.turns.wake()
+        await trio.sleep(0.02)
+        self.mesh.close_all("shutdown")
+
+
+async def serve(settings: Settings, cluster: ClusterFile, replica_id: int, *, listening: Callable[[dict[str, str]], None] = lambda _: None) -> None:
+    """Run one replica until SIGINT or SIGTERM.
+
+    Args:
+        settings: resolved settings; what the cluster file says is filled in.
+        cluster: who is in the cluster.
+        replica_id: who we are.
+        listening: told the bound addresses when all ports are open.
+
+    Raises:
+        SettingError: settings and cluster contradict each other.
+        ListenError: a port is taken.
+    """
+    await Server(settings_for(settings, cluster, replica_id), cluster, replica_id).run(listening)
+
+
+def _policy(settings: Settings) -> BatchPolicy:
+    return FixedPolicy(settings.batch_delay_us * 1e-6) if settings.batching == "fixed" else TurnPolicy()
+
+
+def _tune_collector() -> None:
+    """Keep the cyclic collector off the hot path: turns allocate many containers and hardly any cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

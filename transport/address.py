@@ -27,12 +27,22 @@ class Address:
     host: str
     port: int = 0
 
+    @property
+    def location(self) -> str:
+        """``host:port``, or the bare name of a memory endpoint."""
+        if self.kind is Kind.MEMORY:
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def __str__(self) -> str:
         """Write it as a user would."""
-        if self.kind is Kind.MEMORY:
-            return f"memory:{self.host}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"ws://{host}:{self.port}/" if self.kind is Kind.WEBSOCKET else f"{host}:{self.port}"
+        match self.kind:
+            case Kind.NATIVE:
+                return self.location
+            case Kind.WEBSOCKET:
+                return f"ws://{self.location}/"
+            case Kind.MEMORY:
+                return f"memory:{self.location}"
 
 
 def parse(text: str) -> Address:

@@ -55,7 +55,7 @@ class Connection:
 
     __slots__ = ("_dialed", "_expected", "_hello", "_judge", "_on_up", "_refusal", "identity", "link", "settled", "told_down")
 
-    def __init__(  # noqa: PLR0913 - the parties of a handshake
+    def __init__(
         self,
         hello: bytes,
         judge: Judge,
@@ -93,7 +93,7 @@ class Connection:
         try:
             identity = self._judge(frames[0])
             if self._expected is not None and identity != self._expected:
-                raise HandshakeRefused("unexpected_identity")  # noqa: EM101, TRY301 - the reason is the argument
+                raise HandshakeRefused("unexpected_identity")  # noqa: TRY301 - refused as by the judge
         except HandshakeRefused as refused:
             if self._refusal is not None:
                 link.send((self._refusal(refused.why),))

@@ -142,8 +142,7 @@ class Hub:
                 self._flush_held()
             self._turns_ended += 1
             now = monotonic()
-            if now - started > self.turn_seconds_max:
-                self.turn_seconds_max = now - started
+            self.turn_seconds_max = max(self.turn_seconds_max, now - started)
             started = now
             if now - checkpoint_at > CHECKPOINT_SECONDS:
                 self._polls += 1  # Trio's own, at the checkpoint

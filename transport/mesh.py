@@ -45,8 +45,8 @@ OnMeshFrames = Callable[[Identity, Link, list[bytes]], None]
 REASONS_MAX = 100
 """Most distinct reasons counted; further ones count as ``other``, since a part of a reason may be the other side's word."""
 
-QUIET_REASONS = frozenset({"closed_by_peer", "cancelled", "hub_stopped", "superseded", "reset", "shutdown"})
-"""Reasons that are part of a normal day: logged at INFO, the others at WARNING."""
+MISBEHAVIOUR = ("bad_", "frame_too_large", "handshake_", "out_queue_full", "text_message", "too_many_connections", "truncated", "websocket_")
+"""How reasons begin that are worth a WARNING; the others are part of a normal day."""
 
 
 class Mesh:
@@ -282,7 +282,7 @@ class Mesh:
 
     def _count(self, reason: str, what: str) -> None:
         self._add_reason(reason)
-        logger.log(logging.INFO if reason in QUIET_REASONS else logging.WARNING, "%s closed: %s", what, reason)
+        logger.log(logging.WARNING if reason.startswith(MISBEHAVIOUR) else logging.INFO, "%s closed: %s", what, reason)
 
     def _add_reason(self, reason: str) -> None:
         if reason not in self._reasons and len(self._reasons) >= REASONS_MAX:

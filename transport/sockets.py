@@ -128,6 +128,6 @@ async def connect_to(host: str, port: int) -> socket.socket:
 def _raw(sock: trio.socket.SocketType) -> socket.socket:
     """Take the descriptor out of Trio's hands."""
     raw = socket.socket(fileno=sock.detach())
-    raw.setblocking(False)
+    raw.setblocking(False)  # noqa: FBT003 - the name of the method says what is false
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return raw

@@ -9,7 +9,6 @@ writable.  The socket is in the hub's epoll for reading always (unless paused), 
 from __future__ import annotations
 
 import select
-import socket
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from transport.link import Link, OnClosed, OnFrames
 from transport.statistics import HISTOGRAM_BUCKETS, LinkStatistics, SystemCalls
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from transport.hub import Hub
@@ -66,7 +66,9 @@ class TcpLink(Link):
         "sends",
     )
 
-    def __init__(self, sock: socket.socket, name: str, hub: Hub, on_frames: OnFrames, on_closed: OnClosed, policy: BatchPolicy, limits: Limits) -> None:
+    def __init__(
+        self, sock: socket.socket, name: str, hub: Hub, on_frames: OnFrames, on_closed: OnClosed, policy: BatchPolicy, limits: Limits
+    ) -> None:
         """Take over the socket and register with the hub."""
         super().__init__(name, on_frames, on_closed)
         self._sock = sock

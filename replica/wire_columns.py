@@ -61,9 +61,6 @@ class Field(enum.Enum):
     RECORD = "the fields of a Record, without its tag"
 
 
-PYTHON_TYPES: dict[Field, type] = {Field.INT: int, Field.REPLICA: int, Field.FLAG: bool, Field.KINDS: bytes}
-"""What cbor2 makes of a field; every other one is a list. (Seconds may be written as an integer: see ``check_seconds``.)"""
-
 _INT, _BYTES, _LIST = frozenset({int}), frozenset({bytes}), frozenset({list})
 _BYTES_OR_NONE = frozenset({bytes, type(None)})
 _BYTES_OR_LIST = frozenset({bytes, list})
@@ -95,8 +92,34 @@ def check_rows(rows: Column, width: int) -> list[Any]:
     return [*chain.from_iterable(rows)]
 
 
-def check_outcomes(outcomes: Column) -> None:
-    """Require each to be 0 or 1; they are known to be integers."""
+def check_int_rows(rows: Column, width: int) -> int:
+    """Require arrays of ``width`` integers each; returns how many."""
+    if rows:
+        check_ints(check_rows(rows, width))
+    return len(rows)
+
+
+def check_placed(rows: Column, total: int) -> int:
+    """Require arrays ``[place below total, 0 or 1]``; returns how many."""
+    if rows:
+        items = check_rows(rows, 2)
+        check_ints(items)
+        _check_outcomes(items[1::2])
+        if max(items[::2]) >= total:
+            raise WireError("out_of_range", "a result for a place that the runs do not have")
+    return len(rows)
+
+
+def check_numbered(rows: Column) -> int:
+    """Require arrays ``[session, number, 0 or 1]``; returns how many."""
+    if rows:
+        items = check_rows(rows, 3)
+        check_ints(items)
+        _check_outcomes(items[2::3])
+    return len(rows)
+
+
+def _check_outcomes(outcomes: list[int]) -> None:
     if not {0, 1}.issuperset(outcomes):
         raise WireError("out_of_range", "an outcome is neither 0 nor 1")
 
@@ -149,14 +172,12 @@ def check_values(kinds: bytes, values: Column, size: int) -> None:
         raise WireError("unknown_kind", f"no command has the kind {error.args[0]}") from None
     if [*map(type, values)] != expected:
         raise WireError("wrong_value", "a value has not the shape of its command's kind")
-    strings = [value for value in values if type(value) is bytes]
+    pairs = []
     if kinds.strip(_BLIND):
-        rows = [value for value in values if type(value) is list]
-        pairs = check_rows(rows, 2)
+        pairs = check_rows([value for value in values if type(value) is list], 2)
         _check_cas(kinds.translate(None, _BLIND), pairs)
-        strings += [item for item in pairs if type(item) is bytes]
     if size > VALUE_BYTES_MAX:
-        check_lengths(strings)
+        check_lengths([item for item in chain(values, pairs) if type(item) is bytes])
 
 
 def _check_cas(kinds: bytes, pairs: list[Any]) -> None:
@@ -212,8 +233,8 @@ def check_answers(values: Column, size: int) -> None:
     check_lengths(strings)
 
 
-def check_system(system: Column) -> None:
-    """Require system commands: arrays that start with a kind and have its shape."""
+def check_system(system: Column) -> int:
+    """Require system commands: arrays that start with a kind and have its shape; returns how many."""
     for command in system:
         if type(command) is not list or not command or type(command[0]) is not int:
             raise WireError("wrong_type", "a system command is no array that starts with its kind")
@@ -228,6 +249,7 @@ def check_system(system: Column) -> None:
             check_seconds(rest[1], float)
         else:
             check_ints(rest)
+    return len(system)
 
 
 def _check_plain(items: Column) -> None:

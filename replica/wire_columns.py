@@ -50,7 +50,7 @@ class Field(enum.Enum):
     KEYS = f"byte strings of at most {KEY_BYTES_MAX} bytes, one for each command"
     VALUES = "one for each command, by its kind"
     QUERIES = "one for each read: a key, or [start, end or null, limit]"
-    ANSWERS = "one for each read: a value, null, or rows [key, value, version]"
+    ANSWERS = "one for each read: a value, null, or [rows, more] with rows [key, value, version]"
     VERSIONS = "integers, one for each read"
     PLACED = "[place, 0 or 1] each"
     NUMBERED = "[session, number, 0 or 1] each"
@@ -62,6 +62,7 @@ class Field(enum.Enum):
 
 
 _INT, _BYTES, _LIST = frozenset({int}), frozenset({bytes}), frozenset({list})
+_FLAG = frozenset({bool})
 _BYTES_OR_NONE = frozenset({bytes, type(None)})
 _BYTES_OR_LIST = frozenset({bytes, list})
 _ANSWER = frozenset({bytes, type(None), list})
@@ -215,22 +216,23 @@ def check_queries(queries: Column) -> None:
 
 
 def check_answers(values: Column, size: int) -> None:
-    """Require values, None, or the rows ``[key, value, version]`` of a scan; ``size`` as for ``check_values``."""
+    """Require values, None, or ``[rows, more]`` of a scan, rows ``[key, value, version]``; ``size`` as for ``check_values``."""
     types = set(map(type, values))
     if not types <= _ANSWER:
-        raise WireError("wrong_type", "an answer is neither a value, null nor rows")
-    strings = [value for value in values if type(value) is bytes] if size > VALUE_BYTES_MAX else []
+        raise WireError("wrong_type", "an answer is neither a value, null nor a scan's")
+    found = []
     if list in types:
-        rows = [*chain.from_iterable(value for value in values if type(value) is list)]
-        if rows:
-            items = check_rows(rows, 3)
-            check_keys(items[::3])
-            found = items[1::3]
-            if not _BYTES.issuperset(map(type, found)):
-                raise WireError("wrong_value", "a row's value is no byte string")
-            strings += found
-            check_ints(items[2::3])
-    check_lengths(strings)
+        pages = check_rows([value for value in values if type(value) is list], 2)
+        if not (_LIST.issuperset(map(type, pages[::2])) and _FLAG.issuperset(map(type, pages[1::2]))):
+            raise WireError("wrong_type", "a scan's answer is not rows and whether there are more")
+        items = check_rows([*chain.from_iterable(pages[::2])], 3)
+        found = items[1::3]
+        if not _BYTES.issuperset(map(type, found)):
+            raise WireError("wrong_value", "a row's value is no byte string")
+        check_keys(items[::3])
+        check_ints(items[2::3])
+    if size > VALUE_BYTES_MAX:
+        check_lengths([item for item in chain(values, found) if type(item) is bytes])
 
 
 def check_system(system: Column) -> int:

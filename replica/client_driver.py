@@ -89,6 +89,11 @@ class ClientDriver:
         assert self._client is not None, "use the client after the driver is connected"
         return self._client
 
+    @staticmethod
+    def now() -> float:
+        """Return the time the core is told, in seconds."""
+        return monotonic()
+
     def wake(self) -> None:
         """Send what was submitted outside the callback."""
         self.turns.wake()
@@ -225,7 +230,7 @@ async def open_client(
         try:
             yield driver
         finally:
-            driver.mesh.close_all("closed")
+            driver.mesh.close_all("shutdown")
             nursery.cancel_scope.cancel()
 
 

@@ -136,14 +136,14 @@ class ReplicaDriver:
         statistics = self.statistics
         statistics.turns += 1
         statistics.applied += effects.applied
-        if effects.sends:
-            self._send(effects.sends)
         links, incarnation = self._links, self.incarnation
         for source, sections in effects.replies:
             link = links.get(source)
             if link is not None:
                 link.send([encode(incarnation, sections)], len(sections))
                 link.flush()
+        if effects.sends:
+            self._send(effects.sends)
         for source, reason in effects.drops:
             self._drop(source, reason)
         if more:

@@ -103,7 +103,9 @@ class Target:
 
     linked: bool = False
     extra: list[Message] = attrs.Factory(list)
-    """Sections for this replica alone."""
+    """Sections for this replica alone, before those for all."""
+    late: list[Message] = attrs.Factory(list)
+    """Likewise, behind them."""
     causal: Reads = attrs.Factory(Reads)
     pings: deque[float] = attrs.Factory(lambda: deque(maxlen=PINGS_KEPT))
     """Latest round trips, seconds."""
@@ -212,6 +214,15 @@ class Client:
         """Put strong reads into this turn's frames (called by the session)."""
         self._strong_reads.add(session.id, flight, flight.dependency)
         self._anchors[session.id] = (flight.dependency, flight.first + flight.count - 1)
+        self._arm()
+
+    def queue_index_read(self, session: Session, flight: ReadFlight) -> None:
+        """Put strong reads that go the long way into this turn's frame to the leader."""
+        target = self.targets.get(self.leader)
+        if target is not None and target.linked:
+            reads = Reads()
+            reads.add(session.id, flight, flight.dependency)
+            target.late.append(m.ReadIndex(reads.sessions, reads.firsts, reads.counts, reads.last, reads.queries))
         self._arm()
 
     def queue_causal_read(self, session: Session, flight: ReadFlight) -> None:
@@ -449,6 +460,8 @@ class Client:
                 first = flight.done + 1 - flight.run.first
                 count = flight.run.last - flight.done
                 self.completions.append(Completion(session, flight.handle, CompletionKind.FAILED, first, count, reason=reason))
+        for _, handle in session.flushes:
+            self.completions.append(Completion(session, handle, CompletionKind.FAILED, 0, 1, reason=reason))
         for read in [*session.strong_reads, *session.causal_reads.values()]:
             self.completions.append(Completion(session, read.handle, CompletionKind.FAILED, 0, read.left, reason=reason))
 
@@ -534,9 +547,7 @@ class Client:
         if leader is not None and leader.linked:
             for flight in session.strong_reads:
                 flight.parts = []
-                reads = Reads()
-                reads.add(session.id, flight, flight.dependency)
-                leader.extra.append(m.ReadIndex(reads.sessions, reads.firsts, reads.counts, reads.last, reads.queries))
+                self.queue_index_read(session, flight)
         for flight in session.causal_reads.values():
             if self.targets[session.home].linked:
                 self.targets[session.home].causal.add(session.id, flight, flight.floor)
@@ -589,9 +600,9 @@ class Client:
         sends = []
         for replica, target in self.targets.items():
             sections = [*shared, *leader_only] if replica == self.leader else witness
-            if target.extra or target.causal.sessions:
-                sections = [*target.extra, *sections]
-                target.extra = []
+            if target.extra or target.late or target.causal.sessions:
+                sections = [*target.extra, *sections, *target.late]
+                target.extra, target.late = [], []
                 if target.causal.sessions:
                     causal, target.causal = target.causal, Reads()
                     sections.append(m.CausalRead(causal.sessions, causal.firsts, causal.counts, causal.last, causal.queries))

@@ -81,11 +81,8 @@ class StrongReads:
         tail = self.leader.tail.writes
         queries = read.queries
         answers = Answers()
-        if self._untouched(tail, queries):
-            values, versions = query(self.node.store, queries)
-            quick = True
-        else:
-            values, versions, quick = [], [], False
+        values, versions = query(self.node.store, queries)
+        quick = self._untouched(tail, queries)
         end = 0
         for session, first, count, dependency in zip(read.sessions, read.firsts, read.counts, read.dependencies, strict=True):
             start, end = end, end + count
@@ -94,7 +91,7 @@ class StrongReads:
                 self._await(source, session, first, dependency, queries[start:end])
             elif wait:
                 self._park(wait, Parked(source, session, first, queries[start:end]))
-            elif quick:
+            elif quick or self._untouched(tail, queries[start:end]):
                 answers.add(session, first, values[start:end], versions[start:end])
             else:
                 self._answer_over_tail(Parked(source, session, first, queries[start:end]), dependency, answers)

@@ -36,6 +36,7 @@ class CompletionKind(Enum):
     OPENED = "opened"
     RECORDED = "recorded"
     READ = "read"
+    FLUSHED = "flushed"
     FAILED = "failed"
 
 
@@ -155,6 +156,8 @@ class Session:
     # {number: outcome of a cas in the present view, good for the fast path only}
     results: dict[int, bool] = attrs.Factory(dict)
     # {number: outcome of a committed cas that is not complete yet}
+    flushes: deque[tuple[int, object]] = attrs.Factory(deque)
+    """Who waits for commits: (number, handle)."""
     witnessed: int = 0
     """Last command that was sent to witnesses."""
     progress_at: float = 0.0
@@ -205,15 +208,32 @@ class Session:
                 self.pending[key] = (number, value)
                 self.pending_order.append((number, key))
 
-    def strong_read(self, queries: list[Query], handle: object, now: float) -> None:
-        """Submit strong reads: each sees every command of this session submitted before it."""
+    def flush(self, handle: object) -> None:
+        """Ask for a FLUSHED completion when everything submitted so far is committed."""
+        if self.committed >= self.number:
+            self.client.completions.append(Completion(self, handle, CompletionKind.FLUSHED, 0, 1))
+        else:
+            self.flushes.append((self.number, handle))
+
+    def strong_read(self, queries: list[Query], handle: object, now: float, *, versioned: bool = False) -> None:
+        """Submit strong reads: each sees every command of this session submitted before it.
+
+        Args:
+            queries: keys and scans.
+            handle: the caller's own.
+            now: the time.
+            versioned: go the long way (two round trips), where every value has its version.
+        """
         first = self.read_number + 1
         self.read_number += len(queries)
         flight = ReadFlight(first, len(queries), queries, handle, self.number, now, left=len(queries))
         if not self.log and not self.strong_reads and not self.causal_reads:
             self.progress_at = now
         self.strong_reads.append(flight)
-        self.client.queue_strong_read(self, flight)
+        if versioned:
+            self.client.queue_index_read(self, flight)
+        else:
+            self.client.queue_strong_read(self, flight)
 
     def causal_read(self, queries: list[Query], handle: object, now: float) -> None:
         """Submit causal reads to the session's home."""
@@ -352,6 +372,9 @@ class Session:
             log = self.log
             while log and log[0].run.last <= upto:
                 log.popleft()
+            while self.flushes and self.flushes[0][0] <= upto:
+                handle = self.flushes.popleft()[1]
+                self.client.completions.append(Completion(self, handle, CompletionKind.FLUSHED, 0, 1))
         if at_home and upto > self.applied_home:
             self.applied_home = upto
             self.floor = max(self.floor, position)  # covers the own writes that leave ``pending``, also at another home

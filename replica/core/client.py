@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 
 from replica.core import messages as m
-from replica.core.config import Mode
-from replica.core.messages import Message, Query, Value
 from replica.core.node import BUSY, GAP, REFUSALS
 from replica.core.quorum import fast_quorum, majority
 from replica.core.session import Completion, CompletionKind, ReadFlight, Session
 from replica.core.witness import CAUSAL, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from replica.core.config import Mode
+    from replica.core.messages import Message, Query, Value
 
 HOME_SLACK_SHARE, HOME_SLACK_SECONDS = 1.2, 100e-6
 """Round trips within this of the best one count as equal: sessions are spread over equals."""
@@ -69,7 +74,7 @@ class Records:
             self.incomplete.append(run.incomplete)
         self.kinds.append(run.kinds)
         self.keys += run.keys
-        self.values += run.values  # type: ignore[arg-type]
+        self.values += run.values
 
     def message(self) -> m.Record:
         """Make the section."""
@@ -155,7 +160,7 @@ class Client:
     _nonce: int = 0
     _fast_others: int = attrs.field(init=False)
     _majority_others: int = attrs.field(init=False)
-    _handlers: dict[type, Callable[[int, Message], None]] = attrs.field(init=False)
+    _steps: dict[type, Callable[[int, Any], None]] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         voters = self.config.voters
@@ -163,6 +168,7 @@ class Client:
         self.place = {voter: place for place, voter in enumerate(voters)}
         self._fast_others = fast_quorum(len(voters)) - 1
         self._majority_others = majority(len(voters)) - 1
+        self._steps = self._steps_of_replicas()
 
     @property
     def causal_mode(self) -> bool:
@@ -299,28 +305,27 @@ class Client:
     def step(self, replica: int, messages: list[Message], now: float) -> None:
         """Take one frame's sections from a replica."""
         self.now = now
+        steps = self._steps
         for message in messages:
-            match message:
-                case m.RecordAck():
-                    self._on_record_ack(replica, message)
-                case m.SpecReply():
-                    self._on_spec_reply(replica, message)
-                case m.AnchorAck():
-                    self._on_anchor_ack(replica, message)
-                case m.StrongReadReply():
-                    self._on_strong_read_reply(replica, message)
-                case m.CausalReadReply():
-                    self._on_causal_read_reply(replica, message)
-                case m.Applied():
-                    self._on_applied(replica, message)
-                case m.SessionOpened():
-                    self._on_session_opened(message)
-                case m.Leader():
-                    self._on_view(message.config, message.view, message.leader)
-                case m.Pong():
-                    self._on_pong(replica, message)
-                case _:
-                    pass  # a newer replica may say more than we know
+            step = steps.get(type(message))
+            if step is not None:  # a newer replica may say more than we know
+                step(replica, message)
+
+    def _steps_of_replicas(self) -> dict[type, Callable[[int, Any], None]]:
+        return {
+            m.RecordAck: self._on_record_ack,
+            m.SpecReply: self._on_spec_reply,
+            m.AnchorAck: self._on_anchor_ack,
+            m.StrongReadReply: self._on_strong_read_reply,
+            m.CausalReadReply: self._on_causal_read_reply,
+            m.Applied: self._on_applied,
+            m.SessionOpened: self._on_session_opened,
+            m.Leader: self._on_leader,
+            m.Pong: self._on_pong,
+        }
+
+    def _on_leader(self, replica: int, news: m.Leader) -> None:  # noqa: ARG002 - one signature for all
+        self._on_view(news.config, news.view, news.leader)
 
     def _on_view(self, config: int, view: int, leader: int) -> None:
         """Adopt a newer view; everything unanswered is sent again to whom it concerns now."""
@@ -388,9 +393,9 @@ class Client:
         for number, read, anchored in zip(ack.sessions, ack.reads, ack.anchored, strict=True):
             session = sessions.get(number)
             if session is not None:
-                if read > session.confirmed[place]:
+                if read > session.confirmed[place]:  # noqa: PLR1730 - one call less for each session
                     session.confirmed[place] = read
-                if anchored > session.anchored[place]:
+                if anchored > session.anchored[place]:  # noqa: PLR1730 - likewise
                     session.anchored[place] = anchored
                 touched[number] = session
 
@@ -436,7 +441,7 @@ class Client:
                 session.on_applied(upto, note.position, at_home=session.home == replica)
                 self._touched[number] = session
 
-    def _on_session_opened(self, opened: m.SessionOpened) -> None:
+    def _on_session_opened(self, replica: int, opened: m.SessionOpened) -> None:  # noqa: ARG002 - one signature for all
         for token, number in zip(opened.tokens, opened.sessions, strict=True):
             session = self.opening.pop(token, None)
             if session is None:

@@ -7,10 +7,12 @@ The core is told everything and does nothing: the driver hands it events and the
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.core.messages import Message
+if TYPE_CHECKING:
+    from replica.core.messages import Message
 
 Source = Hashable
 """Who sent something: a peer's replica id (int) or any other hashable name of a client's link."""

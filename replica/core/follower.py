@@ -5,11 +5,15 @@ Raft section 5.3: entries are taken only where the previous one matches; a confl
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 
 from replica.core.messages import Accept, AcceptAck, AcceptNack, Forward, Message, Record
-from replica.core.node import Node
-from replica.core.witness import Chain
+
+if TYPE_CHECKING:
+    from replica.core.node import Node
+    from replica.core.witness import Chain
 
 FORWARD_COMMANDS_MAX = 2048
 """Commands in one turn's forwards."""

@@ -26,8 +26,9 @@ def freeze(value: object) -> Frozen:
     own = getattr(value, "freeze", None)
     if own is not None and not attrs.has(type(value)):
         return own()
-    if attrs.has(type(value)):
-        fields = attrs.fields(type(value))
+    kind: type = type(value)
+    if attrs.has(kind):
+        fields = attrs.fields(kind)
         return (type(value).__name__, *(freeze(getattr(value, field.name)) for field in fields if not _function(getattr(value, field.name))))
     if type(value).__name__ == "Outcome":
         return repr(value)

@@ -10,16 +10,20 @@ What must not live here: what followers do, how clients count, reads (``reads``)
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.core.effects import Source
 from replica.core.messages import Accept, AcceptAck, AcceptNack, Entry, Message, OpenSession, SessionOpened, SpecReply
-from replica.core.node import Node
 from replica.core.quorum import majority
 from replica.core.tail import Logged, Tail
 from replica.core.witness import CAUSAL, Chain, Run
 from statemachine.command import CLOSE, CONFIG, NOOP, OPEN
+
+if TYPE_CHECKING:
+    from replica.core.effects import Source
+    from replica.core.messages import Value
+    from replica.core.node import Node
 
 ENTRY_COMMANDS_MAX = 4096
 """Commands in one entry; a turn that brings more makes several."""
@@ -53,7 +57,7 @@ class Draft:
     incomplete: list[int] = attrs.Factory(list)
     kinds: list[bytes] = attrs.Factory(list)
     keys: list[bytes] = attrs.Factory(list)
-    values: list[object] = attrs.Factory(list)
+    values: list[Value] = attrs.Factory(list)
     size_bytes: int = 0
     """Bytes of the values, about."""
 
@@ -70,7 +74,7 @@ class Draft:
         self.kinds.append(run.kinds)
         self.keys += run.keys
         self.values += run.values
-        self.size_bytes += sum([len(value) for value in run.values if value])  # type: ignore[arg-type]
+        self.size_bytes += sum([len(value) for value in run.values if value])
 
 
 @attrs.define(eq=False)

@@ -6,9 +6,12 @@ index counts entries, a position counts commands; versions and everything a user
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 
-from replica.core.messages import Entry
+if TYPE_CHECKING:
+    from replica.core.messages import Entry
 
 ENTRY_OVERHEAD_BYTES = 256
 COMMAND_OVERHEAD_BYTES = 96

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    message = attrs.frozen
+    from attrs import frozen as message
 else:
     # Frozen to the type checker, plain slots at run time: attrs' frozen __init__ goes through object.__setattr__ for each field, which
     # would cost more than decoding the section.  Nothing mutates a message: mypy holds us to it.

@@ -6,18 +6,22 @@ every replica alike.  Nothing here sends: replies gather in ``outbox`` until the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.core.config import CoreConfig
-from replica.core.effects import Source
 from replica.core.log import Log, last_position
 from replica.core.messages import Applied, Entry, Message, RecordAck
 from replica.core.witness import Chain, Witness
 from statemachine import command as c
 from statemachine.sessions import Sessions
 from statemachine.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from replica.core.config import CoreConfig
+    from replica.core.effects import Source
 
 GAP, BUSY, EXPIRED, NOSESSION, INVALID = 1, 2, 3, 4, 5
 REFUSALS = {GAP: "gap", BUSY: "busy", EXPIRED: "expired", NOSESSION: "nosession", INVALID: "invalid"}

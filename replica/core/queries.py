@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from replica.core.messages import Query, Value
-from statemachine.store import Store
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from replica.core.messages import Query, Value
+    from statemachine.store import Store
 
 
 def query(store: Store, queries: Sequence[Query]) -> tuple[list[Value], list[int]]:
@@ -33,5 +36,5 @@ def query(store: Store, queries: Sequence[Query]) -> tuple[list[Value], list[int
             assert isinstance(limit, int)
             rows, more = store.scan(start, end, limit)
             values.append([rows, more])
-            versions.append(max((row[2] for row in rows), default=0))  # type: ignore[type-var]
+            versions.append(max((row[2] for row in rows), default=0))  # type: ignore[arg-type,type-var]
     return values, versions

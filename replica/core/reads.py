@@ -9,14 +9,18 @@ commit index: a fast-completed write may be uncommitted.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 
-from replica.core.effects import Source
-from replica.core.leader import Leader
 from replica.core.messages import Query, ReadIndex, StrongRead, StrongReadReply, Value
-from replica.core.node import Node
 from replica.core.queries import query
 from replica.core.tail import Outcome, Write
+
+if TYPE_CHECKING:
+    from replica.core.effects import Source
+    from replica.core.leader import Leader
+    from replica.core.node import Node
 
 
 @attrs.define(eq=False)
@@ -127,7 +131,9 @@ class StrongReads:
 
     def _answer_over_tail(self, reads: Parked, dependency: int, answers: Answers) -> None:
         """Answer a run read by read, parking the stretches that touch somebody else's uncommitted write."""
-        first, values, versions = reads.first, [], []
+        first = reads.first
+        values: list[Value] = []
+        versions: list[int] = []
         for number, item in enumerate(reads.queries, reads.first):
             wait, value, version = self._look(reads.session, dependency, item)
             if wait:
@@ -150,8 +156,7 @@ class StrongReads:
             touched = [rows[-1][3] for key, rows in tail.items() if start <= key and (end is None or key < end)]  # type: ignore[operator]
             if touched and not paxos:
                 return max(touched), None, 0
-        rows = tail.get(item) if isinstance(item, bytes) else None
-        if rows and not paxos:
+        elif not paxos and (rows := tail.get(item)):
             return _over(rows, session, dependency, *self.node.store.get_entry(item))
         values, versions = query(self.node.store, [item])
         return 0, values[0], versions[0]
@@ -216,7 +221,7 @@ class StrongReads:
 
     def forget_link(self, source: Source) -> None:
         """A client's link is gone: its waiting reads too."""
-        self.parked = {index: kept for index, items in self.parked.items() if (kept := [item for item in items if item.source != source])}
+        self.parked = {index: left for index, items in self.parked.items() if (left := [item for item in items if item.source != source])}
         self.awaiting = {session: kept for session, items in self.awaiting.items() if (kept := [item for item in items if item[0] != source])}
         self.indexed = [item for item in self.indexed if item.reads.source != source]
         self.count = sum(map(len, self.parked.values())) + sum(map(len, self.awaiting.values())) + len(self.indexed)

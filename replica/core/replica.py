@@ -8,21 +8,27 @@ error is our own bug and must end the process.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from typing import Self, assert_never
+from typing import TYPE_CHECKING, Self, assert_never
 
 import attrs
 
 from replica.core import messages as m
-from replica.core.config import CoreConfig
 from replica.core.effects import Effects, Event, LinkDown, LinkUp, Received, Source
 from replica.core.follower import Follower
 from replica.core.freezing import Frozen, freeze
 from replica.core.leader import Leader
-from replica.core.messages import Entry, Message
 from replica.core.node import Node
 from replica.core.reads import StrongReads
 from replica.core.voter import Voter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from replica.core.config import CoreConfig
+    from replica.core.messages import Entry, Message
+
+    Step = Callable[[Source, Any], None]
 
 
 @attrs.define(eq=False, init=False)
@@ -35,7 +41,7 @@ class Replica:
     leader: Leader | None
     reads: StrongReads | None
     _notes_due: float
-    _steps: dict[type, Callable[[Source, Message], None]]
+    _client_steps: dict[type, Step]
 
     def __init__(self, config: CoreConfig) -> None:
         self.node = Node(config, view=config.view, leader=config.leader)
@@ -47,6 +53,7 @@ class Replica:
         self._notes_due = float("inf")
         if self.node.leads:
             self._become_leader()
+        self._client_steps = self._steps_for_clients()
 
     def _become_leader(self) -> None:
         assert self.leader is None
@@ -88,39 +95,54 @@ class Replica:
         if isinstance(source, int):
             self._on_peer_message(source, message)
             return
-        match message:
-            case m.Record():
-                self._on_record(source, message)
-            case m.Anchor():
-                self.voter.on_anchor(source, message)
-            case m.CausalRead():
-                self.voter.on_causal_read(source, message)
-            case m.StrongRead():
-                if self.reads is None:
-                    self._redirect(source)
-                else:
-                    self.reads.on_strong_read(source, message)
-            case m.ReadIndex():
-                if self.reads is None:
-                    self._redirect(source)
-                else:
-                    self.reads.on_read_index(source, message)
-            case m.Home():
-                self.voter.on_home(source, message)
-            case m.Ping():
-                self.node.reply(source, m.Pong(message.nonce))
-            case m.OpenSession():
-                if self.leader is None:
-                    self._redirect(source)
-                else:
-                    self.leader.on_open_session(source, message)
-            case m.CloseSession():
-                if self.leader is not None:
-                    self.leader.on_close_session(message.sessions)
-            case m.KeepAlive():
-                pass
-            case _:
-                self.node.drops.append((source, f"unexpected_{type(message).__name__}"))
+        step = self._client_steps.get(type(message))
+        if step is None:
+            self.node.drops.append((source, f"unexpected_{type(message).__name__}"))
+        else:
+            step(source, message)
+
+    def _steps_for_clients(self) -> dict[type, Step]:
+        """Table of what clients may send; a table, not a match, because it is asked for each section."""
+        return {
+            m.Record: self._on_record,
+            m.Anchor: self.voter.on_anchor,
+            m.CausalRead: self.voter.on_causal_read,
+            m.StrongRead: self._on_strong_read,
+            m.ReadIndex: self._on_read_index,
+            m.Home: self.voter.on_home,
+            m.Ping: self._on_ping,
+            m.OpenSession: self._on_open_session,
+            m.CloseSession: self._on_close_session,
+            m.KeepAlive: self._on_keep_alive,
+        }
+
+    def _on_strong_read(self, source: Source, read: m.StrongRead) -> None:
+        if self.reads is None:
+            self._redirect(source)
+        else:
+            self.reads.on_strong_read(source, read)
+
+    def _on_read_index(self, source: Source, read: m.ReadIndex) -> None:
+        if self.reads is None:
+            self._redirect(source)
+        else:
+            self.reads.on_read_index(source, read)
+
+    def _on_ping(self, source: Source, ping: m.Ping) -> None:
+        self.node.reply(source, m.Pong(ping.nonce))
+
+    def _on_open_session(self, source: Source, opening: m.OpenSession) -> None:
+        if self.leader is None:
+            self._redirect(source)
+        else:
+            self.leader.on_open_session(source, opening)
+
+    def _on_close_session(self, source: Source, closing: m.CloseSession) -> None:  # noqa: ARG002 - one signature for all
+        if self.leader is not None:
+            self.leader.on_close_session(closing.sessions)
+
+    def _on_keep_alive(self, source: Source, alive: m.KeepAlive) -> None:
+        """Take note of nothing yet: leases are counted when there are elections."""
 
     def _on_record(self, source: Source, record: m.Record) -> None:
         self.voter.on_record(source, record, self.leader)

@@ -165,7 +165,7 @@ class Session:
 
     # ------------------------------------------------------------------------------------------------------------------ submitting
 
-    def record(self, kinds: bytes, keys: list[bytes], values: list[object], handle: object, now: float) -> int:
+    def record(self, kinds: bytes, keys: list[bytes], values: list[Value], handle: object, now: float) -> int:
         """Submit logged commands, all strong or all causal (by the causal bit of every kind).
 
         Returns:
@@ -272,7 +272,7 @@ class Session:
 
     def on_verdict(self, place: int, held: int, accepted: int, *, same_view: bool) -> None:
         """Count a voter's cumulative verdict."""
-        if held > self.held[place]:
+        if held > self.held[place]:  # noqa: PLR1730 - one call less for each verdict
             self.held[place] = held
         if same_view and accepted > self.accepted[place]:
             self.accepted[place] = accepted
@@ -345,8 +345,10 @@ class Session:
         if succeeded and number > self.applied_home and self.client.causal_mode:
             value = run.values[number - run.first]
             assert isinstance(value, list)
+            new = value[1]
+            assert isinstance(new, bytes)
             if self.pending.get(key, (0, None))[0] < number:
-                self.pending[key] = (number, value[1])
+                self.pending[key] = (number, new)
                 self.pending_order.append((number, key))
         if self.unsure.get(key) == number:
             del self.unsure[key]

@@ -8,13 +8,16 @@ witness' index does not show (docs/protocol.md, "The leader's step").
 from __future__ import annotations
 
 from itertools import repeat
+from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.core.messages import Entry
 from replica.core.witness import CAUSAL, SESSION_SHIFT, Chain, Run, Witness
 from statemachine.command import CAS_VALUE, CAS_VERSION, evaluate_cas
-from statemachine.store import Store
+
+if TYPE_CHECKING:
+    from replica.core.messages import Entry
+    from statemachine.store import Store
 
 
 class Outcome:
@@ -140,7 +143,7 @@ class Tail:
             return None
         for write in above:
             if write[2] is not Outcome.FAILED:
-                value = write[2]
+                value = write[2]  # type: ignore[assignment]  # the value of a put, a delete or a cas that succeeded
         return evaluate_cas(kind, expected, value, 0)
 
     def applied(self, entry: Entry) -> None:

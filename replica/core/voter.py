@@ -6,17 +6,28 @@ The witness step is one atomic step of the core: check, store, anchor and the vi
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.core.effects import Source
 from replica.core.leader import Leader, Speculation
 from replica.core.messages import (
-    Anchor, AnchorAck, Applied, CausalRead, CausalReadReply, Home, Record, RecordAck,
+    Anchor,
+    AnchorAck,
+    Applied,
+    CausalRead,
+    CausalReadReply,
+    Home,
+    Record,
+    RecordAck,
 )  # fmt: skip
 from replica.core.node import BUSY, GAP, Node
 from replica.core.queries import query
 from replica.core.witness import CAUSAL_KINDS, Chain, Run
+
+if TYPE_CHECKING:
+    from replica.core.effects import Source
+    from replica.core.messages import Query
 
 EARLY_RECORDS_MAX = 1024
 """Records of sessions whose opening is not applied here yet; more are answered GAP and the client sends again."""
@@ -30,7 +41,7 @@ class WaitingRead:
     session: int
     first: int
     floor: int
-    queries: list[object]
+    queries: list[Query]
     until: float
 
 
@@ -169,7 +180,8 @@ class Voter:
         if node.applied_position >= max(read.floors):
             self._answer(source, read.sessions, read.firsts, read.counts, read.queries)
             return
-        now_sessions, now_firsts, now_counts, now_queries = [], [], [], []
+        now_sessions, now_firsts, now_counts = [], [], []
+        now_queries: list[Query] = []
         end = 0
         for session, first, count, floor in zip(read.sessions, read.firsts, read.counts, read.floors, strict=True):
             start, end = end, end + count
@@ -184,7 +196,7 @@ class Voter:
         if now_sessions:
             self._answer(source, now_sessions, now_firsts, now_counts, now_queries)
 
-    def _answer(self, source: Source, sessions: list[int], firsts: list[int], counts: list[int], queries: list[object]) -> None:
+    def _answer(self, source: Source, sessions: list[int], firsts: list[int], counts: list[int], queries: list[Query]) -> None:
         node = self.node
         chains = node.witness.chains
         applied = [chain.committed if chain is not None else 0 for chain in map(chains.get, sessions)]

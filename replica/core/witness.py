@@ -17,8 +17,12 @@ on each replica, twice); lists of dependencies in acks (two numbers say the same
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
 import attrs
+
+if TYPE_CHECKING:
+    from replica.core.messages import Value
 
 CAUSAL = 0x80
 CAUSAL_KINDS = bytes(range(CAUSAL, CAUSAL + 4))
@@ -34,7 +38,7 @@ class Run:
     last: int
     kinds: bytes
     keys: list[bytes]
-    values: list[object]
+    values: list[Value]
     incomplete: int
 
     def after(self, number: int) -> Run:

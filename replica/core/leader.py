@@ -31,6 +31,8 @@ ENTRY_BYTES_MAX = 4 << 20
 """Bytes of values in one entry."""
 WINDOW_ENTRIES_MAX = 1024
 """Entries sent to a follower beyond what it acknowledged; beyond this it is caught up as it acknowledges."""
+TRIM_ENTRIES = 256
+"""Entries forgotten in one step: a step for each would move the whole list each time."""
 
 
 @attrs.define(eq=False)
@@ -342,5 +344,5 @@ class Leader:
         held = min([progress.match for progress in self.progress.values()] + [applied])
         if log.size_bytes > node.config.log_bytes_max // 2:
             held = applied
-        if held - log.first_index >= 256:
+        if held - log.first_index >= TRIM_ENTRIES:
             log.discard_upto(held)

@@ -385,7 +385,7 @@ class Session:
     def _drop_pending(self, upto: int) -> None:
         order, pending = self.pending_order, self.pending
         while order and order[0][0] <= upto:
-            number, key = order.popleft()
+            _, key = order.popleft()
             if key in pending and pending[key][0] <= upto:
                 del pending[key]
 
@@ -396,7 +396,7 @@ class Session:
         for flight in self.strong_reads:
             if flight.first <= first < flight.first + flight.count:
                 flight.parts.append((first - flight.first, values, versions))
-                self.floor = max(self.floor, horizon, max(versions))
+                self.floor = max(self.floor, horizon, *versions)
                 if indexed:
                     self._finish_reads(flight, now)
                 return
@@ -436,7 +436,7 @@ class Session:
         scans = False
         if self.pending or any(map(_is_scan, flight.queries)):
             scans = self._overlay(flight, values, versions, applied)
-        self.floor = max(self.floor, horizon, max(versions), position if scans else 0)
+        self.floor = max(self.floor, horizon, position if scans else 0, *versions)
         self.progress_at = now
         self.client.completions.append(
             Completion(self, flight.handle, CompletionKind.READ, 0, len(values), values, versions)
@@ -485,7 +485,8 @@ def overlay_rows(answer: Value, scan: list[object], pending: dict[bytes, tuple[i
     Args:
         answer: ``[rows, more]`` from the replica.
         scan: ``[start, end, limit]``.
-        pending: own writes by key; those up to ``applied`` are in the rows already.
+        pending: own writes by key.
+        applied: own writes up to this number are in the rows already.
 
     Returns:
         ``[rows, more]``; own deletes shorten a page, own inserts beyond its last row are left for the next page when there is more.

@@ -23,7 +23,7 @@ import trio
 from transport.errors import AddressInUse, DialFailed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import Callable, Collection
 
 BACKLOG_MAX = 1024
 """Most connections waiting at a listener."""
@@ -174,14 +174,14 @@ class MemoryListener:
         self._waiting.append(conduit)
         self._arrived.set()
 
-    async def connections(self) -> AsyncIterator[tuple[Conduit, str]]:
-        """Accept for ever: ``(conduit, name of who dialed)``."""
-        while True:
-            while self._waiting:
-                conduit = self._waiting.popleft()
-                yield conduit, conduit.other
+    async def accept(self) -> tuple[Conduit, str]:
+        """Wait for a connection; returns its conduit and the name of who dialed."""
+        await trio.lowlevel.checkpoint()
+        while not self._waiting:
             self._arrived = trio.Event()
             await self._arrived.wait()
+        conduit = self._waiting.popleft()
+        return conduit, conduit.other
 
     def close(self) -> None:
         """Stop listening; who waits in the backlog is closed."""

@@ -193,7 +193,7 @@ class FrameDecoder:
         if data[: len(expected)] != expected[: len(data)]:
             self._fail(BadPreamble(f"the stream begins with {data[:16]!r}"), [])
         if len(data) < len(expected):
-            self._hold(data, len(expected))
+            self._hold(data, len(data) + 1)  # the very next byte may tell a stranger
             return b""
         self._preamble = b""
         return data[len(expected) :]

@@ -97,7 +97,7 @@ class Hub:
         self._wake()
 
     def _wake(self) -> None:
-        if not self._busy:
+        if not self._busy and not self._stopped:
             self._busy = True
             self._other += 1
             os.eventfd_write(self._kick, 1)
@@ -114,6 +114,11 @@ class Hub:
         try:
             await self._serve()
         finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close all links with nothing more sent, and the hub's descriptors; ``run`` does it at its end."""
+        if not self._stopped:
             self._stopped = True
             for link in list(self._links.values()):
                 link.abort("hub_stopped")

@@ -139,7 +139,8 @@ class Mesh:
             async with trio.open_nursery() as nursery:
                 with accepting:
                     task_status.started(str(bound))
-                    async for wire, other in listener.connections():
+                    while True:
+                        wire, other = await listener.accept()
                         if self._accepted_now >= self.limits.connections_max or self._closing:
                             wire.close()
                             self._count("shutdown" if self._closing else "too_many_connections", f"connection from {other}")

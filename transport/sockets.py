@@ -5,14 +5,10 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-from typing import TYPE_CHECKING
 
 import trio
 
 from transport.errors import AddressInUse, DialFailed, TransportError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 logger = logging.getLogger("triskele.transport")
 
@@ -43,11 +39,16 @@ class Listener:
         self.host, self.port = sock.getsockname()[:2]
         self.accept_errors = 0
 
-    async def connections(self) -> AsyncIterator[tuple[socket.socket, str]]:
-        """Accept for ever: ``(socket, "host:port" of the other side)``. Running out of descriptors only pauses it."""
+    async def accept(self) -> tuple[socket.socket, str]:
+        """Wait for a connection; running out of descriptors only delays it.
+
+        Returns:
+            The connected socket and ``host:port`` of the other side.
+        """
         while True:
             try:
                 accepted, address = await self._sock.accept()
+                return _raw(accepted), name_of(address)
             except OSError as error:
                 if error.errno in _OUT_OF_RESOURCES:
                     self.accept_errors += 1
@@ -55,9 +56,8 @@ class Listener:
                         logger.warning("cannot accept on port %d: %s; trying again every %g s", self.port, error, ACCEPT_RETRY_SECONDS)
                     await trio.sleep(ACCEPT_RETRY_SECONDS)
                 elif error.errno in {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}:
-                    raise
-                continue  # otherwise the connection was gone before it was accepted
-            yield _raw(accepted), name_of(address)
+                    raise  # the listening socket itself is broken
+                # otherwise the connection was gone before it was accepted
 
     def close(self) -> None:
         """Stop listening."""

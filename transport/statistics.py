@@ -7,12 +7,9 @@ a caller pays for them all the same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import attrs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 HISTOGRAM_BUCKETS = 16
 """Buckets of a log2 histogram: bucket 0 counts zeros, bucket i values in [2**(i-1), 2**i), the last everything above."""
@@ -120,11 +117,3 @@ class MeshStatistics:
     dials_succeeded: int = 0
     reasons: dict[str, int] = attrs.Factory(dict)
     """{reason: connections that ended with it}."""
-
-
-def total(statistics: Iterable[LinkStatistics]) -> LinkStatistics:
-    """Add up the statistics of several links."""
-    result = LinkStatistics()
-    for one in statistics:
-        result = result + one
-    return result

@@ -127,7 +127,7 @@ class WebSocketLink(Link):
         self._readable = trio.Event()  # the receiver may go on
         self._readable.set()
         # What the writer hands over at most, and room for pongs and close frames beside it.
-        self._stream = BatchedStream(sock, limits.frame_bytes_max + 2 * UNSENT_BYTES_MAX, self._wake_writer, self._stream_ended)
+        self._stream = BatchedStream(sock, limits.frame_bytes_max + 2 * UNSENT_BYTES_MAX, self._blocked, self._stream_ended)
 
     # ------------------------------------------------------------------------------------------------------------------------ sending
 
@@ -158,13 +158,19 @@ class WebSocketLink(Link):
         """Let the writer send; see ``Link.flush``."""
         if self._outbox:
             self._work.set()
-            limit = self.pause_above_bytes
-            if limit is not None and self._stream.blocked and self.queued_bytes > limit:
-                self._paused_by_queue = True
-                self._update_reading()
+            if self._stream.blocked:
+                self._push_back()
 
-    def _wake_writer(self) -> None:
+    def _push_back(self) -> None:
+        """Stop reading a blocked link whose queue is long; the writer reads again when everything is out."""
+        limit = self.pause_above_bytes
+        if limit is not None and self.queued_bytes > limit:
+            self._paused_by_queue = True
+            self._update_reading()
+
+    def _blocked(self) -> None:
         self._work.set()
+        self._push_back()
 
     async def _write(self) -> None:
         """Send what is flushed, until the link is closed and everything is out."""
@@ -217,7 +223,8 @@ class WebSocketLink(Link):
         """Hand up messages until the other side, the world or we end it."""
         assert self._connection is not None
         while True:
-            await self._readable.wait()
+            if not self._readable.is_set():
+                await self._readable.wait()
             try:
                 message = await self._connection.get_message()
             except trio_websocket.ConnectionClosed as closed:

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 class LoadSession(Protocol):
     """One session: ``replica.core.session.Session`` as the load generator sees it."""
 
-    id: int
-    lost: str
+    @property
+    def id(self) -> int:
+        """The session's id, 0 until it is open."""
+
+    @property
+    def lost(self) -> str:
+        """Why the store ended it, empty while it has not."""
 
     def record(self, kinds: bytes, keys: list[bytes], values: list[object], handle: object, now: float) -> int:
         """Submit logged commands, all strong or all causal."""
@@ -43,3 +48,10 @@ class LoadDriver(Protocol):
 
     def wake(self) -> None:
         """Send what was submitted outside the callback."""
+
+
+class SessionTap(Protocol):
+    """Stands between the runner and its sessions."""
+
+    def __call__(self, session: LoadSession, /) -> LoadSession:
+        """Return what the runner uses instead of the session."""

@@ -28,7 +28,7 @@ from statemachine.command import CAS_VALUE, CAUSAL, PUT
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from loadgen.driver import LoadDriver, LoadSession
+    from loadgen.driver import LoadDriver, LoadSession, SessionTap
     from loadgen.workload import OperationSource, Query, Writes
     from replica.core.session import Completion
 
@@ -40,7 +40,9 @@ _CAS: Final = bytes([CAS_VALUE]) * BLOCK
 
 
 class LoadFailed(Exception):
-    """The load cannot go on: a session did not open, or the store could not be filled. The message says why."""
+    """The load cannot go on: a session did not open, the store could not be filled, a client process died. The message says why."""
+
+    exit_status = 1
 
 
 @attrs.define(eq=False)
@@ -80,7 +82,7 @@ class Runner:
     """Drives the streams of one process.
 
     Args:
-        clock: seconds that only go forward, the same clock in every process of a run.
+        clock: seconds that only go forward, the same clock in every process of a run; also the drivers' clock (``time.monotonic``).
         pendings: operations in flight of each stream.
 
     Invariants: ``submitted - completed`` operations are in flight; ``budget`` operations may still be submitted.
@@ -95,11 +97,12 @@ class Runner:
         self.budget = UNLIMITED
         self.left = UNLIMITED  # operations after which the window closes
         self.reasons: Counter[str] = Counter()  # {why operations failed: how many}
+        self.closed = trio.Event()  # set when the window has closed
+        self.tap: SessionTap | None = None  # sees what is submitted, for a recorded history
         self._opened = 0
         self._open_failed = ""
         self._all_opened = trio.Event()
         self._idle = trio.Event()
-        self._closed = trio.Event()
         self._calm_at = float("inf")
         self._operations = 0
 
@@ -120,11 +123,11 @@ class Runner:
             why = self._open_failed or f"no leader answered within {timeout_seconds:g} s"
             raise LoadFailed(f"{self._opened} of {len(self.streams)} sessions opened: {why}")
 
-    @staticmethod
-    def _open(stream: Stream) -> None:
+    def _open(self, stream: Stream) -> None:
         """Open a session for a stream; called again where the store ended it."""
         stream.is_open = False
-        stream.session = stream.driver.client.open_session(stream.token, (stream, _OPENING, 0.0))
+        session = stream.driver.client.open_session(stream.token, (stream, _OPENING, 0.0))
+        stream.session = self.tap(session) if self.tap else session
         stream.driver.wake()
 
     async def preload(self, sources: Sequence[OperationSource], pendings: int) -> None:
@@ -161,7 +164,7 @@ class Runner:
         self._start()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tick)
-            await self._closed.wait()
+            await self.closed.wait()
             nursery.cancel_scope.cancel()
         if self.submitted > self.completed:
             self._idle = trio.Event()
@@ -181,7 +184,7 @@ class Runner:
         """The window has closed: submit nothing more."""
         self.budget = 0
         self.left = UNLIMITED
-        self._closed.set()
+        self.closed.set()
 
     def _start(self) -> None:
         """Submit every stream's credit from outside the callback."""
@@ -191,10 +194,9 @@ class Runner:
             self._idle.set()
 
     def _submit_all(self, moment: float) -> None:
-        now = trio.current_time()
         for stream in self.streams:
             if stream.credit and stream.is_open:
-                self._submit(stream, moment, now)
+                self._submit(stream, moment, moment)
                 stream.driver.wake()
 
     async def _tick(self) -> None:

@@ -10,15 +10,14 @@ Everything here is per process; ``loadgen.report`` adds processes up.
 from __future__ import annotations
 
 import math
-import resource
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from loadgen.latency import Latencies, encode
 from loadgen.workload import CLASSES
+from replica.statistics import process_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,8 +111,7 @@ class Window:
             "rows": self.rows,
             "latencies": {name: encode(latencies.histogram()) for name, latencies in zip(MEASURED, self._latencies, strict=True)},
             "cpu_seconds": self._cpu_seconds,
-            "rss_bytes": resident_bytes(),
-            "rss_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "rss_bytes": process_statistics().rss_bytes,
         }
 
     def _next_boundary(self) -> float:
@@ -146,11 +144,3 @@ class Window:
 
 def _nothing() -> None:
     pass
-
-
-def resident_bytes() -> int:
-    """Return this process's resident memory now; 0 where the system does not tell."""
-    try:
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
-    except (OSError, IndexError, ValueError):
-        return 0

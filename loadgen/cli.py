@@ -1,0 +1,136 @@
+"""The flags of ``triskele load``, and the run from settings to result: a cluster of its own if asked for, the load, the reports."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from loadgen import history, report
+from loadgen.coordinator import run_load
+from loadgen.machine import commit, machine, package_version
+from loadgen.observer import Observer
+from loadgen.page import page
+from loadgen.progress import Progress
+from loadgen.settings import CLUSTER_FLAGS, add_load_flags, load_settings
+from replica.cluster_file import parse_cluster
+from replica.config import SettingError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import AsyncIterator, Callable
+
+    from loadgen.settings import LoadSettings
+    from replica.cluster_file import ClusterFile
+    from replica.config import Settings
+
+add_arguments = add_load_flags
+"""Declares the flags."""
+
+EXIT_DONE: Final = 0
+EXIT_FAILED: Final = 1
+
+
+def run(arguments: Namespace) -> int:
+    """Run the command; returns the exit status: 1 if operations failed, or none completed.
+
+    Raises:
+        SettingError: a flag is wrong (exit status 2).
+        LoadFailed: the cluster cannot be reached, or a process failed (exit status 1).
+    """
+    settings, cluster_settings = load_settings(arguments, os.environ)
+    for name in ("history", "json", "html", "csv"):
+        check_writable(settings.written(name), getattr(settings, name))
+    result = trio.run(measure, settings, cluster_settings)
+    write_reports(settings, result)
+    if not settings.quiet:
+        print(report.table(result))
+    if result["reasons"]:
+        told = ", ".join(f"{count} {reason}" for reason, count in result["reasons"].items())
+        print(f"triskele: load: {result['failed']} operations failed, {result['unknown']} have an unknown outcome: {told}", file=sys.stderr)
+    return EXIT_DONE if result["operations"] and not result["failed"] and not result["unknown"] else EXIT_FAILED
+
+
+def check_writable(what: str, text: str) -> None:
+    """Refuse a file that cannot be written before the run, not after it.
+
+    Raises:
+        SettingError: its folder is missing, or it is a folder.
+    """
+    if not text:
+        return
+    file = Path(text)
+    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise SettingError(what, text, "cannot be written")
+
+
+async def measure(settings: LoadSettings, cluster_settings: Settings) -> report.Result:
+    """Run the load, and the floors beside it if asked for; return the result."""
+    shown = sys.stderr if not settings.quiet else None
+    progress = Progress(settings.clients, settings.seconds, settings.measured_operations, shown)
+    async with target(settings, cluster_settings, progress) as cluster:
+        result = await measure_once(settings, cluster, progress)
+    result["settings"] |= {name: getattr(cluster_settings, name) for name in CLUSTER_FLAGS} if settings.local else told(cluster)
+    return result
+
+
+async def measure_once(settings: LoadSettings, cluster: ClusterFile, progress: Progress) -> report.Result:
+    """Put the load on a cluster once."""
+    addresses = cluster.addresses(settings.transport)
+    if not addresses:
+        raise SettingError(settings.written("transport"), settings.transport, "the cluster has no such addresses")
+    observer = Observer(cluster)
+    with tempfile.TemporaryDirectory(prefix="triskele-load-") as folder:
+        gathered = await run_load(settings, addresses, observer, progress, Path(folder))
+        progress.end()
+        if settings.history:
+            progress.say(f"writing {settings.history}")
+            history.write(gathered.captures, Path(settings.history))
+    operations = sum(result["operations"] for result in gathered.results)
+    return report.build(
+        settings=settings.as_json(),
+        results=gathered.results,
+        replicas=observer.report(operations),
+        machine=machine(),
+        version=package_version(),
+        commit=commit(),
+    )
+
+
+@asynccontextmanager
+async def target(settings: LoadSettings, cluster_settings: Settings, progress: Progress) -> AsyncIterator[ClusterFile]:
+    """Give the cluster to put load on; one of our own ends with the block."""
+    from triskele.cli.arguments import DEFAULT_CLUSTER
+    from triskele.cluster import local_cluster
+
+    if not settings.local:
+        yield parse_cluster(settings.cluster or DEFAULT_CLUSTER, settings.written("cluster"))
+        return
+    if cluster_settings.origin("log_level") == "default":
+        cluster_settings = cluster_settings.changed("triskele load", log_level="warning")  # the progress lines are what a user looks at
+    async with local_cluster(settings.local, cluster_settings, say=progress.say) as cluster:
+        yield cluster.file
+
+
+def told(cluster: ClusterFile) -> dict[str, Any]:
+    """Return what a cluster's file says of its settings."""
+    return {"mode": cluster.mode, "durability": cluster.durability, "batching": None, "batch_delay_us": None}
+
+
+def write_reports(settings: LoadSettings, result: report.Result) -> None:
+    """Write the files that were asked for."""
+    texts: dict[str, Callable[[], str]] = {
+        "json": lambda: json.dumps(result, indent=1) + "\n",
+        "html": lambda: page(result),
+        "csv": lambda: report.to_csv(result),
+    }
+    for name, make in texts.items():
+        file = getattr(settings, name)
+        if file:
+            Path(file).write_text(make(), encoding="utf-8")

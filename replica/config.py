@@ -46,6 +46,8 @@ class SettingError(Exception):
         why: What is allowed.
     """
 
+    exit_status = 2
+
     def __init__(self, what: str, value: object, why: str) -> None:
         super().__init__(f"{what} {value}: {why}" if str(value) else f"{what}: {why}")
         self.what = what
@@ -129,6 +131,8 @@ class Setting:
             return "must be one of " + ", ".join(self.choices)
         if isinstance(self.default, bool):
             return "must be true or false"
+        if self.address:
+            return "must be HOST:PORT"
         if isinstance(self.default, str):
             return "must be text"
         noun = "a whole number" if isinstance(self.default, int) else "a number"

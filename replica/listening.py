@@ -22,6 +22,8 @@ class ListenError(Exception):
         taken: Whether it is taken; another port may be free.
     """
 
+    exit_status = 1
+
     def __init__(self, address: str, why: str, *, taken: bool = False) -> None:
         super().__init__(f"cannot listen at {address}: {why}")
         self.address = address

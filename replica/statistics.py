@@ -28,6 +28,7 @@ LABELS: Mapping[str, str] = {
     "reasons": "reason",
     "refusals": "reason",
     "drops": "reason",
+    "closed": "reason",
     "statuses": "status",
     "peers": "peer",
     "messages": "message",

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from triskele.child import child_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start_up(folder: Path, *flags: str) -> tuple[subprocess.Popen[str], Path]:
+    """Start ``triskele up`` at free ports and wait for its ready file."""
+    ready = folder / "ready.json"
+    environment = {name: value for name, value in child_environment().items() if not name.startswith("TRISKELE_")}
+    with (folder / "up.log").open("w") as log:
+        command = [sys.executable, "-m", "triskele", "up", "--port", "0", "--ready-file", str(ready), *flags]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True, env=environment, cwd=folder)
+    deadline = time.monotonic() + 30
+    while not ready.exists():
+        assert process.poll() is None, (folder / "up.log").read_text()
+        assert time.monotonic() < deadline, (folder / "up.log").read_text()
+        time.sleep(0.02)
+    return process, ready
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; who inherited it may not have taken note of that yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.fixture(scope="session")
+def real_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Three real replicas for the whole run; the path of their ready file."""
+    process, ready = start_up(tmp_path_factory.mktemp("up"))
+    yield str(ready)
+    process.terminate()
+    assert process.wait(10) == 0
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("TRISKELE_")]:
+        monkeypatch.delenv(name)

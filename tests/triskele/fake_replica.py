@@ -1,0 +1,74 @@
+"""Stands in for ``python -m replica`` where the supervisor is what is tested: listens, announces, serves the admin pages.
+
+``FAKE`` in the environment changes its ways: ``id:word`` pairs with words ``dies`` (status 3 at start), ``stubborn`` (ignores SIGTERM),
+``silent`` (never announces), ``noisy`` (writes lines), ``frozen`` (its event loop stands still).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from replica.admin import serve_admin
+from replica.cluster_file import read_cluster_file
+from replica.listening import bound_address, open_socket
+from triskele.attached import stop_at_end_of_input
+
+if TYPE_CHECKING:
+    import socket
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--id", type=int)
+    for flag in ("--cluster", "--listen", "--websocket", "--admin", "--mode", "--lease-seconds"):
+        parser.add_argument(flag)
+    parser.add_argument("--announce", action="store_true")
+    parser.add_argument("--attached", action="store_true")
+    arguments = parser.parse_args()
+    ways = {pair.partition(":")[2] for pair in os.environ.get("FAKE", "").split(",") if pair.partition(":")[0] == str(arguments.id)}
+    if "dies" in ways:
+        sys.stderr.write("planted death\n")
+        sys.exit(3)
+    if "stubborn" in ways:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    assert arguments.attached
+    stop_at_end_of_input()
+    cluster = read_cluster_file(Path(arguments.cluster))
+    sockets = {name: open_socket(getattr(arguments, name)) for name in ("listen", "websocket", "admin")}
+    told = {"address": bound_address(sockets["listen"]), "websocket": "", "admin": ""}
+    assert told["address"] == cluster.replica(arguments.id).address
+    if "noisy" in ways:
+        sys.stdout.write("to stdout\n")
+        sys.stderr.write(f"mode {arguments.mode}, lease {arguments.lease_seconds}\n")
+        sys.stderr.write("x" * 100_000 + "\nno end")
+        sys.stderr.flush()
+    if "silent" not in ways:
+        sys.stdout.write(json.dumps({"id": arguments.id, **told, "pid": os.getpid()}) + "\n")
+        sys.stdout.flush()
+    if "frozen" in ways:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(60)
+    trio.run(serve, arguments.id, sockets["admin"])
+
+
+async def serve(replica_id: int, admin: socket.socket) -> None:
+    role = "leader" if replica_id == 0 else "follower"
+    await serve_admin(
+        [trio.SocketListener(trio.socket.from_stdlib_socket(admin))],
+        status=lambda: {"id": replica_id, "role": role, "view": 1, "leader": 0},
+        ready=list,
+        metrics=str,
+    )
+
+
+if __name__ == "__main__":
+    main()

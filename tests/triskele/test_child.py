@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from replica.listening import bound_address, open_socket
+from triskele.child import Child, child_environment, end_children, start_child
+
+TELLER = (sys.executable, "-c", "import sys; print(sys.argv[1:]); sys.stdin.read()")
+ENDLESS = (sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)")
+
+
+async def test_a_child_gets_its_id_flags_and_sockets_and_we_keep_none_of_them() -> None:
+    lines: list[str] = []
+    opened = open_socket("127.0.0.1:0")
+    descriptor, address = opened.fileno(), bound_address(opened)
+    child = await start_child(TELLER, 4, ["--mode", "ho"], {"listen": opened}, lines.append)
+    assert opened.fileno() == -1
+    assert child.process.stdin is not None
+    await child.process.stdin.aclose()
+    await child.listen(lines.append)
+    assert lines == [
+        f"replica 4: process {child.pid}",
+        f"4 | ['--id', '4', '--mode', 'ho', '--listen', 'fd:{descriptor}', '--announce', '--attached']",
+    ]
+    assert (child.alive, child.ending()) == (False, "ended with status 0")
+    open_socket(address).close()
+
+
+async def test_a_program_that_cannot_be_started_leaves_no_socket() -> None:
+    opened = open_socket("127.0.0.1:0")
+    with pytest.raises(FileNotFoundError):
+        await start_child(("/none/such",), 0, [], {"listen": opened}, lambda _: None)
+    assert opened.fileno() == -1
+
+
+async def test_children_that_ignore_the_request_are_killed_after_the_grace() -> None:
+    up = trio.Event()
+
+    def heard(line: str) -> None:
+        if line.endswith("up"):
+            up.set()
+
+    child = await start_child(ENDLESS, 0, [], {}, heard)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(child.listen, heard)
+        with trio.fail_after(10):
+            await up.wait()
+            await end_children([child], 0.1)
+    assert child.ending() == "was killed by SIGKILL"
+    await end_children([child], 0.1)  # a dead child is no trouble
+
+
+async def test_lines_may_be_bytes_of_any_kind() -> None:
+    lines: list[str] = []
+    program = (sys.executable, "-c", r"import os; os.write(2, b'\xff one\ntwo\n\nlast')")
+    child = await start_child(program, 1, [], {}, lambda _: None)
+    await child.listen(lines.append)
+    assert lines == ["1 | \ufffd one", "1 | two", "1 | ", "1 | last"]
+    assert isinstance(child, Child)
+
+
+def test_a_child_finds_the_packages_of_this_process() -> None:
+    first = child_environment().get("PYTHONPATH", "").split(os.pathsep)[0]
+    assert (Path(first) / "replica").is_dir()

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from replica.config import SETTINGS
+from triskele.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_every_setting_is_shown_with_its_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text("lease_seconds = 4\n")
+    monkeypatch.setenv("TRISKELE_BATCHING", "fixed")
+    assert main(["config", "show", "--config", str(file), "--mode", "ht", "-o", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told) == list(SETTINGS)
+    assert told["mode"] == {"value": "ht", "origin": "--mode"}
+    assert told["batching"] == {"value": "fixed", "origin": "TRISKELE_BATCHING"}
+    assert told["lease_seconds"] == {"value": 4.0, "origin": str(file)}
+    assert told["insecure"] == {"value": False, "origin": "default"}
+
+
+def test_the_table_has_a_line_for_each_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "show", "--insecure"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[0] == ["setting", "value", "origin"]
+    assert [row[0] for row in rows[1:]] == list(SETTINGS)
+    assert ["insecure", "true", "--insecure"] in rows
+    assert ["listen", "-", "default"] in rows

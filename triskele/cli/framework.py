@@ -1,0 +1,210 @@
+"""Finds the command, reads its arguments, runs it, and turns what goes wrong into one line and an exit status.
+
+Exit status: 0 done, 1 a check or command failed, 2 wrong usage.  A line is ``triskele: <what> <value>: <why>``.  An exception that carries an
+``exit_status`` is for the user, and its message is the line; any other is a bug of ours and shows its traceback.
+
+Only the command that runs is imported, and nothing heavy for ``--help``: a cluster starts many processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Command(NamedTuple):
+    """One command: the words that call it, its module, what it does."""
+
+    words: str
+    module: str
+    summary: str
+
+
+COMMANDS = (
+    Command("up", "triskele.cli.up", "run a cluster on this machine, in the foreground"),
+    Command("replica", "triskele.cli.replica", "run one replica of a cluster"),
+    Command("get", "triskele.cli.get", "print the value of a key"),
+    Command("put", "triskele.cli.put", "set the value of a key"),
+    Command("delete", "triskele.cli.delete", "remove a key"),
+    Command("cas", "triskele.cli.cas", "set the value of a key if it is still the expected one"),
+    Command("scan", "triskele.cli.scan", "print a range of keys, in order"),
+    Command("status", "triskele.cli.status", "show what each replica of a cluster says of itself"),
+    Command("load", "triskele.cli.load", "put load on a cluster and measure it"),
+    Command("config show", "triskele.cli.config_show", "print every setting, its value and where that was written"),
+)
+
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+INTRODUCTION = """\
+Triskele: a replicated key-value store. Strong commands are linearizable and take one round trip to the replicas; causal commands are
+answered by the nearest one.
+
+A first look, in two terminals:
+  triskele up                      three replicas on 127.0.0.1:7400, 7401 and 7402
+  triskele put greeting hello      and then: triskele get greeting
+"""
+
+
+class CommandFailed(Exception):
+    """The command could not do its work; the message is the line for the user."""
+
+    exit_status = EXIT_FAILED
+
+
+class CommandModule(Protocol):
+    """What a command's module has."""
+
+    EXAMPLES: tuple[str, str]
+    """Two command lines, each with ``  # what it does``."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare flags and arguments."""
+        ...
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Run the command and return its exit status."""
+        ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the ``triskele`` command.
+
+    Args:
+        argv: Arguments, ``sys.argv[1:]`` if None.
+
+    Returns:
+        The exit status.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except SystemExit as exit_:  # argparse, after --help or an error of usage
+        return exit_.code if isinstance(exit_.code, int) else EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone: nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except Exception as error:
+        only = only_error(error)
+        status = getattr(only, "exit_status", None)
+        if status is None:
+            raise
+        complain(str(only))
+        return cast("int", status)
+
+
+def only_error(error: BaseException) -> BaseException:
+    """Return the one exception inside groups of one; Trio's nurseries wrap what their tasks raise."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def complain(line: str) -> None:
+    """Write one line to the user."""
+    sys.stderr.write(f"triskele: {' '.join(line.split())}\n")
+    sys.stderr.flush()
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words:
+        sys.stderr.write(overview())
+        return EXIT_USAGE
+    if words[0] in {"-h", "--help", "help"}:
+        sys.stdout.write(overview())
+        return EXIT_DONE
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        sys.stdout.write(f"triskele {version('triskele')}\n")
+        return EXIT_DONE
+    command = find_command(words)
+    if command is None:
+        complain(f"{words[0]}: no such command{_nearest(words[0], [command.words for command in COMMANDS])}; see triskele --help")
+        return EXIT_USAGE
+    module = cast("CommandModule", import_module(command.module))
+    parser = make_parser(command, module.EXAMPLES)
+    module.add_arguments(parser)
+    return module.run(parser.parse_args(words[len(command.words.split()) :]))
+
+
+def find_command(words: Sequence[str]) -> Command | None:
+    """Return the command that the first words name."""
+    for command in COMMANDS:
+        named = command.words.split()
+        if list(words[: len(named)]) == named:
+            return command
+    return None
+
+
+def overview() -> str:
+    """Return what ``triskele --help`` prints."""
+    rows = "".join(f"  {command.words:<12} {command.summary}\n" for command in COMMANDS)
+    return f"{INTRODUCTION}\nCommands:\n{rows}\ntriskele COMMAND --help tells more, with examples.\n"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells errors of usage in the one form that all errors have."""
+
+    def error(self, message: str) -> NoReturn:
+        complain(self._reworded(message))
+        self.exit(EXIT_USAGE)
+
+    def _reworded(self, message: str) -> str:
+        """Turn argparse's words into ``<what> <value>: <why>``."""
+        if found := re.match(r"unrecognized arguments: (\S+)", message):
+            word = found[1].partition("=")[0]
+            if not word.startswith("-"):
+                return f"{word}: one argument too many; see {self.prog} --help"
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            return f"{word}: no such flag{_nearest(word, flags)}; see {self.prog} --help"
+        if found := re.match(r"the following arguments are required: (.*)", message):
+            return f"{found[1]}: missing; see {self.prog} --help"
+        if found := re.match(r"argument (.*?): invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            return f"{found[1]} {found[2]}: must be one of {found[3].replace(chr(39), '')}"
+        if found := re.match(r"argument (.*?): ((?:expected|not allowed|ignored) .*)", message):
+            return f"{found[1]}: {found[2]}"
+        return re.sub(r"^argument (.*?): ", r"\1 ", message)
+
+
+def make_parser(command: Command, examples: tuple[str, str]) -> argparse.ArgumentParser:
+    """Make the parser of a command: its summary, two examples, no abbreviations."""
+    return _Parser(
+        prog=f"triskele {command.words}",
+        description=command.summary[:1].upper() + command.summary[1:] + ".",
+        epilog="examples:\n" + "".join(f"  {example}\n" for example in examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    nearest = get_close_matches(word, known, n=1, cutoff=0.65)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+def argument_type(read: Callable[[str], object], allowed: str) -> Callable[[str], object]:
+    """Return a ``type`` for argparse whose error names the value and what is allowed.
+
+    Args:
+        read: Makes the value from text, raising ValueError if it is none.
+        allowed: In words: ``must be …``.
+    """
+
+    def typed(text: str) -> object:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text}: {allowed}") from error
+
+    return typed

@@ -1,0 +1,71 @@
+"""``triskele up``: a local cluster in the foreground, one process per replica, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from replica.config import SettingError, Settings, add_settings_flags, settings_from
+from triskele.cli.arguments import seconds, whole
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import AsyncIterator
+
+DEFAULT_PORT = 7400
+
+EXAMPLES = (
+    "triskele up                                                 # three replicas at 127.0.0.1:7400, 7401, 7402",
+    "triskele up --replicas 5 --port 0 --ready-file ready.json   # at free ports; ready.json tells where",
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare flags and arguments."""
+    parser.add_argument("--replicas", metavar="N", type=whole(1, 9), default=3, help="1, 3, 5, 7 or 9 (default 3)")
+    parser.add_argument(
+        "--port", metavar="P", type=whole(0, 65_535), default=None,
+        help=f"replica i listens at P+i, its WebSocket at P+100+i, its admin at P+200+i; 0 picks free ports (default {DEFAULT_PORT})",
+    )  # fmt: skip
+    parser.add_argument("--data-dir", metavar="DIR", type=Path, default=None, help="folder for the replicas' folders (default: a temporary one)")
+    parser.add_argument("--ready-file", metavar="FILE", type=Path, default=None, help="JSON of who is where, written once a leader serves")
+    parser.add_argument("--for", dest="for_seconds", metavar="SECONDS", type=seconds(), default=None, help="stop by itself after")
+    parser.add_argument("--no-restart", action="store_true", help="leave dead replicas dead; with memory durability that is always so")
+    add_settings_flags(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Run the command."""
+    settings = settings_from(arguments, os.environ)
+    if arguments.port is not None and settings.listen:
+        raise SettingError("--port", arguments.port, f"{settings.written('listen')} {settings.listen} says otherwise: give one of them")
+    port = arguments.port if arguments.port is not None or settings.listen else DEFAULT_PORT
+    return trio.run(_up, arguments, settings, port)
+
+
+async def _up(arguments: Namespace, settings: Settings, port: int | None) -> int:
+    """Run the cluster until it is told to stop, its time is over, or no replica is left."""
+    from triskele.cluster import ClusterFailed, local_cluster, say_on_stderr
+
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
+            places = {"port": port, "data_dir": arguments.data_dir, "ready_file": arguments.ready_file}
+            async with local_cluster(arguments.replicas, settings, **places) as cluster:
+                say_on_stderr(
+                    f"ready: {','.join(cluster.file.addresses())}; replica {cluster.file.leader} leads; mode {settings.mode}, {settings.durability}"
+                )
+                with trio.move_on_after(arguments.for_seconds or float("inf")):
+                    await cluster.wait_all_ended()
+                    raise ClusterFailed("no replica is left")
+            nursery.cancel_scope.cancel()
+    return 0
+
+
+async def _stop_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    await anext(signals)
+    scope.cancel()

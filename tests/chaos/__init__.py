@@ -1,0 +1,1 @@
+"""Experiments with real processes and what stands between them."""

@@ -32,6 +32,8 @@ HOME_SLACK_SHARE, HOME_SLACK_SECONDS = 1.2, 100e-6
 HOME_MOVES_AFTER = 3
 """Worse measurements in a row before a session moves."""
 PINGS_KEPT = 8
+PINGS_FIRST = 4
+"""A fresh link is measured so often at once: its first round trip says more about a starting process than about the line."""
 BACKOFF_MAX = 5
 
 
@@ -482,8 +484,13 @@ class Client:
     def _on_pong(self, replica: int, pong: m.Pong) -> None:
         target = self.targets[replica]
         sent = target.pinged.pop(pong.nonce, None)
-        if sent is not None:
-            target.pings.append(self.now - sent)
+        if sent is None:
+            return
+        target.pings.append(self.now - sent)
+        if len(target.pings) < PINGS_FIRST:
+            self._ping(replica)
+        elif len(target.pings) == PINGS_FIRST:
+            self._measure_homes(HOME_MOVES_AFTER)
 
     def _equals(self) -> list[int]:
         """Return the replicas whose round trip counts as the best."""
@@ -513,13 +520,14 @@ class Client:
         for flight in session.causal_reads.values():
             self.targets[session.home].causal.add(session.id, flight, flight.floor)
 
-    def _measure_homes(self) -> None:
+    def _measure_homes(self, measurements: int = 1) -> None:
+        """Count how often each session's home measured worse than the best, and move those for whom it was often enough."""
         best = set(self._equals())
         for session in self.sessions.values():
             if session.home in best or not self.targets[session.home].pings:
                 self._worse.pop(session.id, None)
                 continue
-            worse = self._worse[session.id] = self._worse.get(session.id, 0) + 1
+            worse = self._worse[session.id] = self._worse.get(session.id, 0) + measurements
             if worse >= HOME_MOVES_AFTER:
                 del self._worse[session.id]
                 self._move(session)

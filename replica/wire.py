@@ -41,8 +41,8 @@ class WireLimits:
     Attributes:
         commands_per_frame_max: rows of columns, summed over all sections of the frame: commands, reads, acknowledged sessions.
         sections_per_frame_max: messages in the frame.
-        items_per_frame_max: CBOR items, all depths counted (an array is one more than what it holds); looked at in frames over
-            ``UNSURVEYED_BYTES_MAX`` only. A scan's row is 4.
+        items_per_frame_max: CBOR items, all depths counted, an array as 9; looked at in frames over ``UNSURVEYED_BYTES_MAX`` only. A put is
+            2 and its share of the run's columns, a row of a scan 12.
     """
 
     commands_per_frame_max: int = 16_384

@@ -103,6 +103,7 @@ class Layout:
             "refuse_counts": _refuse_counts,
             "read_nested": self._read_nested,
         }
+        assert self.fields.keys().isdisjoint({"section", "size", "used", "total", "more", "map", "type", "len", "min", "sum", *names})
         exec(compile(self.source, f"<replica.wire_layout {self.name}>", "exec"), names)  # noqa: S102 - our own text, out of our own table
         self.read = names["read"]
 

@@ -64,13 +64,17 @@ def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 def reexports_only(path: Path) -> bool:
-    """Whether a file holds a docstring, imports and ``__all__``, and nothing else."""
+    """Whether a file holds a docstring, imports and ``__all__``, and nothing else; the imports may be lazy (a module ``__getattr__``, PEP 562)."""
 
     def allowed(node: ast.stmt) -> bool:
         if isinstance(node, ast.Assign):
             return [ast.unparse(target) for target in node.targets] == ["__all__"]
         if isinstance(node, ast.Expr):
             return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        if isinstance(node, ast.If):
+            return ast.unparse(node.test) == "TYPE_CHECKING" and all(map(allowed, node.body))
+        if isinstance(node, ast.FunctionDef):
+            return node.name == "__getattr__"
         return isinstance(node, ast.Import | ast.ImportFrom)
 
     return all(allowed(node) for node in ast.parse(path.read_text()).body)

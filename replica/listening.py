@@ -6,6 +6,7 @@ Opened before anything else starts, in one place, so that a port that is taken i
 from __future__ import annotations
 
 import errno
+import resource
 import socket
 
 from replica.address import inherited_descriptor, join_address, split_address
@@ -77,6 +78,21 @@ def _adopt(descriptor: int) -> socket.socket:
         raise ListenError(address, "this socket does not listen")
     opened.settimeout(0.0)
     return opened
+
+
+def allow_descriptors(wanted: int) -> int:
+    """Raise this process's limit of open descriptors to what it needs, as far as the system lets it.
+
+    Returns:
+        The limit now; less than ``wanted`` means that accepting pauses when it is reached.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft
 
 
 def bound_address(listening: socket.socket) -> str:

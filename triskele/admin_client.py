@@ -44,7 +44,7 @@ class Answer:
     body: bytes
 
 
-async def get(admin: str, path: str, *, timeout: float = 2.0) -> Answer:  # noqa: ASYNC109 - the caller's words: seconds until it gives up
+async def get(admin: str, path: str, *, timeout: float = 2.0) -> Answer:
     """Get one page.
 
     Args:
@@ -101,7 +101,7 @@ async def _exchange(stream: trio.SocketStream, host: str, path: str) -> Answer:
             return Answer(status, bytes(body))
 
 
-async def get_status(admin: str, *, timeout: float = 2.0) -> dict[str, Any]:  # noqa: ASYNC109 - as get
+async def get_status(admin: str, *, timeout: float = 2.0) -> dict[str, Any]:
     """Get ``/status`` of one replica.
 
     Raises:

@@ -14,10 +14,10 @@ it stays dead, and the rest go on while they are a majority.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
-import sys
 import tempfile
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -32,6 +32,7 @@ from replica.config import SettingError, Settings
 from replica.listening import bound_address, open_socket
 from triskele.admin_client import AdminUnreachable, get, get_status
 from triskele.child import REPLICA_PROGRAM, Child, end_children, start_child
+from triskele.lines import Lines
 
 if TYPE_CHECKING:
     import socket
@@ -53,15 +54,6 @@ class ClusterFailed(Exception):
     """A local cluster did not come up, or fell apart; the message is one line."""
 
     exit_status = 1
-
-
-def say_on_stderr(line: str) -> None:
-    """Write a line for the user; a reader that went away is no reason to stop."""
-    try:
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
-    except BrokenPipeError:
-        pass
 
 
 @attrs.define(eq=False)
@@ -86,7 +78,7 @@ class LocalCluster:
         """Ids of the replicas whose process lives."""
         return [replica_id for replica_id, child in self.children.items() if child.alive]
 
-    async def wait_ready(self, timeout: float) -> None:  # noqa: ASYNC109 - it has an error of its own
+    async def wait_ready(self, timeout: float) -> None:
         """Wait until a leader serves and every replica listens.
 
         Raises:
@@ -131,12 +123,23 @@ class LocalCluster:
         return f"{stays}, {alive} of {total} are no majority: nothing commits any more"
 
     async def follow_leader(self) -> None:
-        """Ask the replicas who leads, again and again, and keep the ready file true."""
+        """Ask the replicas who leads, again and again, and keep the ready file true.
+
+        While one leads, it alone is asked, and only for what costs it nothing: ``/status`` brings its state hash up to date.
+        """
         while True:
-            leader = await self._serving_leader()
-            if leader != self.file.leader or not self._ready.is_set():
-                self._lead(leader)
+            if self.file.leader is None or not await self._still_leads(self.file.leader):
+                leader = await self._serving_leader()
+                if leader != self.file.leader or not self._ready.is_set():
+                    self._lead(leader)
             await trio.sleep(_POLL_SECONDS if self._ready.is_set() else _START_POLL_SECONDS)
+
+    async def _still_leads(self, replica_id: int) -> bool:
+        try:
+            answer = await get(self.file.replica(replica_id).admin, "/counters")
+        except AdminUnreachable:
+            return False
+        return answer.status == 200 and bool(json.loads(answer.body).get("role") == "leader")  # noqa: PLR2004 - HTTP
 
     def _lead(self, leader: int | None) -> None:
         if not self._ready.is_set():
@@ -200,7 +203,7 @@ async def local_cluster(
     ready_file: Path | None = None,
     ready_seconds: float = 20.0,
     program: Sequence[str] = REPLICA_PROGRAM,
-    say: Callable[[str], None] = say_on_stderr,
+    say: Callable[[str], None] | None = None,
 ) -> AsyncIterator[LocalCluster]:
     """Run a cluster on this machine for the length of the block; inside it a leader serves.
 
@@ -212,13 +215,14 @@ async def local_cluster(
         ready_file: Written when a leader serves and whenever a pid or the leader changes; an old one is removed first.
         ready_seconds: Time for a leader to serve.
         program: What runs a replica; takes the flags of ``triskele replica``.
-        say: Takes each line for the user: what happens here, and what replicas write, their id in front.
+        say: Takes each line for the user: what happens here, and what replicas write, their id in front. None: standard error.
 
     Raises:
         SettingError: Wrong number, address or folder.
         ListenError: A port is taken.
         ClusterFailed: No leader served in time, or a replica ended before that.
     """
+    say = say or Lines()
     if ready_file is not None:
         _remove_old(ready_file)
     failure: Exception | None = None

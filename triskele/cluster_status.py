@@ -22,7 +22,7 @@ def admin_of(place: ReplicaPlace) -> str:
     return f"http://{join_address(host, port + ADMIN_OFFSET)}"
 
 
-async def gather_status(cluster: ClusterFile, timeout: float) -> list[dict[str, Any]]:  # noqa: ASYNC109 - for each replica, not for the whole
+async def gather_status(cluster: ClusterFile, timeout: float) -> list[dict[str, Any]]:
     """Return the status of every replica in the order of the cluster file.
 
     Returns:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 
 import pytest
 
 from replica.address import split_address
-from replica.listening import ListenError, bound_address, open_socket
+from replica.listening import ListenError, allow_descriptors, bound_address, open_socket
 
 
 def test_an_opened_socket_accepts_connections() -> None:
@@ -44,6 +45,17 @@ def test_what_does_not_listen_is_refused() -> None:
 def test_a_wildcard_is_reached_over_loopback() -> None:
     with open_socket("0.0.0.0:0") as listening:
         assert bound_address(listening).startswith("127.0.0.1:")
+
+
+def test_the_limit_of_descriptors_is_raised_as_far_as_it_goes() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard // 4, hard))
+        assert allow_descriptors(hard // 2) == hard // 2
+        assert allow_descriptors(10) == hard // 2
+        assert allow_descriptors(hard * 2) == hard
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_ipv6_loopback_is_written_in_brackets() -> None:

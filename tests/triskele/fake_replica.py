@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from replica.admin import serve_admin
+from replica.admin import AdminServer, admin_routes, json_page
 from replica.cluster_file import read_cluster_file
 from replica.listening import bound_address, open_socket
 from triskele.attached import stop_at_end_of_input
@@ -62,12 +62,9 @@ def main() -> None:
 
 async def serve(replica_id: int, admin: socket.socket) -> None:
     role = "leader" if replica_id == 0 else "follower"
-    await serve_admin(
-        [trio.SocketListener(trio.socket.from_stdlib_socket(admin))],
-        status=lambda: {"id": replica_id, "role": role, "view": 1, "leader": 0},
-        ready=list,
-        metrics=str,
-    )
+    routes = admin_routes(status=lambda: {"id": replica_id, "role": role, "view": 1, "leader": 0}, ready=list, metrics=str)
+    routes["/counters"] = lambda _query: json_page({"role": role})
+    await AdminServer(routes).serve([trio.SocketListener(trio.socket.from_stdlib_socket(admin))])
 
 
 if __name__ == "__main__":

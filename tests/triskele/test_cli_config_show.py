@@ -25,6 +25,13 @@ def test_every_setting_is_shown_with_its_origin(tmp_path: Path, monkeypatch: pyt
     assert told["insecure"] == {"value": False, "origin": "default"}
 
 
+def test_a_variable_that_names_no_setting_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("TRISKELE_MOD", "ht")
+    monkeypatch.setenv("TRISKELE_CLUSTER", "h:1")
+    assert main(["config", "show"]) == 0
+    assert capsys.readouterr().err == "TRISKELE_MOD in the environment names no setting\n"
+
+
 def test_the_table_has_a_line_for_each_setting(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "show", "--insecure"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]

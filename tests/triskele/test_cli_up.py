@@ -77,7 +77,7 @@ def test_a_port_in_use_is_one_line_and_status_1(capfd: pytest.CaptureFixture[str
     with open_socket("127.0.0.1:0") as taken:
         address = bound_address(taken)
         assert main(["up", "--port", address.rpartition(":")[2]]) == 1
-    assert capfd.readouterr().err == f"triskele: cannot listen at {address}: the port is in use by another program\n"
+    assert capfd.readouterr().err == f"triskele: cannot listen at {address}: the port is in use by another program; --port 0 picks free ones\n"
 
 
 def test_it_runs_where_a_folder_is_named_like_a_package(tmp_path: Path) -> None:

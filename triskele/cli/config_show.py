@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import TYPE_CHECKING
 
-from replica.config import SETTINGS, add_settings_flags, settings_from
-from triskele.cli.arguments import add_output_argument
+from replica.config import SETTINGS, VARIABLE_PREFIX, add_settings_flags, settings_from
+from triskele.cli.arguments import CLUSTER_VARIABLE, add_output_argument
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -27,6 +28,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run the command."""
     settings = settings_from(arguments, os.environ)
+    for name in sorted(os.environ):
+        if name.startswith(VARIABLE_PREFIX) and name not in known_variables():
+            print(f"{name} in the environment names no setting", file=sys.stderr)
     rows = [(name, getattr(settings, name), settings.origin(name)) for name in SETTINGS]
     if arguments.output == "json":
         print(json.dumps({name: {"value": value, "origin": origin} for name, value, origin in rows}, indent=1))
@@ -36,6 +40,11 @@ def run(arguments: Namespace) -> int:
     for name, value, origin in cells:
         print(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
     return 0
+
+
+def known_variables() -> set[str]:
+    """Return the environment variables that mean something."""
+    return {setting.variable for setting in SETTINGS.values()} | {CLUSTER_VARIABLE}
 
 
 def _text(value: object) -> str:

@@ -13,6 +13,9 @@ from triskele.cli.arguments import whole
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+OWN_DESCRIPTORS = 100
+"""Of a replica besides its native and WebSocket connections: admin, peers, files, epolls."""
+
 EXAMPLES = (
     "triskele replica --id 0 --cluster cluster.toml                  # addresses, mode and durability from the file",
     "triskele replica --id 1 --cluster cluster.toml --log-level debug --batching fixed --batch-delay-us 75",
@@ -33,6 +36,7 @@ def run(arguments: Namespace) -> int:
     import trio
 
     from replica.cluster_file import read_cluster_file, settings_for
+    from replica.listening import allow_descriptors
     from replica.server import serve
     from triskele.attached import stop_at_end_of_input
     from triskele.cli.logs import log_to_stderr
@@ -42,6 +46,7 @@ def run(arguments: Namespace) -> int:
     cluster = read_cluster_file(Path(arguments.cluster))
     settings = settings_for(settings_from(arguments, os.environ), cluster, arguments.id)
     log_to_stderr(settings.log_level, f"replica {arguments.id}")
+    allow_descriptors(2 * settings.connections_max + OWN_DESCRIPTORS)
 
     def listening(addresses: dict[str, str]) -> None:
         if arguments.announce:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from replica.config import SettingError, Settings, add_settings_flags, settings_from
+from replica.listening import ListenError
 from triskele.cli.arguments import seconds, whole
+from triskele.cli.framework import CommandFailed, only_error
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -44,21 +46,28 @@ def run(arguments: Namespace) -> int:
     if arguments.port is not None and settings.listen:
         raise SettingError("--port", arguments.port, f"{settings.written('listen')} {settings.listen} says otherwise: give one of them")
     port = arguments.port if arguments.port is not None or settings.listen else DEFAULT_PORT
-    return trio.run(_up, arguments, settings, port)
+    try:
+        return trio.run(_up, arguments, settings, port)
+    except Exception as error:
+        only = only_error(error)
+        if isinstance(only, ListenError) and only.taken:
+            raise CommandFailed(f"{only}; --port 0 picks free ones") from None
+        raise
 
 
 async def _up(arguments: Namespace, settings: Settings, port: int | None) -> int:
     """Run the cluster until it is told to stop, its time is over, or no replica is left."""
-    from triskele.cluster import ClusterFailed, local_cluster, say_on_stderr
+    from triskele.cluster import ClusterFailed, local_cluster
+    from triskele.lines import Lines
 
+    say = Lines()
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
             places = {"port": port, "data_dir": arguments.data_dir, "ready_file": arguments.ready_file}
-            async with local_cluster(arguments.replicas, settings, **places) as cluster:
-                say_on_stderr(
-                    f"ready: {','.join(cluster.file.addresses())}; replica {cluster.file.leader} leads; mode {settings.mode}, {settings.durability}"
-                )
+            async with local_cluster(arguments.replicas, settings, say=say, **places) as cluster:
+                leads = f"replica {cluster.file.leader} leads; mode {settings.mode}, {settings.durability}"
+                say(f"ready: {','.join(cluster.file.addresses())}; {leads}")
                 with trio.move_on_after(arguments.for_seconds or float("inf")):
                     await cluster.wait_all_ended()
                     raise ClusterFailed("no replica is left")

@@ -31,10 +31,10 @@ def test_a_line_has_time_level_and_who(capfd: pytest.CaptureFixture[str]) -> Non
 def test_a_traceback_is_part_of_the_record(capfd: pytest.CaptureFixture[str]) -> None:
     log_to_stderr("error", "replica 3")
     try:
-        {}["planted"]
-    except KeyError:
+        int("planted")
+    except ValueError:
         logging.getLogger("triskele.x").exception("it failed")
-    assert capfd.readouterr().err.endswith("KeyError: 'planted'\n")
+    assert capfd.readouterr().err.endswith("invalid literal for int() with base 10: 'planted'\n")
 
 
 def test_a_record_that_cannot_be_formatted_does_not_end_the_process(capfd: pytest.CaptureFixture[str]) -> None:

@@ -98,13 +98,11 @@ class Conduit:
 
     def sever(self) -> None:
         """Let the other end lose the connection while this end believes it alive."""
-        peer, self._peer = self._peer, None
-        self.lose_inbox()
-        self.queued_bytes = 0
-        self.on_taken()
+        peer = self._peer
         if peer is not None:
+            self.lose_inbox()
             peer.lose_inbox()
-            peer._peer = None  # noqa: SLF001
+            self._peer = peer._peer = None  # noqa: SLF001 - two ends of one thing
             heappush(peer._inbox, _Parcel(trio.current_time(), next(self._fabric.sequence), None, 0))  # noqa: SLF001
             peer.on_arrival()
 
@@ -126,8 +124,9 @@ class Conduit:
         frames: list[bytes] = []
         closed = False
         peer = self._peer
-        while self.next_due() <= now and len(frames) < frames_max and not closed:
-            parcel = heappop(self._inbox)
+        inbox = [] if self._fabric.clogged(self.other, self.name) else self._inbox
+        while inbox and inbox[0].due <= now and len(frames) < frames_max and not closed:
+            parcel = heappop(inbox)
             if parcel.payload is None:
                 closed = True
             else:

@@ -6,7 +6,7 @@ A native link carries, each way, the four bytes ``TSK1`` once and then frames::
     payload         that many bytes, opaque here
 
 The preamble tells a stranger (a web browser, a port scanner) from one of us at its first bytes.  The checksum is there because TCP's own is
-weak and a wrong frame would be replicated; it is not a defence against an attacker.  There is no resynchronising: a stream whose framing is
+feeble, and a wrong frame would be replicated; it is not a defence against an attacker.  There is no resynchronising: a stream whose framing is
 broken is over, since any length found by searching could be part of a payload.
 
 The decoder never cuts a frame and never buffers more than one frame's limit plus one chunk.  Its fast path is one received chunk holding

@@ -38,16 +38,21 @@ class End:
         self.frames: list[bytes] = []
         self.bursts: list[int] = []  # frames of each hand-over
         self.closed: list[str] = []
-        self.turns = Turns(lambda: self.on_turn())
+        self.turns = Turns(self._end_turn)
         self.hub = Hub(self.turns)
         self.on_turn: Callable[[], None] = lambda: None
         self.on_burst: Callable[[list[bytes]], None] = lambda _: None
         self.scope = trio.CancelScope()  # of the link's own task
+        self.left_run = trio.Event()
         self._news = trio.Event()
+
+    def _end_turn(self) -> None:
+        self.on_turn()
 
     async def run_link(self) -> None:
         with self.scope:
             await self.link.run()
+        self.left_run.set()
 
     def on_frames(self, link: Link, frames: list[bytes]) -> None:
         assert link.close_reason is None, "handed up after the end"

@@ -39,9 +39,7 @@ def judge(hello: bytes) -> Identity:
 
 
 class Node:
-    def __init__(
-        self, hello: str, fabric: Fabric | None = None, limits: Limits = QUICK, *, jitter: Callable[[], float] | None = None
-    ) -> None:
+    def __init__(self, hello: str, fabric: Fabric | None = None, limits: Limits = QUICK, *, jitter: Callable[[], float] | None = None) -> None:
         self.ups: list[Identity] = []
         self.downs: list[tuple[object, str]] = []
         self.frames: list[tuple[object, bytes]] = []

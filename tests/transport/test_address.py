@@ -29,7 +29,8 @@ def test_the_last_slash_of_a_url_may_be_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "host", "host:", ":7400", "host:x", "host:65536", "host:-1", "host:٣", "::1:7400", "ws://host", "ws://host:1/path", "http://x:1", "memory:"]
+    "text",
+    ["", "host", "host:", ":7400", "host:x", "host:65536", "host:-1", "host:٣", "::1:7400", "ws://host", "ws://host:1/path", "http://x:1", "memory:"],
 )
 def test_other_texts_are_refused_and_named(text: str) -> None:
     with pytest.raises(BadAddress) as caught:

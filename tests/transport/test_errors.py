@@ -6,7 +6,10 @@ from transport.errors import AddressInUse, DialFailed, HandshakeRefused, LinkClo
 
 
 def test_reasons_are_short_and_details_are_for_people() -> None:
-    assert (DialFailed(detail="cannot reach x:1").reason, str(DialFailed(detail="cannot reach x:1"))) == ("dial_failed", "dial_failed: cannot reach x:1")
+    assert (DialFailed(detail="cannot reach x:1").reason, str(DialFailed(detail="cannot reach x:1"))) == (
+        "dial_failed",
+        "dial_failed: cannot reach x:1",
+    )
     assert str(LinkClosed()) == "closed"
     assert TransportError("own_reason").reason == "own_reason"
 

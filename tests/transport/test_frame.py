@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -33,7 +34,7 @@ def stream(payloads: list[bytes]) -> bytes:
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     """Cut a stream at these places (taken modulo its length) into chunks that are not empty."""
     bounds = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
-    return [data[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(bounds)]
 
 
 def decode(chunks: list[bytes], frame_bytes_max: int = 1000) -> tuple[list[bytes], str | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -11,6 +13,9 @@ from transport.errors import AddressInUse, BadAddress, LocalMisuse
 from transport.fabric import Fabric
 from transport.handshake import Identity
 from transport.limits import Limits
+
+if TYPE_CHECKING:
+    from transport.link import Link
 
 SERVER = Identity("server", exclusive=True)
 each_kind = pytest.mark.parametrize("address", ADDRESSES)
@@ -135,7 +140,12 @@ async def test_frames_sent_right_behind_the_hello_are_not_lost(address: str) -> 
     large = bytes(QUICK.hello_bytes_max * 4)
     async with trio.open_nursery() as nursery:
         server, client = Node("peer server", fabric).start(nursery), Node("peer c", fabric).start(nursery)
-        server.on_up = lambda link: (server.post(link, b"first"), server.post(link, large))[0]
+
+        def greet(link: Link) -> None:
+            server.post(link, b"first")
+            server.post(link, large)
+
+        server.on_up = greet
         bound = await nursery.start(server.mesh.listen, address)
         nursery.start_soon(client.mesh.dial, SERVER, bound)
         await client.until(lambda: len(client.frames) == 2)

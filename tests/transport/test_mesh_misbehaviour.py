@@ -103,7 +103,7 @@ async def test_garbage_on_the_native_port_closes_only_its_link(case: str, caplog
             await read_to_end(stream)
         await server.until_reason(reason)
         assert server.reasons == {reason: 1}
-        assert [record.message for record in caplog.records if reason in record.message][0].startswith("link tcp:127.0.0.1:")
+        assert next(record.message for record in caplog.records if reason in record.message).startswith("link tcp:127.0.0.1:")
         assert len(server.mesh.links) == 1
 
 

@@ -29,7 +29,9 @@ def raw() -> Iterator[tuple[End, TcpLink, socket.socket]]:
     """A link without a running hub, to be driven by hand, and the bare socket at its other end."""
     near, far = connected_sockets()
     end = End()
-    end.link = link = TcpLink(near, "link", end.hub, end.on_frames, end.on_closed, TurnPolicy(), Limits(burst_bytes_max=4 * RECEIVE_BYTES, burst_frames_max=10))
+    end.link = link = TcpLink(
+        near, "link", end.hub, end.on_frames, end.on_closed, TurnPolicy(), Limits(burst_bytes_max=4 * RECEIVE_BYTES, burst_frames_max=10)
+    )
     far.setblocking(True)
     far.settimeout(5)
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.core.witness import CAUSAL, SESSION_SHIFT, Chain, Run, Witness
+from replica.core.witness import CAUSAL, CAUSAL_KINDS, SESSION_SHIFT, Chain, Run, Witness
 from statemachine.command import CAS_VALUE, CAS_VERSION, evaluate_cas
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Tail:
             of its cas).
         """
         blind = not run.kinds.translate(None, BLIND_KINDS)
-        free = chain.accepted >= run.last and not (self.rogue and self._meets_rogue(chain))
+        free = chain.accepted >= run.last and not (self.rogue and self._meets_rogue(chain.session, _compound(chain, run)))
         if blind:
             self._push_all(run, chain.session, index)
             results: list[list[int]] = []
@@ -89,15 +89,14 @@ class Tail:
             if not kind & CAUSAL and number > chain.accepted:
                 self.rogue[key] = index
         inherited = chain.accepted < run.first - 1 and not run.kinds.translate(None, BLIND_KINDS)
-        if not inherited or self._meets_rogue(chain) or self._meets_foreign(chain.session, run.keys):
+        keys = _compound(chain, run)
+        if not inherited or self._meets_rogue(chain.session, keys) or self._meets_foreign(chain.session, keys):
             logged.blocked = run.last
 
-    def _meets_rogue(self, chain: Chain) -> bool:
-        rogue = self.rogue.keys()
-        return any(not rogue.isdisjoint(run.keys) and self._meets_foreign_writes(chain.session, run.keys) for run in chain.runs)
-
-    def _meets_foreign_writes(self, session: int, keys: list[bytes]) -> bool:
-        return any(write[0] != session for key in keys if key in self.rogue for write in self.writes.get(key, ()))
+    def _meets_rogue(self, session: int, keys: list[bytes]) -> bool:
+        return not self.rogue.keys().isdisjoint(keys) and any(
+            write[0] != session for key in keys if key in self.rogue for write in self.writes.get(key, ())
+        )
 
     def _meets_foreign(self, session: int, keys: list[bytes]) -> bool:
         anchored = self.witness.anchored
@@ -159,3 +158,18 @@ class Tail:
             for key in entry.keys:
                 if self.rogue.get(key) == entry.index:
                     del self.rogue[key]
+
+
+def _compound(chain: Chain, run: Run) -> list[bytes]:
+    """Return the keys that a run is judged with: its own, and those of the causal writes since the session's last strong command before it.
+
+    What lies before that command was judged with it, and a rival that came into the log since then comes after it.
+    """
+    keys: list[bytes] = []
+    for earlier in chain.runs:
+        if earlier.first >= run.first:
+            break
+        before = run.first - earlier.first
+        strong = len(earlier.kinds[:before].rstrip(CAUSAL_KINDS))
+        keys = [*(() if strong else keys), *earlier.keys[strong:before]]
+    return keys + run.keys

@@ -1,0 +1,275 @@
+"""Real cores of replicas and clients, and between them frames that move only when a test says so.
+
+Places are replicas (their ids) and client processes (their names). What a turn sends waits in a queue for each pair of places, first in, first
+out, until it is delivered or dropped; time stands still until it is advanced. Nothing is random.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from replica.core.client import Client, ClientConfig
+from replica.core.config import CoreConfig, Mode
+from replica.core.effects import LinkDown, LinkUp, Received, Source
+from replica.core.replica import Replica
+from replica.core.session import Completion, CompletionKind, Session
+from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, DELETE, PUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from replica.core.messages import Message, Query, Value
+
+Place = int | str
+"""A replica's id or a client's name."""
+Frame = list["Message"]
+
+TURNS_MAX = 10_000
+"""Turns of one ``settle``: more are a loop."""
+COMMANDS_PER_APPLY = 1 << 30
+
+
+@attrs.define(eq=False)
+class Process:
+    """A client process."""
+
+    core: Client
+    done: list[Completion] = attrs.Factory(list)
+    """Everything that completed, in order."""
+
+
+class Cluster:
+    """Replicas ``0 .. voters - 1`` and clients, all linked unless told otherwise.
+
+    Attributes:
+        now: the time everybody is told, seconds.
+        queues: ``{(from, to): frames on their way}``.
+        drops: what replicas refused, ``(replica, source, reason)``; a test that expects some empties it.
+    """
+
+    def __init__(
+        self, voters: int = 3, mode: Mode = "ho", *, clients: str = "c", linked: bool = True, client: dict[str, Any] | None = None, **core: Any
+    ) -> None:
+        ids = tuple(range(voters))
+        self.now = 0.0
+        self.mode = mode
+        self.replicas = {place: Replica(CoreConfig(id=place, voters=ids, mode=mode, **core)) for place in ids}
+        self.clients = {name: Process(Client(ClientConfig(voters=ids, mode=mode, **(client or {})))) for name in clients}
+        self.queues: dict[tuple[Place, Place], deque[Frame]] = {}
+        self.drops: list[tuple[int, Source, str]] = []
+        self.links: dict[tuple[str, int], Source] = {}  # {(client, replica): the live link's name at the replica}
+        self.peers: set[tuple[int, int]] = set()
+        self._connections = 0
+        if linked:
+            for place in ids:
+                for other in ids[:place]:
+                    self.link(place, other)
+                for name in clients:
+                    self.link(name, place)
+            self.settle()
+
+    # ----------------------------------------------------------------------------------------------------------------------- links
+
+    def link(self, one: Place, other: Place) -> None:
+        """Bring the link between two places up."""
+        if isinstance(one, int) and isinstance(other, int):
+            self.peers |= {(one, other), (other, one)}
+            self.replicas[one].step(LinkUp(other, peer=True), self.now)
+            self.replicas[other].step(LinkUp(one, peer=True), self.now)
+        else:
+            name, place = _client_first(one, other)
+            self._connections += 1
+            link = self.links[name, place] = (name, self._connections)
+            self.replicas[place].step(LinkUp(link, peer=False), self.now)
+            self.clients[name].core.link_up(place, self.now)
+        self.turn(one)
+        self.turn(other)
+
+    def cut(self, one: Place, other: Place) -> None:
+        """Break the link between two places: what was on its way is lost, and both notice."""
+        self.queues.pop((one, other), None)
+        self.queues.pop((other, one), None)
+        if isinstance(one, int) and isinstance(other, int):
+            self.peers -= {(one, other), (other, one)}
+            self.replicas[one].step(LinkDown(other), self.now)
+            self.replicas[other].step(LinkDown(one), self.now)
+        else:
+            name, place = _client_first(one, other)
+            self.replicas[place].step(LinkDown(self.links.pop((name, place))), self.now)
+            self.clients[name].core.link_down(place, self.now)
+        self.turn(one)
+        self.turn(other)
+
+    def kill(self, place: int) -> None:
+        """A replica dies: all its links break."""
+        for other in self.places():
+            if (place, other) in self.peers or (isinstance(other, str) and (other, place) in self.links):
+                self.cut(place, other)
+
+    def places(self) -> list[Place]:
+        """Return everybody."""
+        return [*self.replicas, *self.clients]
+
+    # ----------------------------------------------------------------------------------------------------------------------- turns
+
+    def turn(self, place: Place) -> None:
+        """End a place's turn: run what is due, complete, apply, and queue what it sends."""
+        if isinstance(place, str):
+            process = self.clients[place]
+            if process.core.deadline() <= self.now:
+                process.core.expire(self.now)
+            process.done += process.core.take_completions(self.now)
+            for replica, sections in process.core.take_sends():
+                if (place, replica) in self.links:
+                    self.queues.setdefault((place, replica), deque()).append(sections)
+            return
+        core = self.replicas[place]
+        if core.deadline() <= self.now:
+            core.expire(self.now)
+        while core.apply(COMMANDS_PER_APPLY):
+            pass
+        effects = core.take_effects(self.now)
+        core.check_invariants()
+        self.drops += [(place, source, reason) for source, reason in effects.drops]
+        for peer, sections in effects.sends:
+            if (place, peer) in self.peers:
+                self.queues.setdefault((place, peer), deque()).append(sections)
+        for link, sections in effects.replies:
+            for (name, replica), live in self.links.items():
+                if replica == place and live == link:
+                    self.queues.setdefault((place, name), deque()).append(sections)
+
+    def receive(self, place: Place, source: Place, *messages: Message) -> None:
+        """Give a place one frame as if ``source`` had sent it, and end its turn."""
+        if isinstance(place, str):
+            assert isinstance(source, int)
+            self.clients[place].core.step(source, list(messages), self.now)
+        else:
+            link: Source = source if isinstance(source, int) else self.links[source, place]
+            self.replicas[place].step(Received(link, list(messages)), self.now)
+        self.turn(place)
+
+    def deliver(self, source: Place, place: Place, frames: int = 1) -> list[Frame]:
+        """Deliver the oldest frames on their way from one place to another, each in a turn of its own."""
+        delivered = [self.queues[source, place].popleft() for _ in range(frames)]
+        for frame in delivered:
+            self.receive(place, source, *frame)
+        return delivered
+
+    def drop(self, source: Place, place: Place) -> list[Frame]:
+        """Lose everything on its way from one place to another."""
+        return list(self.queues.pop((source, place), ()))
+
+    def waiting(self, source: Place, place: Place) -> list[Message]:
+        """Return the sections on their way from one place to another."""
+        return [message for frame in self.queues.get((source, place), ()) for message in frame]
+
+    def settle(self, *places: Place) -> None:
+        """Deliver everything, oldest first, until nothing is on its way; with ``places``, only what moves among them."""
+        for _ in range(TURNS_MAX):
+            pair = next((pair for pair, frames in self.queues.items() if frames and (not places or set(pair) <= set(places))), None)
+            if pair is None:
+                return
+            self.deliver(*pair)
+        raise AssertionError("it never settles")
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, then end everybody's turn; nothing is delivered."""
+        self.now += seconds
+        for place in self.places():
+            self.turn(place)
+
+    def run(self, seconds: float, *, delay: float = 0.0005) -> None:
+        """Let time pass in steps of ``delay``, delivering everything."""
+        end = self.now + seconds
+        while self.now < end:
+            self.advance(min(delay, end - self.now) or delay)
+            self.settle()
+
+    # -------------------------------------------------------------------------------------------------------------------- programs
+
+    def open(self, *names: str, client: str = "c") -> list[Session]:
+        """Open sessions, one for each name, and let everybody learn of it."""
+        core = self.clients[client].core
+        sessions = [core.open_session(f"{client}-{name}".encode(), name) for name in names]
+        self.turn(client)
+        self.run(0.01)
+        assert all(session.id for session in sessions), "no leader opened the sessions"
+        return sessions
+
+    def owner(self, session: Session) -> str:
+        """Return the client process a session belongs to."""
+        return next(name for name, process in self.clients.items() if process.core is session.client)
+
+    def record(self, session: Session, kinds: bytes, keys: list[bytes], values: list[Value], handle: object = None) -> int:
+        """Submit logged commands and end the client's turn."""
+        first = session.record(kinds, keys, values, handle, self.now)
+        self.turn(self.owner(session))
+        return first
+
+    def put(self, session: Session, key: bytes, value: bytes, handle: object = None, *, causal: bool = False) -> int:
+        """Submit one put."""
+        return self.record(session, bytes([PUT | CAUSAL if causal else PUT]), [key], [value], handle)
+
+    def delete(self, session: Session, key: bytes, handle: object = None, *, causal: bool = False) -> int:
+        """Submit one delete."""
+        return self.record(session, bytes([DELETE | CAUSAL if causal else DELETE]), [key], [None], handle)
+
+    def cas(self, session: Session, key: bytes, expected: bytes | int | None, new: bytes, handle: object = None) -> int:
+        """Submit one compare-and-swap: on a version if ``expected`` is a number."""
+        return self.record(session, bytes([CAS_VERSION if isinstance(expected, int) else CAS_VALUE]), [key], [[expected, new]], handle)
+
+    def strong_read(self, session: Session, *queries: Query, handle: object = None, versioned: bool = False) -> None:
+        """Submit strong reads and end the client's turn."""
+        session.strong_read(list(queries), handle, self.now, versioned=versioned)
+        self.turn(self.owner(session))
+
+    def causal_read(self, session: Session, *queries: Query, handle: object = None) -> None:
+        """Submit causal reads and end the client's turn."""
+        session.causal_read(list(queries), handle, self.now)
+        self.turn(self.owner(session))
+
+    def answers(self, handle: object) -> list[Completion]:
+        """Return the completions of one submission."""
+        return [completion for process in self.clients.values() for completion in process.done if completion.handle == handle]
+
+    def completed(self, handle: object) -> bool:
+        """Whether anything of a submission completed."""
+        return bool(self.answers(handle))
+
+    def values(self, handle: object) -> list[Value]:
+        """Return the values of a submission that must be complete: of reads, or outcomes of cas."""
+        found = sorted(self.answers(handle), key=lambda completion: completion.first)
+        assert found, f"{handle!r} is not complete"
+        assert all(completion.kind is not CompletionKind.FAILED for completion in found), found
+        return [value for completion in found for value in completion.values or [None] * completion.count]
+
+    def fast(self, handle: object) -> bool:
+        """Whether all of a submission completed by the fast path."""
+        found = self.answers(handle)
+        assert found, f"{handle!r} is not complete"
+        return all(completion.fast for completion in found)
+
+    def logged(self, place: int = 0) -> list[tuple[int, int, bytes]]:
+        """Return what a replica's log holds, ``(session, number, key)`` in order."""
+        found = []
+        for entry in self.replicas[place].node.log.entries:
+            runs = zip(entry.sessions, entry.firsts, entry.counts, strict=True)
+            numbers = [(session, number) for session, first, count in runs for number in range(first, first + count)]
+            found += [(*number, key) for number, key in zip(numbers, entry.keys, strict=True)]
+        return found
+
+    def states(self) -> Iterator[object]:
+        """Yield each replica's applied state in canonical form."""
+        for replica in self.replicas.values():
+            yield replica.node.store.freeze(), replica.node.sessions.freeze()
+
+
+def _client_first(one: Place, other: Place) -> tuple[str, int]:
+    name, place = (one, other) if isinstance(one, str) else (other, one)
+    assert isinstance(name, str)
+    assert isinstance(place, int)
+    return name, place

@@ -1,0 +1,176 @@
+"""The exactly-once table: how far each session's commands were applied, and the results a retry may still ask for.
+
+A session's logged commands are numbered from 1 and enter the log in that order, so "was it applied" is one comparison and the table
+needs one number a session, plus the results of those cas commands whose answer may not have reached the client yet. The client says in
+every record up to where it has everything (``incomplete``), which lets results go. This is RIFL's table (Lee et al., SOSP'15) without its
+per-command completion records, which session order makes needless.
+
+A session's id is the position of the command that opened it: never used twice. A session that *expired* leaves a tombstone with its last
+applied number, so that a client which comes back learns which of its commands took effect; one that was *closed* leaves nothing, as its
+client asked for that. The table is part of the replicated state: nothing here may depend on time or on how commands were batched.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from statemachine.moment import InvalidSnapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+EXPIRED_MAX: Final = 10_000
+"""Tombstones of expired sessions kept; beyond it the oldest go, and their clients are told that nothing is known."""
+CHUNK_SESSIONS: Final = 1024
+
+
+@attrs.define
+class SessionRecord:
+    """One open session.
+
+    ``results`` holds what cas commands returned, ``{number: succeeded}`` in ascending order, for numbers the client may still ask for.
+    Invariant: every number in ``results`` is at most ``applied``.
+    """
+
+    token: bytes
+    lease_seconds: float
+    applied: int = 0
+    results: dict[int, bool] = attrs.Factory(dict)
+
+
+class Sessions:
+    """All sessions by id; see the module.
+
+    Attributes:
+        table: ``{session: record}``, to be read by anybody and changed through the methods only.
+        tokens: ``{token: session}`` of the open sessions.
+        expired: ``{session: last applied number}``, oldest expiry first, ``expired_max`` at most.
+    """
+
+    __slots__ = ("expired", "expired_max", "table", "tokens")
+
+    def __init__(self, expired_max: int = EXPIRED_MAX) -> None:
+        """Begin without sessions. ``expired_max`` is part of the replicated state's rules: the same on every replica."""
+        self.table: dict[int, SessionRecord] = {}
+        self.tokens: dict[bytes, int] = {}
+        self.expired: dict[int, int] = {}
+        self.expired_max = expired_max
+
+    def __len__(self) -> int:
+        """Number of open sessions."""
+        return len(self.table)
+
+    def open(self, position: int, token: bytes, lease_seconds: float) -> int:
+        """Open the session of ``token`` by the command at ``position``.
+
+        Returns:
+            its id: ``position``, or that of the session which the token opened before and which is still open (a client that saw no
+            answer opens again; its lease stays as it was).
+        """
+        session = self.tokens.setdefault(token, position)
+        if session == position:
+            assert position not in self.table, "a position opens one session"
+            self.table[position] = SessionRecord(token, lease_seconds)
+        return session
+
+    def close(self, session: int) -> bool:
+        """Forget a session whose client has all it wants. Returns False if it was not open (closed or expired before)."""
+        record = self.table.pop(session, None)
+        if record is None:
+            return False
+        del self.tokens[record.token]
+        return True
+
+    def expire(self, session: int) -> bool:
+        """End a session whose client fell silent; its tombstone keeps the last applied number. Returns False if it was not open."""
+        record = self.table.get(session)
+        if record is None:
+            return False
+        self.close(session)
+        self.expired[session] = record.applied
+        while len(self.expired) > self.expired_max:
+            del self.expired[next(iter(self.expired))]
+        return True
+
+    def applied(self, session: int) -> int | None:
+        """Tell the last applied number of a session, open or expired; None if nothing is known of it."""
+        record = self.table.get(session)
+        return self.expired.get(session) if record is None else record.applied
+
+    def record(self, session: int, first: int, count: int, results: Sequence[bool | None] | None, incomplete: int) -> None:
+        """Note that a run of a session's commands was applied.
+
+        Args:
+            session: an open session.
+            first: number of the run's first command, one above the last applied.
+            count: commands in the run.
+            results: one per command of the run (a bool for a cas, None for others), or None where no command has one.
+            incomplete: every command below this number is complete at the client; results below it are forgotten. It may repeat or lag.
+        """
+        record = self.table[session]
+        assert first == record.applied + 1, f"session {session}: command {first} after {record.applied}"
+        record.applied += count
+        if results is not None:
+            assert len(results) == count
+            for number, result in enumerate(results, first):
+                if result is not None:
+                    record.results[number] = result
+        kept = record.results
+        if kept and next(iter(kept)) < incomplete:
+            record.results = {number: result for number, result in kept.items() if number >= incomplete}
+
+    def result(self, session: int, number: int) -> bool | None:
+        """Tell what an applied cas returned; None for other commands and for what was forgotten or is not applied."""
+        record = self.table.get(session)
+        return None if record is None else record.results.get(number)
+
+    # ------------------------------------------------------------------------------------------------------------ copies of the state
+
+    def snapshot(self) -> list[list[object]]:
+        """Tell the table as it is now, in chunks of plain lists, numbers and bytes, each small enough for a frame.
+
+        Shape: first ``[sessions, [[expired session, applied], ...]]``, then ``[[session, token, lease_seconds, applied,
+        [[number, succeeded], ...]], ...]`` until that many sessions were told.
+        """
+        chunks: list[list[object]] = [[len(self.table), [[session, applied] for session, applied in self.expired.items()]]]
+        records = iter(self.table.items())
+        while chunk := list(islice(records, CHUNK_SESSIONS)):
+            chunks.append([[session, r.token, r.lease_seconds, r.applied, [[n, result] for n, result in r.results.items()]] for session, r in chunk])
+        return chunks
+
+    @classmethod
+    def restore(cls, chunks: Iterable[list[Any]], expired_max: int = EXPIRED_MAX) -> Sessions:
+        """Build the table that ``snapshot`` told.
+
+        Raises:
+            InvalidSnapshot: the chunks are not what ``snapshot`` yields: cut short, or damaged.
+        """
+        sessions = cls(expired_max)
+        stream = iter(chunks)
+        try:
+            count, expired = next(stream)
+            sessions.expired.update(expired)
+            for session, token, lease_seconds, applied, results in chain.from_iterable(stream):
+                sessions.table[session] = SessionRecord(token, lease_seconds, applied, dict(results))
+                sessions.tokens[token] = session
+        except (StopIteration, TypeError, ValueError) as error:
+            raise InvalidSnapshot("sessions: not a snapshot") from error
+        if count != len(sessions.table):
+            raise InvalidSnapshot(f"sessions: {len(sessions.table)} sessions where {count} were announced")
+        return sessions
+
+    def clone(self) -> Sessions:
+        """Copy the table; neither sees what later happens to the other."""
+        other = Sessions(self.expired_max)
+        other.table = {session: SessionRecord(r.token, r.lease_seconds, r.applied, r.results.copy()) for session, r in self.table.items()}
+        other.tokens = self.tokens.copy()
+        other.expired = self.expired.copy()
+        return other
+
+    def freeze(self) -> tuple[object, ...]:
+        """Tell the whole state as one hashable tuple, equal for equal states."""
+        open_sessions = tuple((session, r.token, r.lease_seconds, r.applied, tuple(r.results.items())) for session, r in sorted(self.table.items()))
+        return open_sessions, tuple(self.expired.items())

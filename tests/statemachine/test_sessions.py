@@ -1,0 +1,164 @@
+"""Sessions: each command takes effect once, its result can be asked for as long as the client may want it, and no longer."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from statemachine.moment import InvalidSnapshot
+from statemachine.sessions import SessionRecord, Sessions
+
+EXPIRED_MAX = 3
+
+
+class ClientModel:
+    """What one client knows of its session."""
+
+    def __init__(self, token: bytes, session: int) -> None:
+        self.token = token
+        self.session = session
+        self.results: list[bool | None] = []  # of command 1, 2, ...
+        self.incomplete = 1
+
+
+class SessionsModel(RuleBasedStateMachine):
+    """Clients open, send runs of commands, resend from anywhere, and end; the table is copied and restored on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sessions = Sessions(EXPIRED_MAX)
+        self.position = 0
+        self.clients: list[ClientModel] = []
+        self.expired: dict[int, int] = {}
+        self.closed: set[int] = set()
+        self.copies: list[tuple[Sessions, object]] = []
+
+    @rule(number=st.integers(0, 4))
+    def open(self, number: int) -> None:
+        self.position += 1
+        token = b"token %d" % number
+        known = [client.session for client in self.clients if client.token == token]
+        session = self.sessions.open(self.position, token, 10.0)
+        assert session == (known[0] if known else self.position)
+        if not known:
+            self.clients.append(ClientModel(token, session))
+
+    @precondition(lambda self: self.clients)
+    @rule(data=st.data(), results=st.none() | st.lists(st.none() | st.booleans(), min_size=1, max_size=4), count=st.integers(1, 4))
+    def send_a_run_from_anywhere(self, data: st.DataObject, results: list[bool | None] | None, count: int) -> None:
+        """As a leader does with a retry: what is applied already is cut off, the rest is applied."""
+        client = data.draw(st.sampled_from(self.clients))
+        applied = self.sessions.applied(client.session)
+        assert applied == len(client.results)
+        first = data.draw(st.integers(client.incomplete, applied + 1))
+        count = len(results) if results else count
+        again = applied + 1 - first
+        if count > again:
+            client.incomplete = data.draw(st.integers(client.incomplete, first))
+            self.sessions.record(client.session, first + again, count - again, results and results[again:], client.incomplete)
+            client.results += results[again:] if results else [None] * (count - again)
+
+    @precondition(lambda self: self.clients)
+    @rule(data=st.data(), expire=st.booleans())
+    def end(self, data: st.DataObject, *, expire: bool) -> None:
+        client = data.draw(st.sampled_from(self.clients))
+        self.clients.remove(client)
+        if expire:
+            assert self.sessions.expire(client.session)
+            self.expired[client.session] = len(client.results)
+            self.expired = dict(list(self.expired.items())[-EXPIRED_MAX:])
+        else:
+            assert self.sessions.close(client.session)
+            self.closed.add(client.session)
+        assert not self.sessions.expire(client.session)
+        assert not self.sessions.close(client.session)
+
+    @rule()
+    def restore(self) -> None:
+        self.sessions = Sessions.restore(self.sessions.snapshot(), EXPIRED_MAX)
+
+    @rule()
+    def copy(self) -> None:
+        self.copies.append((self.sessions, self.sessions.freeze()))
+        self.sessions = self.sessions.clone()
+        assert self.sessions.freeze() == self.copies[-1][1]
+
+    @invariant()
+    def results_are_kept_from_the_first_incomplete_on(self) -> None:
+        for client in self.clients:
+            numbers = range(1, len(client.results) + 3)
+            known = {number: result for number, result in enumerate(client.results, 1) if number >= client.incomplete}
+            assert [self.sessions.result(client.session, number) for number in numbers] == [known.get(number) for number in numbers]
+            assert len(self.sessions.table[client.session].results) <= len(known)
+
+    @invariant()
+    def the_table_is_what_clients_know(self) -> None:
+        assert sorted(self.sessions.table) == sorted(client.session for client in self.clients)
+        assert len(self.sessions) == len(self.clients)
+        assert self.sessions.tokens == {client.token: client.session for client in self.clients}
+        assert self.sessions.expired == self.expired
+        assert all(self.sessions.applied(session) == applied for session, applied in self.expired.items())
+        assert all(self.sessions.applied(session) is None and self.sessions.result(session, 1) is None for session in self.closed)
+
+    @invariant()
+    def copies_stay_as_they_were(self) -> None:
+        assert all(sessions.freeze() == frozen for sessions, frozen in self.copies)
+
+
+SessionsModel.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestSessions = pytest.mark.usefixtures("small_sizes")(SessionsModel.TestCase)
+
+
+def test_a_command_out_of_order_is_a_bug() -> None:
+    sessions = Sessions()
+    session = sessions.open(7, b"token", 10.0)
+    sessions.record(session, 1, 3, None, 1)
+    for first in (3, 5):
+        with pytest.raises(AssertionError, match="after 3"):
+            sessions.record(session, first, 1, None, 1)
+
+
+def test_the_first_lease_holds_when_a_client_opens_again() -> None:
+    sessions = Sessions()
+    assert sessions.open(7, b"token", 10.0) == sessions.open(9, b"token", 99.0) == 7
+    assert sessions.table == {7: SessionRecord(b"token", 10.0)}
+
+
+def test_a_token_whose_session_ended_opens_a_new_one() -> None:
+    sessions = Sessions()
+    sessions.expire(sessions.open(7, b"token", 10.0))
+    assert sessions.open(9, b"token", 10.0) == 9
+    assert (sessions.applied(7), sessions.applied(9)) == (0, 0)
+
+
+def test_equal_tables_freeze_alike_whatever_the_order_they_came_in() -> None:
+    a, b = Sessions(), Sessions()
+    for position in (1, 2):
+        a.open(position, b"token %d" % position, 1.0)
+    for position in (2, 1):
+        b.open(position, b"token %d" % position, 1.0)
+    assert a.freeze() == b.freeze()
+    assert hash(a.freeze()) == hash(b.freeze())
+    b.record(1, 1, 1, [True], 1)
+    assert a.freeze() != b.freeze()
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [[], [[]], [[1]], [[1, []]], [[0, []], [[1, b"t", 1.0, 0]]], [[1, 5]], [[0, []], 5], [[0, []], [[1, b"t", 1.0, 0, []]]]],
+    ids=repr,
+)
+def test_a_damaged_snapshot_is_refused(chunks: list[list[object]]) -> None:
+    with pytest.raises(InvalidSnapshot):
+        Sessions.restore(chunks)
+
+
+def test_the_rest_of_a_session_is_kept_when_a_run_has_results() -> None:
+    sessions = Sessions()
+    sessions.open(1, b"token", 10.0)
+    sessions.record(1, 1, 3, [True, None, False], 1)
+    sessions.record(1, 4, 2, None, 2)
+    assert [sessions.result(1, number) for number in range(1, 6)] == [None, None, False, None, None]
+    assert sessions.table[1].results == {3: False}

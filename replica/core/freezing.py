@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from enum import Enum
 
 import attrs
 
@@ -23,6 +24,8 @@ def freeze(value: object) -> Frozen:
         return tuple(freeze(item) for item in value)
     if isinstance(value, dict):
         return tuple(sorted(((freeze(key), freeze(item)) for key, item in value.items()), key=repr))
+    if isinstance(value, Enum):
+        return str(value)
     own = getattr(value, "freeze", None)
     if own is not None and not attrs.has(type(value)):
         return own()
@@ -30,8 +33,6 @@ def freeze(value: object) -> Frozen:
     if attrs.has(kind):
         fields = attrs.fields(kind)
         return (type(value).__name__, *(freeze(getattr(value, field.name)) for field in fields if not _function(getattr(value, field.name))))
-    if type(value).__name__ == "Outcome":
-        return repr(value)
     message = f"no canonical form for {type(value).__name__}"
     raise TypeError(message)
 

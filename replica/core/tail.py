@@ -7,6 +7,7 @@ witness' index does not show (docs/protocol.md, "The leader's step").
 
 from __future__ import annotations
 
+from enum import Enum
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -20,14 +21,12 @@ if TYPE_CHECKING:
     from statemachine.store import Store
 
 
-class Outcome:
+class Outcome(Enum):
     """A cas in the tail whose effect is not a value: not known yet, or known to write nothing."""
 
-    UNKNOWN: Outcome
-    FAILED: Outcome
+    UNKNOWN = "unknown"
+    FAILED = "failed"
 
-
-Outcome.UNKNOWN, Outcome.FAILED = Outcome(), Outcome()
 
 Write = tuple[int, int, object, int]
 """(session, number, value or Outcome, index of its entry)."""

@@ -65,7 +65,8 @@ class HandshakeRefused(RemoteMisbehaviour):
 
     reason = "handshake_refused"
 
-    def __init__(self, why: str) -> None:
-        """Keep the judge's word; the link closes with ``handshake_refused:<why>``."""
+    def __init__(self, why: str, detail: str = "") -> None:
+        """Keep the judge's word, with which the link closes (``handshake_refused:<why>``), and its explanation for the other side."""
         self.why = why
+        self.explanation = detail
         super().__init__(f"handshake_refused:{why}")

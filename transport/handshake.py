@@ -43,7 +43,7 @@ class Connection:
     Args:
         hello: our first frame.
         judge: reads theirs.
-        refusal: makes the last frame of a link we refuse, from the reason.
+        refusal: makes the last frame of a link we refuse, from the reason and its explanation.
         dialed: we dialed: we speak first, and the other side must be ``expected`` (None: anybody the judge accepts).
         on_up: called in the receiving turn when both sides have agreed; frames that came behind the hello follow after it.
 
@@ -59,7 +59,7 @@ class Connection:
         self,
         hello: bytes,
         judge: Judge,
-        refusal: Callable[[str], bytes] | None,
+        refusal: Callable[[str, str], bytes] | None,
         on_up: Callable[[Connection], None],
         *,
         dialed: bool,
@@ -96,7 +96,7 @@ class Connection:
                 raise HandshakeRefused("unexpected_identity")  # noqa: TRY301 - refused as by the judge
         except HandshakeRefused as refused:
             if self._refusal is not None:
-                link.send((self._refusal(refused.why),))
+                link.send((self._refusal(refused.why, refused.explanation),))
             link.close(refused.reason)
             return
         if not self._dialed:

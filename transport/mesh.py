@@ -64,7 +64,7 @@ class Mesh:
         fabric_name: our name in the fabric when we dial.
         limits: of links and of the mesh.
         policy: when a flush sends, for all links.
-        refusal: makes the last frame of a link that our judge refused, from its reason; None: closed without a word.
+        refusal: makes the last frame of a link that our judge refused, from its reason and explanation; None: closed without a word.
         jitter: gives numbers in [0, 1) for the back-off; default: no spread.
 
     The callbacks must not await. What they raise ends the nursery: it is a bug.
@@ -84,7 +84,7 @@ class Mesh:
         fabric_name: str = "",
         limits: Limits | None = None,
         policy: BatchPolicy | None = None,
-        refusal: Callable[[str], bytes] | None = None,
+        refusal: Callable[[str, str], bytes] | None = None,
         jitter: Callable[[], float] = lambda: 1.0,
     ) -> None:
         """Know everything, do nothing yet."""

@@ -46,7 +46,14 @@ UPGRADE_BYTES = 16 * 1024
 UNSENT_BYTES_MAX = 1024 * 1024
 """The writer stops handing messages to the library while this many bytes wait for the socket."""
 
-CLOSE_REASONS = {1000: "closed_by_peer", 1001: "closed_by_peer", 1002: "bad_websocket_frame", 1007: "bad_websocket_frame", 1009: "frame_too_large"}
+CLOSE_REASONS = {
+    1000: "closed_by_peer",
+    1001: "closed_by_peer",
+    1002: "bad_websocket_frame",
+    1005: "closed_by_peer",
+    1007: "bad_websocket_frame",
+    1009: "frame_too_large",
+}
 """{close code: our reason}; 1006 (no close frame) is told by the stream, others are ``websocket_<code>``."""
 
 _LIBRARY_ERRORS = (
@@ -56,6 +63,8 @@ _LIBRARY_ERRORS = (
     trio.BrokenResourceError,
     trio.ClosedResourceError,
 )
+_BAD_BYTES = (*_LIBRARY_ERRORS, ValueError)
+"""What the library's own tasks raise for bad bytes: it decodes headers as ASCII without asking."""
 
 
 class WebSocketLink(Link):
@@ -299,7 +308,7 @@ class WebSocketLink(Link):
                 self._opened.set()
                 nursery.start_soon(self._receive)
                 nursery.start_soon(self._write)
-        except* _LIBRARY_ERRORS as errors:
+        except* _BAD_BYTES as errors:
             logger.debug("link %s: %r", self.name, errors.exceptions)
             self.abort(self._stream.broken or ("bad_websocket_frame" if self._opened.is_set() else "bad_websocket_handshake"))
 

@@ -175,6 +175,7 @@ async def test_connections_over_the_limit_are_closed_at_once() -> None:
     ("data", "reason"),
     [
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "bad_websocket_handshake"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Up\xfdgrade\r\n\r\n", "bad_websocket_handshake"),
         (b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", "bad_websocket_handshake"),
         (PREAMBLE + framed(b"client c"), "handshake_timeout"),
         (bytes(50_000), "frame_too_large"),

@@ -18,7 +18,7 @@ from replica.core.messages import Accept, AcceptAck, AcceptNack, Entry, Message,
 from replica.core.quorum import majority
 from replica.core.tail import Logged, Tail
 from replica.core.witness import CAUSAL, Chain, Run
-from statemachine.command import CLOSE, CONFIG, NOOP, OPEN
+from statemachine.command import CLOSE, CONFIG, EXPIRE, NOOP, OPEN
 
 if TYPE_CHECKING:
     from replica.core.effects import Source
@@ -31,6 +31,8 @@ ENTRY_BYTES_MAX = 4 << 20
 """Bytes of values in one entry."""
 WINDOW_ENTRIES_MAX = 1024
 """Entries sent to a follower beyond what it acknowledged; beyond this it is caught up as it acknowledges."""
+CLOSED = 1 << 62
+"""Number of a session whose end is in the log: none of its commands enters the log any more."""
 TRIM_ENTRIES = 256
 """Entries forgotten in one step: a step for each would move the whole list each time."""
 
@@ -100,7 +102,7 @@ class Speculation:
 
     def reply(self, node: Node) -> SpecReply:
         """Make the section."""
-        return SpecReply(node.config.config, node.view, self.sessions, self.firsts, self.counts, self.results)
+        return SpecReply(node.config.config, node.view, node.applied_position, self.sessions, self.firsts, self.counts, self.results)
 
 
 @attrs.define(eq=False)
@@ -116,6 +118,8 @@ class Leader:
     # {peer: its log as we know it}
     opening: dict[bytes, Source] = attrs.Factory(dict)
     # {token: the link that asked}
+    closing: dict[int, None] = attrs.Factory(dict)
+    # {session: it ends when its last command is applied}
     open_index: int = 0
     """The view is open for speculation when this index is applied."""
     round: int = 0
@@ -211,19 +215,29 @@ class Leader:
             node.reply(source, SessionOpened(tokens, sessions))
 
     def on_close_session(self, sessions: list[int]) -> None:
-        """Log the end of sessions whose commands are all applied; others stay until they are."""
+        """Log the end of sessions as soon as their commands are all applied; nothing of theirs enters the log behind it."""
         for session in sessions:
             chain, logged = self.node.witness.chains.get(session), self.logged.get(session)
-            if chain is not None and chain.held == chain.committed and (logged is None or logged.number == chain.committed):
-                if logged is not None:
-                    del self.logged[session]
+            if chain is None or (logged is not None and logged.number == CLOSED):
+                continue
+            if chain.held == chain.committed and (logged is None or logged.number == chain.committed):
+                self.logged[session] = Logged(CLOSED)
                 self.draft.system.append([CLOSE, session])
+            else:
+                self.closing[session] = None
 
     def on_applied(self, entry: Entry) -> None:
         """Follow the apply step: the entry's writes leave the tail, and who waited for its openings is answered."""
         if entry.kinds:
             self.tail.applied(entry)
+            if self.closing:
+                self.on_close_session([session for session in entry.sessions if session in self.closing])
         for command in entry.system:
+            if command[0] in {CLOSE, EXPIRE}:
+                session = command[1]
+                assert isinstance(session, int)
+                self.logged.pop(session, None)
+                self.closing.pop(session, None)
             if command[0] == OPEN:
                 token = command[1]
                 assert isinstance(token, bytes)
@@ -320,6 +334,7 @@ class Leader:
         if progress.next < log.first_index:
             return None  # left behind the kept log: needs a snapshot
         room = progress.next - progress.match <= WINDOW_ENTRIES_MAX
+        room = room and log.bytes_between(progress.match, progress.next) < node.config.window_bytes_max
         entries = log.since(progress.next, node.config.accept_bytes_max) if room and progress.next <= log.last_index else []
         key = (progress.next, len(entries))
         sections = made.get(key)
@@ -338,11 +353,10 @@ class Leader:
         return min(self.heartbeat_at, self.flush_at)
 
     def trim(self) -> None:
-        """Forget entries that every linked follower has and that are applied here; past the limit, slow ones are left behind."""
-        node, log = self.node, self.node.log
-        applied = node.applied_index
+        """Forget entries that every follower has and that are applied here; past half the limit, slow followers are left behind."""
+        log, applied, enough = self.node.log, self.node.applied_index, self.node.config.log_bytes_max // 2
         held = min([progress.match for progress in self.progress.values()] + [applied])
-        if log.size_bytes > node.config.log_bytes_max // 2:
-            held = applied
-        if held - log.first_index >= TRIM_ENTRIES:
+        if held - log.first_index >= TRIM_ENTRIES or log.size_bytes > enough:
             log.discard_upto(held)
+        if log.size_bytes > enough:
+            log.discard_upto(applied)

@@ -67,6 +67,11 @@ class Log:
         assert 0 <= offset < len(self.entries), (index, self.first_index, self.last_index)
         return self.entries[offset]
 
+    def bytes_between(self, after: int, before: int) -> int:
+        """Return the bytes of the entries above ``after`` and below ``before``, as far as they are here."""
+        first = self.first_index
+        return sum(self.sizes[max(after + 1 - first, 0) : before - first])
+
     def append(self, entry: Entry) -> None:
         """Add the next entry."""
         assert entry.index == self.last_index + 1, (entry.index, self.last_index)

@@ -133,3 +133,11 @@ def test_a_log_is_a_list_with_a_forgotten_beginning(steps: list[tuple[str, int]]
         assert log.since(gone + 1, 1 << 40) == entries[gone:][:ENTRIES_PER_ACCEPT_MAX]
         views = [0, *(e.view for e in entries)]
         assert [log.view_at(index) for index in range(len(views))] == [None if index < gone else view for index, view in enumerate(views)]
+
+
+def test_bytes_between_two_indices_count_what_is_here() -> None:
+    log = log_of(1, 1, 1)
+    size = entry_bytes(log.get(1))
+    assert [log.bytes_between(0, 4), log.bytes_between(1, 3), log.bytes_between(2, 3), log.bytes_between(3, 4)] == [3 * size, size, 0, size]
+    log.discard_upto(2)
+    assert [log.bytes_between(0, 4), log.bytes_between(2, 3)] == [size, 0]

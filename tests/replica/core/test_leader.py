@@ -190,7 +190,8 @@ def test_a_turn_makes_one_entry_of_all_runs() -> None:
 
 def test_all_followers_get_the_same_objects() -> None:
     seat = Seat()
-    seat.puts(*seat.open(b"t"), b"a")
+    (session,) = seat.open(b"t")
+    seat.puts(session, b"a")
     accepts = seat.turn()
     assert accepts[1] is accepts[2]
 
@@ -258,7 +259,8 @@ def test_a_command_without_conflict_is_answered_at_once(mode: Mode) -> None:
 
 def test_in_paxos_nothing_is() -> None:
     seat = Seat(mode="paxos")
-    assert spoken(seat.puts(*seat.open(b"t"), b"a")) == []
+    (session,) = seat.open(b"t")
+    assert spoken(seat.puts(session, b"a")) == []
 
 
 def test_causal_writes_are_not_answered_by_speculation() -> None:

@@ -61,7 +61,7 @@ class Node:
             fabric=fabric,
             fabric_name=hello.partition(" ")[2],
             limits=limits,
-            refusal=lambda why: b"refused " + why.encode(),
+            refusal=lambda why, _detail: b"refused " + why.encode(),
             jitter=jitter or Random(hello).random,
         )
 

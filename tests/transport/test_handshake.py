@@ -72,7 +72,7 @@ def judge(hello: bytes) -> Identity:
 
 
 class Scene:
-    def __init__(self, *, dialed: bool, expected: Identity | None = None, refusal: Callable[[str], bytes] | None = None) -> None:
+    def __init__(self, *, dialed: bool, expected: Identity | None = None, refusal: Callable[[str, str], bytes] | None = None) -> None:
         self.ups: list[Connection] = []
         self.frames: list[bytes] = []
         self.connection = Connection(b"me", judge, refusal, self.on_up, dialed=dialed, expected=expected)
@@ -110,8 +110,8 @@ async def test_frames_behind_the_hello_are_handed_over() -> None:
     assert scene.frames == [b"one", b"two", b"three"]
 
 
-@pytest.mark.parametrize(("refusal", "words"), [(None, []), (lambda why: b"no: " + why.encode(), [b"no: stranger"])])
-async def test_who_is_refused_is_told_why_if_we_have_words_for_it(refusal: Callable[[str], bytes] | None, words: list[bytes]) -> None:
+@pytest.mark.parametrize(("refusal", "words"), [(None, []), (lambda why, _detail: b"no: " + why.encode(), [b"no: stranger"])])
+async def test_who_is_refused_is_told_why_if_we_have_words_for_it(refusal: Callable[[str, str], bytes] | None, words: list[bytes]) -> None:
     scene = Scene(dialed=False, refusal=refusal)
     scene.hear(b"who?", b"never seen")
     assert scene.link.close_reason == "handshake_refused:stranger"

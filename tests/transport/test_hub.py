@@ -14,6 +14,7 @@ from tests.transport.link_pairs import End, connected_sockets, open_pair
 from transport.batch import FixedPolicy, TurnPolicy
 from transport.errors import LocalMisuse
 from transport.limits import Limits
+from transport.statistics import LinkStatistics
 from transport.tcp import TcpLink
 
 
@@ -238,3 +239,23 @@ async def test_a_hub_that_never_ran_closes_its_links() -> None:
     end.hub.close()
     end.hub.close()
     assert end.closed == ["hub_stopped", "hub_stopped"]
+
+
+async def test_the_hub_adds_up_what_its_links_tell_one_by_one() -> None:
+    end = End()
+    links = [link for _ in range(5) for link in native(end)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end.hub.run)
+        for count, link in enumerate(links):
+            for _ in range(count):
+                link.send([b"frame"], commands=2)
+            link.count_commands(count)
+            link.flush()
+        await end.until_frames(45)
+        links.pop().abort("one has closed")
+        expected = LinkStatistics()
+        for link in links:
+            expected = expected + link.statistics()
+        assert end.hub._open_statistics() == expected
+        assert end.hub.statistics().links.commands_out == 90
+        nursery.cancel_scope.cancel()

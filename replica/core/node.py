@@ -105,7 +105,7 @@ class Node:
     def _apply_runs(self, entry: Entry, outcome: list[bool | None] | None) -> None:
         """Count the runs of an applied entry in the session table, free the witness, and note it for the clients."""
         chains, record, release, leads = self.witness.chains, self.sessions.record, self.witness.release, self.leads
-        notes, promoted = self.notes, self.promoted
+        notes, promoted, now = self.notes, self.promoted, self.now
         start = 0
         for session, first, count, incomplete in zip(entry.sessions, entry.firsts, entry.counts, entry.incomplete, strict=True):
             upto = first + count - 1
@@ -113,6 +113,7 @@ class Node:
             record(session, first, count, results, incomplete)
             chain = chains[session]
             release(chain, upto, promoted)
+            chain.held_since = now
             link = chain.link
             if link is not None and (leads or chain.home):
                 noted = notes.get(link)

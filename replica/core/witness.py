@@ -64,7 +64,7 @@ class Chain:
     loose: list[tuple[int, bytes]] = attrs.Factory(list)
     """Accepted causal writes above ``anchored``: (number, key)."""
     held_since: float = 0.0
-    """When the oldest uncommitted command came, seconds."""
+    """When the oldest uncommitted command came or the last one was applied, whichever is later, seconds."""
     link: object = None
     """The client's link that last spoke for the session."""
     home: bool = False

@@ -32,6 +32,7 @@ class Backoff:
         self._next = min(2 * seconds, self._seconds_max)
         return seconds * (0.5 + self._jitter() / 2)
 
-    def reset(self) -> None:
-        """Start again at the shortest wait: an attempt succeeded."""
-        self._next = self._seconds_min
+    def succeeded(self, lived_seconds: float) -> None:
+        """Start again at the shortest wait, unless what the attempt brought died sooner than the next wait is long: that was no success."""
+        if lived_seconds >= self._next:
+            self._next = self._seconds_min

@@ -205,12 +205,12 @@ class Mesh:
                     logger.info("dialing %s: %s", target, complaint or "too slow")
             else:
                 connection = Connection(self.hello, self._judge, self._refusal, self._up, dialed=True, expected=identity)
-                other = target.location
+                other, begun = target.location, trio.current_time()
                 self._begin(connection, self._carriers.link(wire, target.kind, other, connection.on_frames, connection.on_closed, dialed=True))
                 await self._serve(connection)
                 if connection.identity is not None:
                     self._dials_succeeded += 1
-                    backoff.reset()
+                    backoff.succeeded(trio.current_time() - begun)
                     complaint = ""
             await trio.sleep(backoff.wait_seconds())
 

@@ -18,5 +18,13 @@ def test_jitter_spreads_each_wait_down_to_its_half() -> None:
 def test_a_success_starts_again() -> None:
     backoff = Backoff(1, 100, lambda: 1.0)
     backoff.wait_seconds()
-    backoff.reset()
+    backoff.succeeded(lived_seconds=2)
     assert backoff.wait_seconds() == 1
+
+
+def test_what_dies_at_once_was_no_success() -> None:
+    """Two programs that take each other's place do not do so without a pause."""
+    backoff = Backoff(1, 100, lambda: 1.0)
+    backoff.wait_seconds()
+    backoff.succeeded(lived_seconds=0.1)
+    assert backoff.wait_seconds() == 2

@@ -30,7 +30,7 @@ INT_MAX = 2**63 - 1
 """The largest integer a frame may carry; what is counted in the protocol fits a signed 64-bit number everywhere."""
 
 DEPTH_MAX = 8
-"""Arrays in arrays, empty ones not counted; the deepest a frame needs is payload, section, entries, entry, system, command, member, list of voters."""
+"""Arrays in arrays, empty ones not counted; the deepest frame has payload, section, entries, entry, system, configuration, list of voters."""
 
 UNSURVEYED_BYTES_MAX = 32 * 1024
 """A smaller payload is decoded without a survey: nothing that fits takes longer than some 10 ms or more than about 2.5 MiB."""

@@ -8,7 +8,7 @@ import cbor2
 
 from replica.hello import Hello, encode_hello, encode_refusal
 from replica.wire import encode
-from tests.fuzz.frames import SENT, Chance, make_message
+from tests.fuzz.frames import BY_NAME, SENT, Chance, make_message
 
 if TYPE_CHECKING:
     from random import Random
@@ -20,6 +20,8 @@ STRANGERS: list[Any] = [
 ]  # fmt: skip
 
 
+LAYOUTS = [*SENT, *[BY_NAME["Record"]] * 4]
+"""What commands may be in is met more often: it has most rules."""
 FRAMES = 50
 HELLOS = 5
 
@@ -49,7 +51,7 @@ class Mutator:
 
     def _frame(self) -> bytes:
         random = self._random
-        messages = [make_message(random.choice(SENT), self._choices) for _ in range(random.choice((1, 1, 1, 2, 4)))]
+        messages = [make_message(random.choice(LAYOUTS), self._choices) for _ in range(random.choice((1, 1, 1, 2, 4)))]
         return encode(random.choice((0, 1, 2**60)), messages)
 
     def _hello(self) -> bytes:
@@ -75,8 +77,10 @@ class Mutator:
             node.insert(place, node[place])
         elif fate < 0.4 and isinstance(node[place], int):
             node[place] += random.choice((-1, 1))
-        elif fate < 0.5 and isinstance(node[place], bytes):
-            node[place] = bytes([random.choice((0, 1, 2, 3, 4, 0x80, 0x81, 0x82, 0x83, 0xFF))]) + node[place][1:]
+        elif fate < 0.8 and isinstance(node[place], bytes) and node[place]:
+            data = bytearray(node[place])
+            data[random.randrange(len(data))] = random.choice((0, 1, 2, 3, 4, 0x80, 0x81, 0x82, 0x83, 0xFF))
+            node[place] = bytes(data)
         else:
             node[place] = random.choice(STRANGERS)
         return cbor2.dumps(tree)

@@ -240,9 +240,9 @@ def test_a_read_and_its_replies_have_as_many_places_as_their_runs() -> None:
 
 
 def test_results_stand_for_places_that_there_are() -> None:
-    assert decode(cbor2.dumps([0, [13, 1, 1, [5], [1], [2], [[1, 1]]]]), limits=LIMITS)
-    assert reason_of(13, 1, 1, [5], [1], [2], [[2, 1]]) == "out_of_range"
-    assert reason_of(13, 1, 1, [5], [1], [2], [[1, 2]]) == "out_of_range"
+    assert decode(cbor2.dumps([0, [13, 1, 1, 0, [5], [1], [2], [[1, 1]]]]), limits=LIMITS)
+    assert reason_of(13, 1, 1, 0, [5], [1], [2], [[2, 1]]) == "out_of_range"
+    assert reason_of(13, 1, 1, 0, [5], [1], [2], [[1, 2]]) == "out_of_range"
     assert reason_of(14, 1, 1, True, 9, [5], [1], [[5, 1, 2]]) == "out_of_range"
 
 
@@ -266,7 +266,7 @@ def test_the_detail_names_the_message() -> None:
         [m.CausalRead([1], [1], [5], [0], [b"k"] * 5), m.StrongRead([1], [1], [5], [0], [b"k"] * 5)],
         [m.KeepAlive([1] * 10)],
         [m.OpenSession([b"t"] * 10, 1.0)],
-        [m.SpecReply(1, 1, [1], [1], [8], [[0, 1], [1, 1]])],
+        [m.SpecReply(1, 1, 9, [1], [1], [8], [[0, 1], [1, 1]])],
         [m.CausalReadReply(1, 0, [], [], [], [], [], [], [[1, 1, 1]] * 10)],
         [m.Accept(1, 1, 0, 0, 0, 1, [m.Entry(1, 1, 0, [[3]], [1], [1], [8], [1], bytes(8), [b"k"] * 8, [b"v"] * 8)])],
         [m.Accept(1, 1, 0, 0, 0, 1, [m.Entry(1, 1, 0, [], [], [], [], [], b"", [], [])] * 10)],

@@ -218,7 +218,7 @@ HOSTILE = {
     "pings, small": head(4, SMALL // 3 + 1) + b"\x00" + b"\x82\x0a\x00" * (SMALL // 3),
     "entries, small": b"\x82\x00\x88\x14\x01\x01\x00\x00\x00\x01" + array_of(b"\x80", SMALL),
     "scans of scans, small": b"\x82\x00\x86\x06\x81\x05\x81\x01\x81\x01\x81\x00\x81" + array_of(b"\x80", SMALL),
-    "rows, small": b"\x82\x00\x87\x0d\x01\x01\x80\x80\x80" + array_of(b"\x82\x00\x00", SMALL),
+    "rows, small": b"\x82\x00\x88\x0d\x01\x01\x00\x80\x80\x80" + array_of(b"\x82\x00\x00", SMALL),
 }  # fmt: skip
 
 

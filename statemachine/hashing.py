@@ -61,7 +61,7 @@ class StateHash:
         self._slices: Iterator[Columns] | None = None  # what is still to be counted of the moment itself
 
     def fold(self, limit: int, begin: Callable[[], Moment]) -> bool:
-        """Hash about ``limit`` keys of what is not hashed yet (1 to 2 µs each; large values count for more).
+        """Hash about ``limit`` keys of what is not hashed yet (1 to 4 µs each; large values count for more).
 
         Args:
             limit: from 1 on.

@@ -102,7 +102,7 @@ class Order:
 
     def clone(self) -> Order:
         """Copy; the runs are shared."""
-        other = Order()
+        other = object.__new__(Order)
         other._fresh = self._fresh.copy()
         other._runs = self._runs.copy()
         other._dead = self._dead.copy()

@@ -147,7 +147,8 @@ class Table(Generic[Item]):
 
     def clone(self) -> Table[Item]:
         """Copy the table; nothing is pinned in the copy."""
-        other: Table[Item] = Table()
+        other: Table[Item] = object.__new__(Table)
         other._flat = self._flat.copy()
-        other._shards = tuple(map(dict.copy, self._shards))
+        other._shards = tuple(map(dict.copy, self._shards)) if self._shards else ()
+        other.pins = 0
         return other

@@ -15,7 +15,7 @@ from collections import deque
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 import trio
@@ -43,14 +43,13 @@ class Faults:
     delay_max: float = 0.0
 
 
-@attrs.frozen(order=True)
-class _Parcel:
-    """Something on its way; ordered by when it is due, then by when it was sent."""
+class _Parcel(NamedTuple):
+    """Something on its way; ordered by when it is due, then by when it was sent (no two have the same ``sequence``)."""
 
     due: float
     sequence: int
-    payload: bytes | None = attrs.field(order=False)  # None: the other end has closed
-    owed: int = attrs.field(order=False)  # bytes the sender counts as queued until this is taken
+    payload: bytes | None  # None: the other end has closed
+    owed: int  # bytes the sender counts as queued until this is taken
 
 
 class Conduit:
@@ -310,7 +309,9 @@ class Fabric:
 
     def parted(self, name: str, other: str) -> bool:
         """Whether a partition lies between two endpoints."""
-        return any((name in left and other in right) or (name in right and other in left) for left, right in self._partitions)
+        return bool(self._partitions) and any(
+            (name in left and other in right) or (name in right and other in left) for left, right in self._partitions
+        )
 
     def clogged(self, name: str, other: str) -> bool:
         """Whether what ``name`` sends to ``other`` is stopped."""
@@ -320,7 +321,7 @@ class Fabric:
         """Draw when a frame sent now arrives: no moment (lost), one, or two (duplicated)."""
         if self.parted(conduit.name, conduit.other):
             return []
-        chances = self._pair_faults.get(frozenset((conduit.name, conduit.other)), self._faults)
+        chances = self._pair_faults.get(frozenset((conduit.name, conduit.other)), self._faults) if self._pair_faults else self._faults
         random, now = self._random, trio.current_time()
         if faults and chances.drop and random.random() < chances.drop:
             return []

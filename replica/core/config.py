@@ -44,3 +44,4 @@ class CoreConfig:
     window_bytes_max: int = 8 << 20
     """Entries sent to a follower beyond what it acknowledged."""
     tombstone_sessions_max: int = 10_000
+    """Ended sessions remembered, the same on every replica; clients of those forgotten learn that nothing is known of them."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from replica.core.config import CoreConfig
     from replica.core.effects import Source
 
+FRAME_VALUE_BYTES_MAX = 4 << 20
+"""Values in one frame to a client."""
 GAP, BUSY, EXPIRED, NOSESSION, INVALID = 1, 2, 3, 4, 5
 REFUSALS = {GAP: "gap", BUSY: "busy", EXPIRED: "expired", NOSESSION: "nosession", INVALID: "invalid"}
 
@@ -41,10 +43,14 @@ class Node:
     applied_index: int = 0
     applied_position: int = 0
     store: Store = attrs.Factory(Store)
-    sessions: Sessions = attrs.Factory(Sessions)
+    sessions: Sessions = attrs.Factory(lambda self: Sessions(self.config.tombstone_sessions_max), takes_self=True)
     witness: Witness = attrs.field(init=False)
     outbox: dict[Source, list[Message]] = attrs.Factory(dict)
     # {link: sections that leave at the end of this turn}
+    outbox_bytes: dict[Source, int] = attrs.Factory(dict)
+    # {link: bytes of large answers among them}
+    full_frames: list[tuple[Source, list[Message]]] = attrs.Factory(list)
+    """Frames of this turn that large answers filled; they leave before the others."""
     notes: dict[Source, dict[int, int]] = attrs.Factory(dict)
     # {link: {session: applied up to}}
     results: dict[Source, list[list[int]]] = attrs.Factory(dict)
@@ -73,6 +79,21 @@ class Node:
             self.outbox[link] = [message]
         else:
             sections.append(message)
+
+    def reply_large(self, link: Source, message: Message, size_bytes: int) -> None:
+        """Put an answer with large values into a frame that has room for it (frames have a limit, turns do not)."""
+        held = self.outbox_bytes.get(link, 0)
+        if held + size_bytes > FRAME_VALUE_BYTES_MAX and link in self.outbox:
+            self.full_frames.append((link, self.outbox.pop(link)))
+            held = 0
+        self.outbox_bytes[link] = held + size_bytes
+        self.reply(link, message)
+
+    def take_replies(self) -> list[tuple[Source, list[Message]]]:
+        """Hand over this turn's frames to clients, in order for each link."""
+        replies = self.full_frames + list(self.outbox.items())
+        self.outbox, self.outbox_bytes, self.full_frames = {}, {}, []
+        return replies
 
     def apply(self, commands_max: int) -> bool:
         """Apply committed entries in order until about ``commands_max`` commands are done.
@@ -185,6 +206,7 @@ class Node:
         self.notes.pop(link, None)
         self.results.pop(link, None)
         self.outbox.pop(link, None)
+        self.outbox_bytes.pop(link, None)
         for chain in self.witness.chains.values():
             if chain.link == link:
                 chain.link, chain.home = None, False

@@ -176,12 +176,15 @@ class Witness:
                 runs[0] = run.after(upto)
                 break
         chain.committed = upto
-        if chain.loose and chain.loose[0][0] <= upto:
+        lighter = chain.loose and chain.loose[0][0] <= upto  # a refused command's compound footprint may have shrunk
+        if lighter:
             chain.loose = [item for item in chain.loose if item[0] > upto]
         chain.anchored = max(chain.anchored, upto)
         chain.held = max(chain.held, upto)
         if chain.accepted < upto:
             chain.accepted = upto
+            self._retry(chain, promoted)
+        elif lighter and chain.accepted < chain.held:
             self._retry(chain, promoted)
 
     def _wake(self, keys: list[bytes], promoted: dict[int, Chain]) -> None:

@@ -144,6 +144,16 @@ def test_a_refused_command_is_accepted_when_its_refused_predecessor_is_committed
     assert levels(witness.chains[B]) == (1, 2, 2, 2)
 
 
+def test_a_refused_command_is_accepted_when_the_causal_write_that_met_a_conflict_is_committed() -> None:
+    """What stood in its way was in its compound footprint, and is there no more."""
+    witness = witness_of(A, B)
+    hold(witness, A, (PUT, b"x"))
+    hold(witness, B, (CAUSAL_PUT, b"x"))
+    assert levels(hold(witness, B, (PUT, b"y"))) == (0, 0, 1, 2)
+    assert release(witness, B, 1) == {B: witness.chains[B]}
+    assert levels(witness.chains[B]) == (1, 2, 2, 2)
+
+
 def test_a_key_written_again_stays_anchored_until_its_last_write_is_committed() -> None:
     witness = witness_of(A, B)
     hold(witness, A, (PUT, b"x"), (PUT, b"x"))

@@ -80,7 +80,7 @@ class ClientDriver:
         self.mesh = Mesh(
             self.turns, encode_hello(mine), self._judge, on_link_up=self._on_link_up, on_link_down=self._on_link_down,
             on_frames=self._on_frames, hub=self.hub, limits=settings.limits, policy=settings.policy,
-            refusal=lambda reason: encode_refusal(reason, ""), jitter=random.random,
+            refusal=encode_refusal, jitter=random.random,
         )  # fmt: skip
 
     @property

@@ -31,6 +31,8 @@ logger = logging.getLogger("triskele.replica")
 
 CLIENT_FRAME_BYTES_MAX = 8 << 20
 """Largest frame taken from a client: what it carries must fit an entry, and that a frame to the followers."""
+CLIENT_QUEUE_BYTES_MAX = 16 << 20
+"""Answers waiting on one client's link; more are dropped before they are encoded."""
 APPLY_COMMANDS_PER_TURN = 2048
 """Committed commands applied in one turn; the rest follows in the next, so that no turn grows long."""
 
@@ -139,9 +141,13 @@ class ReplicaDriver:
         links, incarnation = self._links, self.incarnation
         for source, sections in effects.replies:
             link = links.get(source)
-            if link is not None:
-                link.send([encode(incarnation, sections)], len(sections))
-                link.flush()
+            if link is None:
+                continue
+            if link.queued_bytes > CLIENT_QUEUE_BYTES_MAX:
+                self._drop(source, "client_reads_too_slowly")  # it asks again when it does
+                continue
+            link.send([encode(incarnation, sections)], len(sections))
+            link.flush()
         if effects.sends:
             self._send(effects.sends)
         for source, reason in effects.drops:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
 from replica.admin import AdminServer, Page, admin_routes, json_page
@@ -80,7 +81,7 @@ class Server:
         self.mesh = Mesh(
             self.turns, encode_hello(self.hello), self._judge, on_link_up=self.driver.on_link_up, on_link_down=self.driver.on_link_down,
             on_frames=self.driver.on_frames, hub=self.hub, limits=limits, policy=_policy(settings),
-            refusal=lambda reason: encode_refusal(reason, ""), jitter=random.random,
+            refusal=encode_refusal, jitter=random.random,
         )  # fmt: skip
         self.driver.mesh = self.mesh
         self.stopping = ""
@@ -159,7 +160,8 @@ class Server:
     def metrics(self) -> str:
         """Return ``/metrics``."""
         status = {name: value for name, value in self.core.status().items() if isinstance(value, int | float)}
-        return render_prometheus({**status, **self.counters()}, labels={"replica": str(self.id)})
+        admin = attrs.asdict(self._admin.statistics()) if self._admin is not None else {}
+        return render_prometheus({**status, **self.counters(), "admin": admin}, labels={"replica": str(self.id)})
 
     # ------------------------------------------------------------------------------------------------------------------ running
 

@@ -73,7 +73,7 @@ LAYOUTS: tuple[Layout, ...] = (
     # replica -> client
     Layout(11, m.SessionOpened, (_F.TOKENS, _F.INTS)),
     Layout(12, m.RecordAck, (_I, _I, _F.INTS, _F.INTS, _F.INTS, _F.REFUSALS)),
-    Layout(13, m.SpecReply, (_I, _I, *_RUNS, _F.PLACED)),
+    Layout(13, m.SpecReply, (_I, _I, _I, *_RUNS, _F.PLACED)),
     Layout(14, m.Applied, (_I, _I, _F.FLAG, _I, _F.INTS, _F.INTS, _F.NUMBERED)),
     Layout(15, m.StrongReadReply, (_I, _I, _F.FLAG, _I, *_RUNS, _F.ANSWERS, _F.VERSIONS)),
     Layout(16, m.AnchorAck, (_I, _I, _F.INTS, _F.INTS, _F.INTS)),

@@ -163,7 +163,13 @@ class Store:
     @overload
     async def cas(self, key: bytes, value: bytes, *, version: int, timeout: float | None = ...) -> bool: ...
     async def cas(
-        self, key: bytes, value: bytes, *, expected: bytes | ellipsis | None = ..., version: int | ellipsis = ..., timeout: float | None = None  # noqa: F821
+        self,
+        key: bytes,
+        value: bytes,
+        *,
+        expected: bytes | ellipsis | None = ...,
+        version: int | ellipsis = ...,
+        timeout: float | None = None,  # noqa: F821
     ) -> bool:
         """Write a key if it still has a value, or a version (0: it is missing). Always strong.
 

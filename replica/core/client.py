@@ -151,7 +151,6 @@ class Client:
     _anchors: dict[int, tuple[int, int]] = attrs.Factory(dict)
     # {session: (dependency, last read)} of this turn
     _touched: dict[int, Session] = attrs.Factory(dict)
-    _put_off: list[tuple[Session, ReadFlight]] = attrs.Factory(list)
     _again: dict[tuple[int, int], float] = attrs.Factory(dict)
     # {(replica, session): when to send it the session's commands again}
     _check_at: float = math.inf
@@ -237,10 +236,6 @@ class Client:
         """Put causal reads into this turn's frame to the session's home (called by the session)."""
         self.targets[session.home].causal.add(session.id, flight, flight.floor)
         self._arm()
-
-    def put_off(self, session: Session, flight: ReadFlight) -> None:
-        """Ask a causal read again when the outcome of an own cas is known."""
-        self._put_off.append((session, flight))
 
     def _arm(self) -> None:
         if self._check_at == math.inf:
@@ -387,6 +382,7 @@ class Client:
             start, session, first = starts[at]
             if session is not None and first + place - start > session.strong_done:
                 session.speculated[first + place - start] = bool(succeeded)
+                session.seen = max(session.seen, reply.position)
 
     def _on_anchor_ack(self, replica: int, ack: m.AnchorAck) -> None:
         if not self._same_view(ack.config, ack.view):
@@ -437,6 +433,7 @@ class Client:
             session = self.sessions.get(number)
             if session is not None and command > session.strong_done:
                 session.results[command] = bool(succeeded)
+                session.seen = max(session.seen, note.position)
         for number, upto in zip(note.sessions, note.upto, strict=True):
             session = self.sessions.get(number)
             if session is not None:
@@ -535,15 +532,15 @@ class Client:
     # ------------------------------------------------------------------------------------------------------------------ resending
 
     def _resend(self, session: Session, replica: int) -> None:
-        """Send one replica the session's uncommitted commands again, under their numbers."""
+        """Send one replica the session's uncommitted commands again, under their numbers; the leader also those whose outcome is not known."""
         mode, leads = self.config.mode, replica == self.leader
         if not session.log or (mode == "paxos" and not leads):
             return
         records = Records()
         previous = session.committed
         for flight in session.log:
-            run = flight.run.after(session.committed)
-            if flight.causal and mode == "ht" and not leads:
+            run = flight.run.after(min(flight.done, session.committed) if leads else session.committed)
+            if not run.keys or (flight.causal and mode == "ht" and not leads):
                 continue
             records.add(session.id, run, run.first - 1 if leads or mode != "ht" else previous)
             previous = run.last
@@ -579,13 +576,8 @@ class Client:
                     session.complete_causal(now)
                 if session.strong_reads:
                     session.complete_reads(now)
-            if self._put_off:
-                again, self._put_off = self._put_off, []
-                for session, flight in again:
-                    if not session.lost:
-                        flight.floor = session.floor
-                        session.causal_reads[flight.first] = flight
-                        self.queue_causal_read(session, flight)
+                if session.late_reads and not session.lost:
+                    session.ask_again()
         completions, self.completions = self.completions, []
         return completions
 
@@ -655,10 +647,12 @@ class Client:
                 session.backoff = 0
                 continue
             busy = True
+            if session.progress_at > session.resent_at:
+                session.backoff = 0
             wait = self.config.resend_seconds * (1 << min(session.backoff, BACKOFF_MAX))
             if now - session.progress_at >= wait:
                 session.backoff += 1
-                session.progress_at = now
+                session.progress_at = session.resent_at = now
                 self._resend_all(session)
         self._check_at = now + self.config.resend_seconds / 2 if busy else math.inf
 

@@ -74,9 +74,11 @@ class Follower:
         """
         node = self.node
         wait = node.config.forward_seconds
-        if now < self.forward_at or node.leader < 0 or now - self.leader_seen_at > wait or node.applied_index < node.commit_index:
+        if now < self.forward_at:
             return []
-        self.forward_at = now + wait
+        self.forward_at = now + wait  # also when there is nothing to do: the deadline must not stay behind the time
+        if node.leader < 0 or now - self.leader_seen_at > wait or node.applied_index < node.commit_index:
+            return []
         forwarded: list[Message] = []
         count = 0
         for chain in node.witness.chains.values():

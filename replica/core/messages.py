@@ -159,10 +159,12 @@ class RecordAck:
 
 @message
 class SpecReply:
-    """The leader speculated these commands in this view (spec_ok); ``results``: ``[place in the flat run columns, succeeded]`` of cas only."""
+    """The leader speculated these commands in this view (spec_ok); ``results``: ``[place in the flat run columns, succeeded]`` of cas only.
+    ``position``: the leader's applied prefix, of which those outcomes tell something: their session's causal past reaches there."""
 
     config: int
     view: int
+    position: int
     sessions: list[int]
     firsts: list[int]
     counts: list[int]

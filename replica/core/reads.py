@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replica.core.messages import Query, ReadIndex, StrongRead, StrongReadReply, Value
-from replica.core.queries import query
+from replica.core.queries import LARGE_BYTES, pieces, query
 from replica.core.tail import Outcome, Write
 
 if TYPE_CHECKING:
@@ -60,11 +60,16 @@ class Answers:
         self.values += values
         self.versions += versions
 
-    def reply(self, node: Node, *, indexed: bool = False) -> StrongReadReply:
-        """Make the section."""
-        return StrongReadReply(
-            node.config.config, node.view, indexed, node.store.horizon, self.sessions, self.firsts, self.counts, self.values, self.versions
-        )
+    def send(self, node: Node, link: Source, *, indexed: bool = False) -> None:
+        """Answer a link, in as many sections as the values need."""
+        for some, starts, lengths, values, versions, size in pieces(self.sessions, self.firsts, self.counts, self.values, self.versions):
+            answer = StrongReadReply(
+                node.config.config, node.view, indexed, node.store.horizon, some, starts, lengths, values, versions
+            )
+            if size < LARGE_BYTES:
+                node.reply(link, answer)
+            else:
+                node.reply_large(link, answer, size)
 
 
 @attrs.define(eq=False)
@@ -85,7 +90,7 @@ class StrongReads:
         tail = self.leader.tail.writes
         queries = read.queries
         answers = Answers()
-        values, versions = query(self.node.store, queries)
+        values, versions = query(self.node.store, self.node.applied_position, queries)
         quick = self._untouched(tail, queries)
         end = 0
         for session, first, count, dependency in zip(read.sessions, read.firsts, read.counts, read.dependencies, strict=True):
@@ -100,7 +105,7 @@ class StrongReads:
             else:
                 self._answer_over_tail(Parked(source, session, first, queries[start:end]), dependency, answers)
         if answers.sessions:
-            self.node.reply(source, answers.reply(self.node))
+            answers.send(self.node, source)
 
     def _untouched(self, tail: dict[bytes, list[Write]], queries: list[Query]) -> bool:
         """Whether no query meets an uncommitted write (C speed for keys; any scan over a non-empty tail is looked at closely)."""
@@ -158,7 +163,7 @@ class StrongReads:
                 return max(touched), None, 0
         elif not paxos and (rows := tail.get(item)):
             return _over(rows, session, dependency, *self.node.store.get_entry(item))
-        values, versions = query(self.node.store, [item])
+        values, versions = query(self.node.store, self.node.applied_position, [item])
         return 0, values[0], versions[0]
 
     def _await(self, source: Source, session: int, first: int, dependency: int, queries: list[Query]) -> None:
@@ -214,10 +219,10 @@ class StrongReads:
         self.indexed = rest
 
     def _answer_applied(self, reads: Parked, *, indexed: bool) -> None:
-        values, versions = query(self.node.store, reads.queries)
+        values, versions = query(self.node.store, self.node.applied_position, reads.queries)
         answers = Answers()
         answers.add(reads.session, reads.first, values, versions)
-        self.node.reply(reads.source, answers.reply(self.node, indexed=indexed))
+        answers.send(self.node, reads.source, indexed=indexed)
 
     def forget_link(self, source: Source) -> None:
         """A client's link is gone: its waiting reads too."""

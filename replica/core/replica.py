@@ -222,8 +222,7 @@ class Replica:
             sends += self.follower.forwards(now)
             self.follower.trim()
         self._flush_notes(now)
-        replies = list(node.outbox.items())
-        node.outbox = {}
+        replies = node.take_replies()
         applied, node.applied_commands = node.applied_commands, 0
         drops, node.drops = node.drops, []
         return Effects(sends, replies, applied, drops)
@@ -231,6 +230,7 @@ class Replica:
     def _flush_notes(self, now: float) -> None:
         node = self.node
         if not node.notes:
+            self._notes_due = float("inf")  # also when a link took its notes with it
             return
         left = node.flush_notes(urgent=node.leads or now >= self._notes_due)
         self._notes_due = min(self._notes_due, now + node.config.note_seconds) if left else float("inf")
@@ -264,7 +264,6 @@ class Replica:
             "applied": node.applied_position,
             "config_id": node.config.config,
             "mode": node.config.mode,
-            "state_hash": f"{node.store.state_hash():016x}",
             "home_sessions": sum(chain.home for chain in node.witness.chains.values()),
             "sessions": len(node.witness.chains),
             "held_commands": node.witness.commands,

@@ -127,6 +127,10 @@ class Session:
     home: int = -1
     floor: int = 0
     """Causal reads must see at least this position."""
+    least: int = 0
+    """Answers below this position lack own writes that left ``pending``."""
+    seen: int = 0
+    """What the outcomes of own cas that came so far rest on, a position."""
     committed: int = 0
     applied_home: int = 0
     strong_done: int = 0
@@ -141,17 +145,19 @@ class Session:
     anchored: list[int] = attrs.Factory(list)
     # [voter place: anchored up to, in the present view]
     log: deque[Flight] = attrs.Factory(deque)
-    """Submissions with uncommitted commands, in order: what a resend sends."""
+    """Submissions with uncommitted or incomplete commands, in order: what a resend sends."""
     strong: deque[Flight] = attrs.Factory(deque)
     causal: deque[Flight] = attrs.Factory(deque)
     strong_reads: deque[ReadFlight] = attrs.Factory(deque)
     causal_reads: dict[int, ReadFlight] = attrs.Factory(dict)
     # {number of its first read: flight}
+    late_reads: dict[int, ReadFlight] = attrs.Factory(dict)
+    # {number of its first read: flight that must be asked again}
     pending: dict[bytes, tuple[int, bytes | None]] = attrs.Factory(dict)
     # {key: own newest write not yet applied at home: (number, value)}
     pending_order: deque[tuple[int, bytes]] = attrs.Factory(deque)
-    unsure: dict[bytes, int] = attrs.Factory(dict)
-    # {key: number of an own cas whose outcome is not known yet}
+    unsure: dict[bytes, list[int]] = attrs.Factory(dict)
+    # {key: numbers of own cas whose outcomes are not known yet, ascending}
     speculated: dict[int, bool] = attrs.Factory(dict)
     # {number: outcome of a cas in the present view, good for the fast path only}
     results: dict[int, bool] = attrs.Factory(dict)
@@ -161,7 +167,10 @@ class Session:
     witnessed: int = 0
     """Last command that was sent to witnesses."""
     progress_at: float = 0.0
+    """When something completed, or what there is was sent (again)."""
+    resent_at: float = -1.0
     backoff: int = 0
+    """Resends since something completed."""
 
     # ------------------------------------------------------------------------------------------------------------------ submitting
 
@@ -202,7 +211,7 @@ class Session:
         """Lay the blind writes of a mixed run over reads, and remember that a cas may change its key."""
         for number, kind, key, value in zip(range(run.first, run.last + 1), run.kinds, run.keys, run.values, strict=True):
             if kind in (CAS_VALUE, CAS_VERSION):
-                self.unsure[key] = number
+                self.unsure.setdefault(key, []).append(number)
             else:
                 assert value is None or isinstance(value, bytes)
                 self.pending[key] = (number, value)
@@ -312,6 +321,7 @@ class Session:
             if last < flight.run.last:
                 break
             strong.popleft()
+        self._trim_log()
 
     def _known_upto(self, flight: Flight, last: int, fast: int) -> int:
         """Cut ``last`` to the commands whose results are known.
@@ -342,6 +352,10 @@ class Session:
             return None
         speculated = self.speculated.pop(number, False)
         succeeded = self.results.pop(number, speculated)
+        self.floor = max(self.floor, self.seen)
+        for flight in self.causal_reads.values():
+            if flight.dependency >= number:
+                flight.floor = max(flight.floor, self.seen)
         if succeeded and number > self.applied_home and self.client.causal_mode:
             value = run.values[number - run.first]
             assert isinstance(value, list)
@@ -350,8 +364,11 @@ class Session:
             if self.pending.get(key, (0, None))[0] < number:
                 self.pending[key] = (number, new)
                 self.pending_order.append((number, key))
-        if self.unsure.get(key) == number:
-            del self.unsure[key]
+        unsure = self.unsure.get(key)
+        if unsure is not None:
+            unsure.remove(number)
+            if not unsure:
+                del self.unsure[key]
         return succeeded  # type: ignore[return-value]
 
     def complete_causal(self, now: float) -> None:
@@ -366,21 +383,27 @@ class Session:
             if last < flight.run.last:
                 break
             causal.popleft()
+        self._trim_log()
 
     def on_applied(self, upto: int, position: int, *, at_home: bool) -> None:
         """Everything up to ``upto`` is committed; applied at the home, it needs no laying over any more."""
         if upto > self.committed:
             self.committed = upto
-            log = self.log
-            while log and log[0].run.last <= upto:
-                log.popleft()
+            self._trim_log()
             while self.flushes and self.flushes[0][0] <= upto:
                 handle = self.flushes.popleft()[1]
                 self.client.completions.append(Completion(self, handle, CompletionKind.FLUSHED, 0, 1))
         if at_home and upto > self.applied_home:
             self.applied_home = upto
+            self.least = max(self.least, position)
             self.floor = max(self.floor, position)  # covers the own writes that leave ``pending``, also at another home
             self._drop_pending(upto)
+
+    def _trim_log(self) -> None:
+        """Forget submissions that are committed and complete: a committed cas may still lack its outcome, which a resend asks for."""
+        log = self.log
+        while log and log[0].done == log[0].run.last <= self.committed:
+            log.popleft()
 
     def _drop_pending(self, upto: int) -> None:
         order, pending = self.pending_order, self.pending
@@ -425,40 +448,62 @@ class Session:
         self, first: int, values: list[Value], versions: list[int], *, applied: int, horizon: int, position: int, from_home: bool, now: float
     ) -> None:
         """Take a replica's answer to a submission of causal reads."""
-        flight = self.causal_reads.pop(first, None)
+        flight = self.causal_reads.get(first) or self._causal_flight(first)
         if flight is None:
             return
-        if self.unsure and self._meets_unsure(flight):
-            self.client.put_off(self, flight)
+        if position < max(flight.floor, self.least) or self._unsure_before(flight):
+            self.late_reads[flight.first] = flight  # too old for what this session knows of its own commands by now, or will know
             return
         if applied > self.applied_home and from_home:
             self.on_applied(applied, position, at_home=True)
-        scans = False
-        if self.pending or any(map(_is_scan, flight.queries)):
-            scans = self._overlay(flight, values, versions, applied)
-        self.floor = max(self.floor, horizon, position if scans else 0, *versions)
+        part: Part = (first - flight.first, values, versions)
+        whole = len(values) == flight.count and flight.seen is None
+        for place, some, some_versions in (part,) if whole else flight.fresh([part]):
+            self._finish_causal(flight, (place, some, some_versions), applied, position)
+        self.floor = max(self.floor, horizon)
         self.progress_at = now
+        if flight.left <= 0:
+            del self.causal_reads[flight.first]
+
+    def _causal_flight(self, number: int) -> ReadFlight | None:
+        """Find the submission with this read in its middle: large answers come in parts."""
+        return next((flight for flight in self.causal_reads.values() if flight.first <= number < flight.first + flight.count), None)
+
+    def _finish_causal(self, flight: ReadFlight, part: Part, applied: int, position: int) -> None:
+        place, values, versions = part
+        queries = flight.queries if len(values) == flight.count else flight.queries[place : place + len(values)]
+        scans = False
+        if self.pending or any(map(_is_scan, queries)):
+            scans = self._overlay(queries, values, versions, applied)
+        self.floor = max(self.floor, position if scans else 0, *versions)
+        flight.left -= len(values)
         self.client.completions.append(
-            Completion(self, flight.handle, CompletionKind.READ, 0, len(values), values, versions)
+            Completion(self, flight.handle, CompletionKind.READ, place, len(values), values, versions)
         )
 
-    def _meets_unsure(self, flight: ReadFlight) -> bool:
-        """Whether a read touches a key that an own, earlier cas may have changed: its answer must wait for the outcome."""
-        early = [key for key, number in self.unsure.items() if number <= flight.dependency]
-        return bool(early) and any(
-            item in early if isinstance(item, bytes) else any(_within(key, item) for key in early) for item in flight.queries
-        )
+    def _unsure_before(self, flight: ReadFlight) -> bool:
+        """Whether the outcome of an own, earlier cas is not known: the read must see what that cas saw."""
+        return any(numbers[0] <= flight.dependency for numbers in self.unsure.values())
 
-    def _overlay(self, flight: ReadFlight, values: list[Value], versions: list[int], applied: int) -> bool:
+    def ask_again(self) -> None:
+        """Send causal reads whose answer came too early again, unless an own cas before them still has no outcome."""
+        for first, flight in list(self.late_reads.items()):
+            if not self._unsure_before(flight):
+                del self.late_reads[first]
+                if first in self.causal_reads:
+                    flight.floor = self.floor
+                    self.client.queue_causal_read(self, flight)
+
+    def _overlay(self, queries: list[Query], values: list[Value], versions: list[int], applied: int) -> bool:
         """Lay own pending writes over the values (read your writes); return whether a scan was among them."""
         pending = self.pending
         try:
-            if pending.keys().isdisjoint(flight.queries):
+            if pending.keys().isdisjoint(queries):
                 return False
         except TypeError:
             pass
         scans = False
-        for place, item in enumerate(flight.queries):
+        for place, item in enumerate(queries):
             if isinstance(item, bytes):
                 own = pending.get(item)
                 if own is not None and own[0] > applied:

@@ -22,7 +22,7 @@ from replica.core.messages import (
     RecordAck,
 )  # fmt: skip
 from replica.core.node import BUSY, GAP, Node
-from replica.core.queries import query
+from replica.core.queries import LARGE_BYTES, pieces, query
 from replica.core.witness import CAUSAL_KINDS, Chain, Run
 
 if TYPE_CHECKING:
@@ -199,11 +199,14 @@ class Voter:
     def _answer(self, source: Source, sessions: list[int], firsts: list[int], counts: list[int], queries: list[Query]) -> None:
         node = self.node
         chains = node.witness.chains
-        applied = [chain.committed if chain is not None else 0 for chain in map(chains.get, sessions)]
-        values, versions = query(node.store, queries)
-        node.reply(
-            source, CausalReadReply(node.applied_position, node.store.horizon, sessions, firsts, counts, applied, values, versions, [])
-        )
+        values, versions = query(node.store, node.applied_position, queries)
+        for some, starts, lengths, found, versions_found, size in pieces(sessions, firsts, counts, values, versions):
+            applied = [chain.committed if chain is not None else 0 for chain in map(chains.get, some)]
+            answer = CausalReadReply(node.applied_position, node.store.horizon, some, starts, lengths, applied, found, versions_found, [])
+            if size < LARGE_BYTES:
+                node.reply(source, answer)
+            else:
+                node.reply_large(source, answer, size)
 
     def retry_waiting(self, now: float) -> None:
         """Answer the causal reads whose floor is applied by now, and say LAGGING to those that waited long enough."""

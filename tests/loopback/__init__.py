@@ -1,0 +1,1 @@
+"""Real processes and sockets on loopback; bounded in count and time."""

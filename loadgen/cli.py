@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import attrs
 import trio
 
-from loadgen import history, report
+from loadgen import floors, history, report
 from loadgen.coordinator import run_load
 from loadgen.machine import commit, machine, package_version
 from loadgen.observer import Observer
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import AsyncIterator, Callable
 
+    from loadgen.floor_plan import FloorPlan
     from loadgen.settings import LoadSettings
     from replica.cluster_file import ClusterFile
     from replica.config import Settings
@@ -76,8 +78,24 @@ async def measure(settings: LoadSettings, cluster_settings: Settings) -> report.
     progress = Progress(settings.clients, settings.seconds, settings.measured_operations, shown)
     async with target(settings, cluster_settings, progress) as cluster:
         result = await measure_once(settings, cluster, progress)
+        plan = await record(settings, cluster) if settings.floor else None
+    if plan is not None:
+        progress.say("measuring the floors")
+        delay_seconds = cluster_settings.batch_delay_us * 1e-6 if cluster_settings.batching == "fixed" else 0.0
+        result["floors"] = await floors.measure_floors(settings, plan, delay_seconds)
     result["settings"] |= {name: getattr(cluster_settings, name) for name in CLUSTER_FLAGS} if settings.local else told(cluster)
     return result
+
+
+async def record(settings: LoadSettings, cluster: ClusterFile) -> FloorPlan:
+    """Run the same load again for a moment with its links traced: the recording that the floors are made from."""
+    settings = attrs.evolve(
+        settings, operations=0, seconds=floors.RECORDED_SECONDS, warmup_seconds=floors.WARMUP_SECONDS, preload="no", history="", conflict_seconds=0.0
+    )
+    observer = Observer(cluster)
+    silent = Progress(settings.clients, 0.0, 0, None)
+    gathered = await run_load(settings, cluster.addresses(settings.transport), observer, silent, Path(), trace=True)
+    return floors.plan_of(settings, gathered, observer)
 
 
 async def measure_once(settings: LoadSettings, cluster: ClusterFile, progress: Progress) -> report.Result:

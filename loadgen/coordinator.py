@@ -18,7 +18,7 @@ import attrs
 import trio
 
 from loadgen.runner import LoadFailed
-from loadgen.worker import WorkerSettings, read_lines
+from loadgen.worker import JsonLines, WorkerSettings
 from triskele.child import child_environment
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class ClientProcess:
             LoadFailed: it failed, or ended before its result.
         """
         assert self.process.stdout is not None
-        async for told in read_lines(self.process.stdout):
+        async for told in JsonLines(self.process.stdout):
             event = told.pop("event")
             if event == "second":
                 progress.second(told)
@@ -92,7 +92,9 @@ class Gathered:
     captures: list[Path]
 
 
-async def run_load(settings: LoadSettings, addresses: Sequence[str], observer: Observer, progress: Progress, folder: Path) -> Gathered:
+async def run_load(
+    settings: LoadSettings, addresses: Sequence[str], observer: Observer, progress: Progress, folder: Path, *, trace: bool = False
+) -> Gathered:
     """Run the load once.
 
     Args:
@@ -101,18 +103,32 @@ async def run_load(settings: LoadSettings, addresses: Sequence[str], observer: O
         observer: of the replicas.
         progress: told what happens.
         folder: for captured histories.
+        trace: whether each result tells what went over the links.
 
     Raises:
         LoadFailed: the cluster cannot be reached, or a client process failed.
     """
     captures = [folder / f"captured-{number}" for number in range(settings.clients)] if settings.history else []
+    try:
+        return await _run(settings, addresses, observer, progress, captures, trace=trace)
+    except* LoadFailed as failures:
+        failure: BaseException = failures
+    while isinstance(failure, BaseExceptionGroup):  # several processes may have told the same
+        failure = failure.exceptions[0]
+    raise failure
+
+
+async def _run(
+    settings: LoadSettings, addresses: Sequence[str], observer: Observer, progress: Progress, captures: list[Path], *, trace: bool
+) -> Gathered:
+    """As ``run_load``; what fails comes out in groups."""
     processes: list[ClientProcess] = []
     try:
         async with trio.open_nursery() as nursery:
             for number in range(settings.clients):
                 processes.append(ClientProcess(number, await _start()))
                 nursery.start_soon(processes[-1].listen, progress)
-                told = worker_settings(settings, addresses, number, captures)
+                told = worker_settings(settings, addresses, number, captures, trace=trace)
                 await processes[-1].order(**attrs.asdict(told))
             await _conduct(settings, processes, observer, progress)
             for process in processes:
@@ -178,7 +194,7 @@ def share(total: int, settings: LoadSettings, number: int) -> int:
     return total * (number + 1) // settings.clients - total * number // settings.clients
 
 
-def worker_settings(settings: LoadSettings, addresses: Sequence[str], number: int, captures: Sequence[Path]) -> WorkerSettings:
+def worker_settings(settings: LoadSettings, addresses: Sequence[str], number: int, captures: Sequence[Path], *, trace: bool) -> WorkerSettings:
     """Return what a client process is told."""
     unique = secrets.token_hex(3) if captures else None
     return WorkerSettings(
@@ -194,5 +210,6 @@ def worker_settings(settings: LoadSettings, addresses: Sequence[str], number: in
         drain_seconds=settings.drain_seconds,
         conflict_seconds=settings.conflict_seconds,
         capture=str(captures[number]) if captures else "",
+        trace=trace,
         workload=settings.workload_settings(unique),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from loadgen.workload import Query
+    from replica.core.messages import Query, Value
 
 
 class LoadSession(Protocol):
@@ -22,7 +22,7 @@ class LoadSession(Protocol):
     def lost(self) -> str:
         """Why the store ended it, empty while it has not."""
 
-    def record(self, kinds: bytes, keys: list[bytes], values: list[object], handle: object, now: float) -> int:
+    def record(self, kinds: bytes, keys: list[bytes], values: list[Value], handle: object, now: float) -> int:
         """Submit logged commands, all strong or all causal."""
 
     def strong_read(self, queries: list[Query], handle: object, now: float) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from loadgen.driver import LoadSession
     from loadgen.runner import Runner
-    from loadgen.workload import Query
+    from replica.core.messages import Query, Value
     from replica.core.session import Completion
 
 _READS: Final = 0
@@ -62,7 +62,7 @@ class RecordedSession:
         """Why the store ended it, empty while it has not."""
         return self.session.lost
 
-    def record(self, kinds: bytes, keys: list[bytes], values: list[object], handle: object, now: float) -> int:
+    def record(self, kinds: bytes, keys: list[bytes], values: list[Value], handle: object, now: float) -> int:
         """Submit logged commands."""
         time, submission = monotonic_ns(), self.capture.submission(len(keys), handle)
         first = self.session.record(kinds, keys, values, submission, now)

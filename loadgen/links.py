@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from loadgen.trace import TracingDriver
 from replica.client_driver import ClientDriver, ClientSettings, Unreachable, open_client
 from transport.hub import Hub
 from transport.turns import Turns
@@ -18,20 +19,21 @@ from transport.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from loadgen.trace import Trace
     from replica.client_driver import OnCompletions
 
 
 @asynccontextmanager
 async def open_drivers(
-    addresses: Sequence[str], count: int, *, connect_seconds: float, on_completions: OnCompletions
+    addresses: Sequence[str], count: int, *, connect_seconds: float, on_completions: OnCompletions, trace: Trace | None = None
 ) -> AsyncIterator[list[ClientDriver]]:
-    """Connect ``count`` drivers to a cluster; all their completions go to one callback.
+    """Connect ``count`` drivers to a cluster; all their completions go to one callback, their frames through ``trace``.
 
     Raises:
         Unreachable: no replica answered in time.
     """
     settings = ClientSettings(connect_seconds=connect_seconds)
-    if count == 1:
+    if count == 1 and trace is None:
         async with open_client(addresses, settings=settings, on_completions=on_completions) as driver:
             yield [driver]
         return
@@ -43,7 +45,9 @@ async def open_drivers(
 
     turns = Turns(end_turn)
     hub = Hub(turns)
-    drivers += [ClientDriver(settings, on_completions, (turns, hub)) for _ in range(count)]
+    for _ in range(count):
+        shared = (turns, hub)
+        drivers.append(TracingDriver(settings, on_completions, shared, trace) if trace else ClientDriver(settings, on_completions, shared))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(turns.run)
         nursery.start_soon(hub.run)

@@ -65,7 +65,7 @@ class OpenRunner(Runner):
             if moment >= window.boundary:
                 window.roll(moment)
             self._submit_all(moment)
-            if not window.is_closed and self.budget:
+            if self.budget:
                 self.backlog_end = sum(self._due(stream, moment) - stream.issued for stream in self.streams)
                 self.backlog_max = max(self.backlog_max, self.backlog_end)
             await trio.sleep(pause)

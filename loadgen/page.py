@@ -82,7 +82,7 @@ def chart(lines: Sequence[Line], x_unit: str, y_unit: str, *, labels: Sequence[s
     parts = [f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' role=img>", f"<text x={_LEFT} y=11>{escape(y_unit)}</text>"]
     for step in range(5):
         y = place(x_low, top * step / 4)[1]
-        parts.append(f"<line x1={_LEFT} y1={y} x2={_WIDTH - 12} y2={y} stroke='#8884' />")
+        parts.append(f"<line x1={_LEFT} y1={y} x2={_WIDTH - 12} y2={y} stroke='#8884'></line>")
         parts.append(f"<text x={_LEFT - 6} y={y + 4} text-anchor=end>{top * step / 4:,.6g}</text>")
     ticks = [(float(number), label) for number, label in enumerate(labels)] or [(x_low, f"{x_low:g}"), (x_high, f"{x_high:g} {x_unit}")]
     for x, label in ticks:
@@ -91,8 +91,8 @@ def chart(lines: Sequence[Line], x_unit: str, y_unit: str, *, labels: Sequence[s
         places = [place(x, y) for x, y in own]
         path = " ".join(f"{x},{y}" for x, y in places)
         dots = len(places) == 1
-        drawn = f"<circle cx={places[0][0]} cy={places[0][1]} r=3 fill='{colour}' />" if dots else ""
-        parts.append(drawn or f"<polyline points='{path}' fill=none stroke='{colour}' stroke-width=2 />")
+        drawn = f"<circle cx={places[0][0]} cy={places[0][1]} r=3 fill='{colour}'></circle>" if dots else ""
+        parts.append(drawn or f"<polyline points='{path}' fill=none stroke='{colour}' stroke-width=2></polyline>")
         if len(lines) > 1:
             parts.append(f"<text x={_LEFT + 110 + 90 * number} y=11 style='fill:{colour}'>{escape(name)}</text>")
     return "".join([*parts, "</svg>"])

@@ -77,7 +77,7 @@ def build(
         "duration_seconds": round(duration, 6),
         "throughput_per_second": round(operations / duration, 1) if duration > 0 else 0.0,
         "throughput_series": by_second(rows),
-        "latency_ms": latencies([result["latencies"] for result in results]),
+        "latency_ms": latencies(results),
         "paths": {"fast": round(fast / (fast + slow), 6), "slow": round(slow / (fast + slow), 6)} if fast + slow else {"fast": None, "slow": None},
         "paths_series": [[round(step / STEPS_PER_SECOND, 1), row[1], row[2]] for step, row in enumerate(rows)],
         "replicas": [dict(replica) for replica in replicas],
@@ -107,10 +107,11 @@ def by_second(rows: Sequence[Sequence[int]]) -> list[list[int]]:
     return [[second, sum(row[0] for row in rows[second * STEPS_PER_SECOND : (second + 1) * STEPS_PER_SECOND])] for second in range(whole)]
 
 
-def latencies(processes: Sequence[Mapping[str, str]]) -> dict[str, dict[str, float | int | None]]:
-    """Return count, mean, percentiles and maximum of each group of classes, in milliseconds."""
-    merged = {name: merge(decode(process[name]) for process in processes) for name in MEASURED}
-    return {group: summary(merge(merged[name] for name in names)) for group, names in GROUPS.items()}
+def latencies(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | int | None]]:
+    """Return count, mean, percentiles and maximum of each group of classes, in milliseconds, all processes together."""
+    merged = {name: merge(decode(result["latencies"][name]) for result in results) for name in MEASURED}
+    totals = {name: sum(result["latency_us"][name] for result in results) for name in MEASURED}
+    return {group: summary(merge(merged[name] for name in names), sum(totals[name] for name in names)) for group, names in GROUPS.items()}
 
 
 def bottleneck(clients: Sequence[float], replicas: Sequence[float | None], duration: float, cores: int) -> str:

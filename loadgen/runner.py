@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from loadgen.driver import LoadDriver, LoadSession, SessionTap
-    from loadgen.workload import OperationSource, Query, Writes
+    from loadgen.workload import OperationSource, Writes
+    from replica.core.messages import Query, Value
     from replica.core.session import Completion
 
 UNLIMITED: Final = 1 << 62
@@ -75,7 +76,7 @@ class Modification:
 
     start: object
     keys: list[bytes]
-    values: list[object]
+    values: list[Value]
 
 
 class Runner:
@@ -304,7 +305,7 @@ class Runner:
         assert completion.values is not None
         assert stream.session is not None
         span = slice(completion.first, completion.first + completion.count)
-        changes: list[object] = [[read, new] for read, new in zip(completion.values, modification.values[span], strict=True)]
+        changes: list[Value] = [[read, new] for read, new in zip(completion.values, modification.values[span], strict=True)]
         handle = (stream, STRONG_WRITE, self._start_of(modification, span))
         stream.session.record(_CAS[: completion.count], modification.keys[span], changes, handle, now)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from loadgen.latency import Latencies, encode
-from loadgen.workload import CLASSES
+from loadgen.workload import CAUSAL_WRITE, CLASSES
 from replica.statistics import process_statistics
 
 if TYPE_CHECKING:
@@ -31,9 +31,10 @@ MEASURED: Final = CLASSES[:4]
 
 @attrs.frozen
 class Second:
-    """One second of the load for the progress line. ``coarse``: see ``loadgen.latency.percentile_ms``; ``second`` is negative in the warm-up."""
+    """One second of the load for the progress line. ``coarse``: see ``loadgen.latency.percentile_ms``; ``second`` is the window's that ended; 0 and
+    less: the warm-up's."""
 
-    second: float
+    second: int
     operations: int
     failed: int
     unknown: int
@@ -83,11 +84,12 @@ class Window:
             self._in_second += self.operations
             self.operations = self.fast = self.slow = 0
             if self.boundary >= self.end:
-                self._finish(self.end)
+                whole = (self._step + 1) % STEPS_PER_SECOND == 0 and self.boundary == self.start + (self._step + 1) / STEPS_PER_SECOND
+                self._finish(self.end, whole_second=whole)
                 return
             self._step += 1
             if self._step % STEPS_PER_SECOND == 0:
-                self._fold()
+                self._fold(self._step // STEPS_PER_SECOND)
             if self._step == 0:
                 self._open()
             self.boundary = self._next_boundary()
@@ -98,10 +100,11 @@ class Window:
             self.rows.append((self.operations, self.fast, self.slow))
             self._in_second += self.operations
             self.operations = self.fast = self.slow = 0
-            self._finish(moment)
+            self._finish(moment, whole_second=False)
 
     def result(self) -> dict[str, object]:
         """Return what the coordinator needs of a closed window, as JSON."""
+        histograms = [latencies.histogram() for latencies in self._latencies]
         return {
             "start": self.start,
             "end": self.end,
@@ -109,7 +112,9 @@ class Window:
             "failed": self.failed,
             "unknown": self.unknown,
             "rows": self.rows,
-            "latencies": {name: encode(latencies.histogram()) for name, latencies in zip(MEASURED, self._latencies, strict=True)},
+            "written": sum(int(histogram.get_total_count()) for histogram in histograms[CAUSAL_WRITE:]),
+            "latency_us": {name: latencies.total_us() for name, latencies in zip(MEASURED, self._latencies, strict=True)},
+            "latencies": {name: encode(histogram) for name, histogram in zip(MEASURED, histograms, strict=True)},
             "cpu_seconds": self._cpu_seconds,
             "rss_bytes": process_statistics().rss_bytes,
         }
@@ -124,21 +129,22 @@ class Window:
         self._cpu_seconds = time.process_time()
         self._on_open()
 
-    def _finish(self, moment: float) -> None:
+    def _finish(self, moment: float, *, whole_second: bool) -> None:
         """Freeze everything; completions that follow are the drain's."""
         self._cpu_seconds = time.process_time() - self._cpu_seconds
         self.is_closed, self.end, self.boundary = True, moment, math.inf
-        self._fold()
+        self._fold((self._step + 1) // STEPS_PER_SECOND if whole_second else None)
         self._on_close()
 
-    def _fold(self) -> None:
-        """Move a second's counts into the window's latencies."""
+    def _fold(self, second: int | None) -> None:
+        """Move the counts into the window's latencies, and tell of the second that has ended, if one has."""
         coarse: list[int] = []
         for counts, latencies in zip(self.counts, self._latencies, strict=True):
             places = latencies.fold(counts).tolist()
             coarse = [a + b for a, b in zip(coarse, places, strict=True)] if coarse else places
         self.counts = [{} for _ in MEASURED]
-        self.seconds.append(Second(self._step / STEPS_PER_SECOND, self._in_second, self.failed, self.unknown, coarse))
+        if second is not None:
+            self.seconds.append(Second(second, self._in_second, self.failed, self.unknown, coarse))
         self._in_second = 0
 
 

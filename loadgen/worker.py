@@ -26,6 +26,7 @@ from loadgen.history import Capture
 from loadgen.links import open_drivers
 from loadgen.open_loop import OpenRunner
 from loadgen.runner import LoadFailed, Runner, Stream
+from loadgen.trace import Trace
 from loadgen.window import Window
 from loadgen.workload import KeySampler, Operations, Preload, WorkloadSettings
 from replica.client_driver import Unreachable
@@ -51,6 +52,7 @@ class WorkerSettings:
         rate: operations a second of this process, 0 for the closed loop.
         conflict_seconds: conflicts end this long after the window opened; 0: never.
         capture: where to put the captured history; empty: none.
+        trace: whether to count and sample what goes over the links, for the floors.
     """
 
     number: int
@@ -65,6 +67,7 @@ class WorkerSettings:
     drain_seconds: float
     conflict_seconds: float
     capture: str
+    trace: bool
     workload: WorkloadSettings
 
     @classmethod
@@ -89,6 +92,7 @@ class Worker:
             if settings.rate
             else Runner(clock=monotonic, pendings=settings.pendings)
         )
+        self._trace = Trace() if settings.trace else None
         self._capture: Capture | None = None
         if settings.capture:
             self._capture = Capture(self._runner, Path(settings.capture))
@@ -100,7 +104,8 @@ class Worker:
         on_completions = self._capture.on_completions if self._capture else runner.on_completions
         links = settings.streams if settings.per_stream else 1
         sampler = KeySampler(settings.workload.key_space, settings.workload.zipf)
-        async with open_drivers(settings.addresses, links, connect_seconds=settings.connect_seconds, on_completions=on_completions) as drivers:
+        opening = open_drivers(settings.addresses, links, connect_seconds=settings.connect_seconds, on_completions=on_completions, trace=self._trace)
+        async with opening as drivers:
             for place in range(settings.streams):
                 number = settings.first_stream + place
                 runner.streams.append(Stream(number, drivers[place % links], Operations(settings.workload, number, sampler)))
@@ -120,33 +125,44 @@ class Worker:
     async def _measure(self, order: dict[str, Any]) -> None:
         settings, runner = self.settings, self._runner
         end = math.inf if order["end"] is None else order["end"]
-        window = Window(order["begin"], order["start"], end, runner.on_open, runner.on_close)
+        window = Window(order["begin"], order["start"], end, self._on_open, self._on_close)
         calm_at = order["start"] + settings.conflict_seconds if settings.conflict_seconds else math.inf
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._report, window)
             await runner.measure(window, operations=order["operations"], calm_at=calm_at, drain_seconds=settings.drain_seconds)
-            nursery.cancel_scope.cancel()
-        if self._capture:
-            self._capture.flush()
+        await self._tell_seconds(window)
         result = window.result()
         result["reasons"] = dict(runner.reasons)
         if isinstance(runner, OpenRunner):
             result["backlog_max"], result["backlog_end"] = runner.backlog_max, runner.backlog_end
+        if self._trace:
+            result["trace"] = self._trace.as_json()
         await self._tell({"event": "result", **result})
+
+    def _on_open(self) -> None:
+        self._runner.on_open()
+        if self._trace:
+            self._trace.active = True
+
+    def _on_close(self) -> None:
+        self._runner.on_close()
+        if self._trace:
+            self._trace.active = False
 
     async def _report(self, window: Window) -> None:
         """Tell each finished second, and once that the window has closed; write the captured history away."""
-        closed = False
-        while True:
-            await trio.sleep(_REPORT_SECONDS)
-            seconds, window.seconds = window.seconds, []
-            for second in seconds:
-                await self._tell({"event": "second", **attrs.asdict(second)})
-                if self._capture:
-                    self._capture.flush()
-            if window.is_closed and not closed:
-                closed = True
-                await self._tell({"event": "closed"})
+        while not window.is_closed:
+            with trio.move_on_after(_REPORT_SECONDS):
+                await self._runner.closed.wait()
+            await self._tell_seconds(window)
+        await self._tell({"event": "closed"})
+
+    async def _tell_seconds(self, window: Window) -> None:
+        seconds, window.seconds = window.seconds, []
+        for second in seconds:
+            await self._tell({"event": "second", **attrs.asdict(second)})
+        if self._capture and (seconds or window.is_closed):
+            self._capture.flush()
 
 
 def _tune_collector() -> None:
@@ -156,17 +172,29 @@ def _tune_collector() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
-async def read_lines(stream: trio.abc.ReceiveStream) -> AsyncIterator[dict[str, Any]]:
-    """Yield the JSON lines of a stream until it ends."""
-    rest = b""
-    while data := await stream.receive_some(_RECEIVE_BYTES):
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            yield json.loads(line)
+class JsonLines:
+    """The JSON lines of a stream, until it ends; an async iterator that may be left at any time."""
+
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self._stream = stream
+        self._rest = b""
+
+    def __aiter__(self) -> JsonLines:
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        while b"\n" not in self._rest:
+            data = await self._stream.receive_some(_RECEIVE_BYTES)
+            if not data:
+                raise StopAsyncIteration
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\n")
+        decoded: dict[str, Any] = json.loads(line)
+        return decoded
 
 
 async def _main() -> None:
-    lines = read_lines(trio.lowlevel.FdStream(0))
+    lines = JsonLines(trio.lowlevel.FdStream(0))
     output = trio.lowlevel.FdStream(1)
     sending = trio.Lock()
 

@@ -20,13 +20,15 @@ general distributions", with Vose's pairing (1991) done as two cumulative sums i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import attrs
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from replica.core.messages import Query, Value
 
 CAUSAL_READ: Final = 0
 STRONG_READ: Final = 1
@@ -49,13 +51,10 @@ HOT_KEY: Final = b"key:_hotspot"
 SCAN_ROWS_MAX: Final = 100
 """YCSB E asks for 1 to this many rows, uniformly."""
 
-Query = bytes | list[object]
-"""What a read asks for: a key, or ``[start, end, limit]``."""
-
-Writes = tuple[list[bytes], list[object], list[bytes], list[object], list[bytes], list[object]]
+Writes: TypeAlias = "tuple[list[bytes], list[Value], list[bytes], list[Value], list[bytes], list[Value]]"
 """Causal writes' keys, values; strong writes' keys, values; modifications' keys, new values."""
 
-Slice = tuple[int, list[Query], list[Query], Writes | None]
+Slice: TypeAlias = "tuple[int, list[Query], list[Query], Writes | None]"
 """The next operations of a stream: how many, causal reads, strong reads, the rest (None where these are all)."""
 
 _KEY_PREFIX: Final = np.frombuffer(b"key:", np.uint32)[0]
@@ -189,14 +188,14 @@ class ValueSource:
         self._unique = None if settings.unique is None else b"%s.%d." % (settings.unique.encode(), stream)
         self._value_bytes = settings.value_bytes
         self._next = 0
-        self._pool: list[object] = []
+        self._pool: list[Value] = []
         if self._unique is None:
             size = settings.value_bytes
             different = max(4, min(_POOL_VALUES_MAX, _POOL_BYTES_MAX // max(size, 1)))
-            pool: list[object] = [random.bytes(size) for _ in range(different)]
+            pool: list[Value] = [random.bytes(size) for _ in range(different)]
             self._pool = pool * (2 * BLOCK // different + 2)
 
-    def draw(self, count: int) -> list[object]:
+    def draw(self, count: int) -> list[Value]:
         """Return ``count`` values (at most ``BLOCK``)."""
         first = self._next
         if self._unique is None:

@@ -22,7 +22,8 @@ def latencies_of(values: list[int]) -> Latencies:
 def test_percentiles_are_those_of_the_values_within_the_precision() -> None:
     draw = random.Random(3)
     values = sorted(int(draw.lognormvariate(7, 1.5)) for _ in range(20_000))
-    found = summary(latencies_of(values).histogram())
+    latencies = latencies_of(values)
+    found = summary(latencies.histogram(), latencies.total_us())
     assert found["count"] == 20_000
     assert found["mean"] == pytest.approx(sum(values) / 20_000_000, rel=2e-3)
     for name, place in (("p50", 9_999), ("p90", 17_999), ("p99", 19_799), ("p99_9", 19_979), ("max", 19_999)):
@@ -33,17 +34,19 @@ def test_merged_histograms_are_the_histogram_of_all_values() -> None:
     draw = random.Random(4)
     parts = [[int(draw.expovariate(1 / scale)) for _ in range(3000)] for scale in (300, 3000, 300_000)]
     merged = merge(decode(encode(latencies_of(part).histogram())) for part in parts)
-    assert summary(merged) == summary(latencies_of([value for part in parts for value in part]).histogram())
+    together = latencies_of([value for part in parts for value in part])
+    assert summary(merged, 0) == summary(together.histogram(), 0)
+    assert sum(latencies_of(part).total_us() for part in parts) == together.total_us() == sum(map(sum, parts))
 
 
 def test_nothing_recorded_has_a_count_and_no_figures() -> None:
-    found = summary(decode(encode(empty_histogram())))
+    found = summary(decode(encode(empty_histogram())), 0)
     assert found.pop("count") == 0
     assert set(found.values()) == {None}
 
 
 def test_latencies_beyond_the_range_count_as_its_ends() -> None:
-    found = summary(latencies_of([-5, 10**12]).histogram())
+    found = summary(latencies_of([-5, 10**12]).histogram(), 0)
     assert found["count"] == 2
     assert found["max"] == pytest.approx(3_600_000, rel=2e-3)
 

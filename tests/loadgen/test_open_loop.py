@@ -58,7 +58,7 @@ async def run(
 def latency(measured: Window) -> dict[str, float | int | None]:
     latencies = measured.result()["latencies"]
     assert isinstance(latencies, dict)
-    return summary(merge(decode(text) for text in latencies.values()))
+    return summary(merge(decode(text) for text in latencies.values()), 0)
 
 
 @pytest.mark.parametrize("workload", ["mix", "ycsb-f"])

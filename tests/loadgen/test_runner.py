@@ -78,7 +78,7 @@ async def test_latency_and_paths_are_counted_by_class(autojump_clock: MockClock)
     assert [row[2] for row in measured.rows] == [row[0] for row in measured.rows]
     latencies = measured.result()["latencies"]
     assert isinstance(latencies, dict)
-    found = {name: summary(decode(text)) for name, text in latencies.items()}
+    found = {name: summary(decode(text), 0) for name, text in latencies.items()}
     assert [name for name, figures in found.items() if figures["count"]] == ["strong_write"]
     assert found["strong_write"]["p50"] == found["strong_write"]["max"] == pytest.approx(20, rel=2e-3)
 

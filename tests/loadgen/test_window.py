@@ -38,7 +38,7 @@ def test_only_what_completes_inside_the_window_counts() -> None:
     assert (measured.rows[0], measured.rows[19]) == ((3, 2, 0), (4, 0, 0))
     latencies = result["latencies"]
     assert isinstance(latencies, dict)
-    assert summary(decode(latencies["strong_write"]))["count"] == 7
+    assert summary(decode(latencies["strong_write"]), 0)["count"] == 7
 
 
 def test_failures_of_the_warm_up_are_forgotten() -> None:
@@ -90,6 +90,15 @@ def test_seconds_are_told_as_they_end() -> None:
     measured.roll(11.0)
     assert [(second.second, second.operations, second.failed) for second in measured.seconds] == [(0.0, 10, 0), (1.0, 20, 1)]
     assert sum(measured.seconds[1].coarse) == 20
+    measured.roll(12.0)
+    assert [second.second for second in measured.seconds] == [0, 1, 2]
+
+
+def test_the_rest_of_a_second_is_not_told_as_one() -> None:
+    for end in (10.5, 10.95):
+        measured, _ = window(end=end)
+        measured.roll(13.0)
+        assert [second.second for second in measured.seconds] == [0]
 
 
 def test_the_idle_window_never_opens() -> None:

@@ -1,0 +1,56 @@
+"""The bench: medians, and the share of each floor."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from loadgen import bench
+from loadgen.runner import LoadFailed
+from tests.loadgen.results import built, client_result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadgen.settings import LoadSettings
+
+
+def run_of(operations: int, wire: float, codec: float) -> dict[str, Any]:
+    return built([client_result([(operations // 10, 0, 0)] * 10)], floors={"wire_per_second": wire, "codec_per_second": codec})
+
+
+def test_medians_and_shares() -> None:
+    row = bench.row("16 x 15", [run_of(1000, 4000.0, 2000.0), run_of(3000, 6000.0, 4000.0), run_of(2000, 5000.0, 5000.0)])
+    assert (row.per_second, row.lowest, row.highest) == (2000.0, 1000.0, 3000.0)
+    assert (row.wire_per_second, row.codec_per_second) == (5000.0, 4000.0)
+    line = bench.table([row]).splitlines()[1].split()
+    assert line[-6:] == ["1,000", "3,000", "5,000", "40%", "4,000", "50%"]
+
+
+def test_repeats_are_interleaved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[tuple[int, int]] = []
+
+    async def measure(settings: LoadSettings, _cluster: object) -> dict[str, Any]:
+        assert (settings.floor, settings.quiet, settings.local, settings.seconds) == (True, True, 3, 1.0)
+        asked.append((settings.threads, settings.pendings))
+        return run_of(1000, 4000.0, 2000.0)
+
+    monkeypatch.setattr(bench, "measure", measure)
+    file = tmp_path / "runs.json"
+    assert bench.main(["--seconds", "1", "--repeats", "2", "--points", "4 x 15,4 x 128", "--json", str(file)]) == 0
+    assert asked == [(2, 15), (2, 128)] * 2
+    assert len(json.loads(file.read_text())) == 4
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_what_fails_is_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    async def measure(*_settings: object) -> dict[str, Any]:
+        raise LoadFailed("no leader")
+
+    monkeypatch.setattr(bench, "measure", measure)
+    assert bench.main(["--points", "4 x 15"]) == 1
+    assert capsys.readouterr().err.endswith("bench: no leader\n")
+    with pytest.raises(SystemExit):
+        bench.main(["--points", "5 x 5"])

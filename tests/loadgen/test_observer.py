@@ -1,0 +1,64 @@
+"""Counters of replicas: differences over the window, and nulls where there are none."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadgen.observer import SYSCALLS, Observer, counters_of, difference
+from replica.cluster_file import ClusterFile, ReplicaPlace
+from triskele.admin_client import AdminUnreachable
+
+FIRST = {
+    "role": "follower", "cpu_seconds": 1.0, "rss_bytes": 10, "rss_peak_bytes": 20, "frames_out": 100, "frames_in": 50, "sends": 80, "commands": 1000,
+    "bytes_sent": 5000, "syscalls": {"send": 1, "receive": 2, "poll": 3, "sync": 0, "other": 4}, "turn_seconds_max": 0.001,
+    "batch_delay_seconds": 0.0,
+}  # fmt: skip
+LAST = {
+    "role": "leader", "cpu_seconds": 3.5, "rss_bytes": 30, "rss_peak_bytes": 40, "frames_out": 300, "frames_in": 150, "sends": 180, "commands": 4000,
+    "bytes_sent": 25_000, "syscalls": {"send": 101, "receive": 102, "poll": 103, "sync": 0, "other": 4}, "turn_seconds_max": 0.002,
+    "batch_delay_seconds": 0.0,
+}  # fmt: skip
+
+
+def test_a_window_is_the_difference_of_two_samples() -> None:
+    assert difference(FIRST, LAST, 3000) == {
+        "role": "leader", "cpu_seconds": 2.5, "rss_bytes": 30, "rss_peak_bytes": 40,
+        "syscalls": {"send": 100, "receive": 100, "poll": 100, "sync": 0, "other": 0}, "syscalls_per_operation": 0.1, "frames_per_send": 2.0,
+        "commands_per_frame": 30.0, "bytes_sent": 20_000, "batch_delay_seconds": 0.0, "turn_seconds_max": 0.002,
+    }  # fmt: skip
+
+
+def test_a_replica_without_both_samples_has_nulls_under_the_same_names() -> None:
+    for found in (difference(None, LAST, 3000), difference(FIRST, None, 3000), difference(None, None, 3000)):
+        assert set(found) == set(difference(FIRST, LAST, 3000))
+        assert set(found.values()) == {None}
+
+
+def test_nothing_done_has_no_ratios() -> None:
+    found = difference(LAST, LAST, 0)
+    assert (found["syscalls_per_operation"], found["frames_per_send"], found["commands_per_frame"]) == (None, None, None)
+
+
+async def test_a_replica_that_does_not_answer_is_left_out() -> None:
+    observer = Observer(ClusterFile(replicas=(ReplicaPlace(id=4, admin="http://127.0.0.1:1"), ReplicaPlace(id=5))))
+    await observer.open()
+    await observer.close(1.0)
+    assert [(replica["id"], replica["cpu_seconds"], replica["rss_series"]) for replica in observer.report(10)] == [(4, None, []), (5, None, [])]
+
+
+async def test_an_unknown_address_is_said() -> None:
+    with pytest.raises(AdminUnreachable, match="no admin address is known"):
+        await counters_of("")
+
+
+async def test_real_replicas_tell_all_counters(cluster: ClusterFile) -> None:
+    observer = Observer(cluster)
+    await observer.open()
+    await observer.close(0.5)
+    report = observer.report(1)
+    assert sorted(str(replica["role"]) for replica in report) == ["follower", "follower", "leader"]
+    for replica in report:
+        assert set(replica["syscalls"]) == set(SYSCALLS)
+        assert replica["rss_bytes"] > 1 << 20
+        assert replica["turn_seconds_max"] > 0
+        assert [second for second, _ in replica["rss_series"]] == [0.0, 0.5]

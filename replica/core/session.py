@@ -451,7 +451,7 @@ class Session:
         flight = self.causal_reads.get(first) or self._causal_flight(first)
         if flight is None:
             return
-        if position < max(flight.floor, self.least) or self._unsure_before(flight):
+        if position < flight.floor or position < self.least or (self.unsure and self._unsure_before(flight)):
             self.late_reads[flight.first] = flight  # too old for what this session knows of its own commands by now, or will know
             return
         if applied > self.applied_home and from_home:
@@ -473,7 +473,7 @@ class Session:
         place, values, versions = part
         queries = flight.queries if len(values) == flight.count else flight.queries[place : place + len(values)]
         scans = False
-        if self.pending or any(map(_is_scan, queries)):
+        if self.pending or list in map(type, queries):
             scans = self._overlay(queries, values, versions, applied)
         self.floor = max(self.floor, position if scans else 0, *versions)
         flight.left -= len(values)
@@ -512,10 +512,6 @@ class Session:
                 scans = True
                 values[place] = overlay_rows(values[place], item, pending, applied)
         return scans
-
-
-def _is_scan(item: Query) -> bool:
-    return isinstance(item, list)
 
 
 def _within(key: bytes, scan: list[object]) -> bool:

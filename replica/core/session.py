@@ -155,7 +155,8 @@ class Session:
     # {number of its first read: flight that must be asked again}
     pending: dict[bytes, tuple[int, bytes | None]] = attrs.Factory(dict)
     # {key: own newest write not yet applied at home: (number, value)}
-    pending_order: deque[tuple[int, bytes]] = attrs.Factory(deque)
+    pending_order: deque[tuple[int, bytes, bytes | None]] = attrs.Factory(deque)
+    """Own writes not yet applied at home, in about their order: (number, key, value)."""
     unsure: dict[bytes, list[int]] = attrs.Factory(dict)
     # {key: numbers of own cas whose outcomes are not known yet, ascending}
     speculated: dict[int, bool] = attrs.Factory(dict)
@@ -197,7 +198,7 @@ class Session:
             pass  # no causal reads to lay own writes over
         elif blind:
             self.pending.update(zip(keys, enumerate(values, first), strict=True))  # type: ignore[arg-type]
-            self.pending_order.extend(zip(range(first, last + 1), keys, strict=True))
+            self.pending_order.extend(zip(range(first, last + 1), keys, values, strict=True))  # type: ignore[arg-type]
         else:
             self._note_cas(run)
         client.queue_record(self, run, causal=causal)
@@ -215,7 +216,7 @@ class Session:
             else:
                 assert value is None or isinstance(value, bytes)
                 self.pending[key] = (number, value)
-                self.pending_order.append((number, key))
+                self.pending_order.append((number, key, value))
 
     def flush(self, handle: object) -> None:
         """Ask for a FLUSHED completion when everything submitted so far is committed."""
@@ -363,7 +364,7 @@ class Session:
             assert isinstance(new, bytes)
             if self.pending.get(key, (0, None))[0] < number:
                 self.pending[key] = (number, new)
-                self.pending_order.append((number, key))
+            self.pending_order.append((number, key, new))
         unsure = self.unsure.get(key)
         if unsure is not None:
             unsure.remove(number)
@@ -408,7 +409,7 @@ class Session:
     def _drop_pending(self, upto: int) -> None:
         order, pending = self.pending_order, self.pending
         while order and order[0][0] <= upto:
-            _, key = order.popleft()
+            key = order.popleft()[1]
             if key in pending and pending[key][0] <= upto:
                 del pending[key]
 
@@ -474,7 +475,7 @@ class Session:
         queries = flight.queries if len(values) == flight.count else flight.queries[place : place + len(values)]
         scans = False
         if self.pending or list in map(type, queries):
-            scans = self._overlay(queries, values, versions, applied)
+            scans = self._overlay(queries, values, versions, applied, flight.dependency)
         self.floor = max(self.floor, position if scans else 0, *versions)
         flight.left -= len(values)
         self.client.completions.append(
@@ -494,7 +495,7 @@ class Session:
                     flight.floor = self.floor
                     self.client.queue_causal_read(self, flight)
 
-    def _overlay(self, queries: list[Query], values: list[Value], versions: list[int], applied: int) -> bool:
+    def _overlay(self, queries: list[Query], values: list[Value], versions: list[int], applied: int, dependency: int) -> bool:
         """Lay own pending writes over the values (read your writes); return whether a scan was among them."""
         pending = self.pending
         try:
@@ -510,8 +511,19 @@ class Session:
                     values[place], versions[place] = own[1], 0
             else:
                 scans = True
-                values[place] = overlay_rows(values[place], item, pending, applied)
+                values[place] = overlay_rows(values[place], item, self._own_writes(applied, dependency))
         return scans
+
+    def _own_writes(self, after: int, upto: int) -> dict[bytes, tuple[int, bytes | None]]:
+        """Return the newest own write of each key among some numbers.
+
+        A scan is one moment: own writes issued after it may follow what this session saw after it, and do not belong there.
+        """
+        newest: dict[bytes, tuple[int, bytes | None]] = {}
+        for number, key, value in self.pending_order:
+            if after < number <= upto and newest.get(key, (0, None))[0] < number:
+                newest[key] = (number, value)
+        return newest
 
 
 def _within(key: bytes, scan: list[object]) -> bool:
@@ -520,14 +532,13 @@ def _within(key: bytes, scan: list[object]) -> bool:
     return start <= key and (not isinstance(end, bytes) or key < end)
 
 
-def overlay_rows(answer: Value, scan: list[object], pending: dict[bytes, tuple[int, bytes | None]], applied: int) -> Value:
+def overlay_rows(answer: Value, scan: list[object], own: dict[bytes, tuple[int, bytes | None]]) -> Value:
     """Lay own pending writes over one page of a scan.
 
     Args:
         answer: ``[rows, more]`` from the replica.
         scan: ``[start, end, limit]``.
-        pending: own writes by key.
-        applied: own writes up to this number are in the rows already.
+        own: own writes by key that are not in the rows.
 
     Returns:
         ``[rows, more]``; own deletes shorten a page, own inserts beyond its last row are left for the next page when there is more.
@@ -539,8 +550,8 @@ def overlay_rows(answer: Value, scan: list[object], pending: dict[bytes, tuple[i
     merged = {row[0]: row for row in rows}
     limit = scan[2]
     assert isinstance(limit, int)
-    for key, (number, value) in pending.items():
-        if number > applied and _within(key, scan):
+    for key, (_, value) in own.items():
+        if _within(key, scan):
             if value is None:
                 merged.pop(key, None)
             elif not more or key <= rows[-1][0]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from loadgen.progress import Progress
 from loadgen.settings import CLUSTER_FLAGS, add_load_flags, load_settings
 from replica.cluster_file import parse_cluster
 from replica.config import SettingError
+from triskele.cli.framework import only_error
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -37,10 +39,12 @@ add_arguments = add_load_flags
 
 EXIT_DONE: Final = 0
 EXIT_FAILED: Final = 1
+EXIT_SIGNAL: Final = 128
+"""Plus the signal's number, as shells have it."""
 
 
 def run(arguments: Namespace) -> int:
-    """Run the command; returns the exit status: 1 if operations failed, or none completed.
+    """Run the command; returns the exit status: 1 if operations failed, or none completed; 130 after Ctrl-C.
 
     Raises:
         SettingError: a flag is wrong (exit status 2).
@@ -49,7 +53,10 @@ def run(arguments: Namespace) -> int:
     settings, cluster_settings = load_settings(arguments, os.environ)
     for name in ("history", "json", "html", "csv"):
         check_writable(settings.written(name), getattr(settings, name))
-    result = trio.run(measure, settings, cluster_settings)
+    result = trio.run(until_signal, settings, cluster_settings)
+    if isinstance(result, int):
+        print(f"triskele: load: stopped by {signal.Signals(result).name}, nothing is reported", file=sys.stderr)
+        return EXIT_SIGNAL + result
     write_reports(settings, result)
     if not settings.quiet:
         print(report.table(result))
@@ -70,6 +77,26 @@ def check_writable(what: str, text: str) -> None:
     file = Path(text)
     if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
         raise SettingError(what, text, "cannot be written")
+
+
+async def until_signal(settings: LoadSettings, cluster_settings: Settings) -> report.Result | int:
+    """As ``measure``; SIGINT or SIGTERM ends everything that was started, and is returned."""
+    found: report.Result | int = 0
+
+    async def watch(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+        nonlocal found
+        found = await anext(signals)
+        scope.cancel()
+
+    try:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(watch, signals, nursery.cancel_scope)
+                found = await measure(settings, cluster_settings)
+                nursery.cancel_scope.cancel()
+    except ExceptionGroup as group:  # of one: the nursery has no other task that fails
+        raise only_error(group) from None
+    return found
 
 
 async def measure(settings: LoadSettings, cluster_settings: Settings) -> report.Result:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 
 from loadgen import cli
 from loadgen.runner import LoadFailed
@@ -110,3 +113,23 @@ def test_a_run_from_flags_to_reports_and_history(
     assert [replica["role"] for replica in written["replicas"]].count("leader") == 1
     assert all(replica["syscalls"]["send"] > 0 for replica in written["replicas"])
     assert {json.loads(line)["type"] for line in history.read_text().splitlines()} == {"invoke", "ok"}
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_everything_in_order(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals, status: int
+) -> None:
+    ended: list[str] = []
+
+    async def measure(*_settings: object) -> dict[str, Any]:
+        try:
+            os.kill(os.getpid(), number)
+            await trio.sleep_forever()
+        finally:
+            ended.append("in order")
+        return {}
+
+    monkeypatch.setattr(cli, "measure", measure)
+    assert cli.run(arguments("--local", "3")) == status
+    assert ended == ["in order"]
+    assert capsys.readouterr().err == f"triskele: load: stopped by {number.name}, nothing is reported\n"

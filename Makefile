@@ -45,11 +45,12 @@ lint: $(STAMP) ## style: ruff check and ruff format
 types: $(STAMP) ## types: mypy, strict
 	$(PYTHON) -m mypy
 
-bench: $(STAMP) ## the store beside the wire floor and the codec floor; report in bench-report/
-	@$(PYTHON) tools/experiments.py floors --seconds $(LOAD_SECONDS) --repeats 1 --output bench-report
+bench: $(STAMP) ## the store beside the wire floor and the codec floor; results in bench-report/
+	@mkdir -p bench-report
+	$(PYTHON) -m loadgen.bench --json bench-report/bench.json
 
-experiments: $(STAMP) ## the figures of docs/performance.md, medians of REPEATS=5; report in experiments-report/
-	@$(PYTHON) tools/experiments.py figures --seconds $(LOAD_SECONDS) --repeats $(REPEATS) --output experiments-report
+experiments: $(STAMP) ## the figures of docs/performance.md, medians of REPEATS=5; results in experiments-report/
+	@$(PYTHON) tools/experiments.py --seconds $(LOAD_SECONDS) --repeats $(REPEATS) --output experiments-report
 
 coverage: $(STAMP) ## branch coverage of all packages, as HTML in htmlcov/
 	$(PYTHON) -m coverage run -m pytest -q

@@ -37,12 +37,12 @@ def python_files(*folders: str) -> list[Path]:
 
 
 SOURCES = python_files(*PACKAGES)
-CODE = SOURCES + python_files("tests", "tools")
+CODE = SOURCES + python_files("tests", "tools", "docs")
 TEXTS = sorted(
     path
     for pattern in ("*.md", "docs/**/*", "changelog.d/*", "*.toml", "constraints.txt", "Makefile", ".ci/*", ".gitignore")
     for path in ROOT.glob(pattern)
-    if path.is_file()
+    if path.is_file() and path.suffix not in {".py", ".pyc"}
 )
 
 

@@ -32,8 +32,6 @@ FIGURES: dict[str, list[str]] = {
     "16 x 15, 5 replicas": [*streams(2, 8, 15), "--local", "5"],
     "1 x 1": streams(1, 1, 1),
 }
-FLOORS: dict[str, list[str]] = {name: [*FIGURES[name], "--floor"] for name in ("4 x 15", "16 x 15", "4 x 128")}
-SETS = {"figures": FIGURES, "floors": FLOORS}
 
 COLUMNS = (
     "streams x in flight",
@@ -45,7 +43,6 @@ COLUMNS = (
     "leader's calls/command",
     "failed + unknown",
 )
-FLOOR_COLUMNS = ("wire floor/s", "codec floor/s", "of codec floor")
 
 
 def run(name: str, flags: list[str], seconds: float, result_file: Path) -> bool:
@@ -81,7 +78,7 @@ def cell(number: float | None, form: str) -> str:
     return "-" if number is None else format(number, form)
 
 
-def row(name: str, results: list[dict[str, object]], *, floors: bool) -> str:
+def row(name: str, results: list[dict[str, object]]) -> str:
     """Format one line of the table."""
     rates = [float(str(result["throughput_per_second"])) for result in results]
     rate = statistics.median(rates)
@@ -96,34 +93,29 @@ def row(name: str, results: list[dict[str, object]], *, floors: bool) -> str:
         cell(leader_calls(results), ".3f"),
         str(lost),
     ]
-    if floors:
-        wire, codec = (median(results, "floors", f"{kind}_per_second") for kind in ("wire", "codec"))
-        cells += [cell(wire, ",.0f"), cell(codec, ",.0f"), cell(rate / codec if codec else None, ".0%")]
     return "| " + " | ".join(cells) + " |"
 
 
-def table(runs: dict[str, list[dict[str, object]]], *, floors: bool) -> str:
+def table(runs: dict[str, list[dict[str, object]]]) -> str:
     """Format the Markdown table, with the machine and the commit of the runs above it."""
-    columns = COLUMNS + (FLOOR_COLUMNS if floors else ())
     first = next((results[0] for results in runs.values() if results), {})
     head = f"commit {first.get('commit')}, machine {json.dumps(first.get('machine'))}"
-    lines = [head, "", "| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    lines += [row(name, results, floors=floors) for name, results in runs.items() if results]
+    lines = [head, "", "| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
+    lines += [row(name, results) for name, results in runs.items() if results]
     return "\n".join(lines) + "\n"
 
 
 def main() -> int:
-    """Run a set of experiments; return 1 if any run failed."""
+    """Run the experiments; return 1 if any run failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("set", choices=sorted(SETS))
     parser.add_argument("--seconds", type=float, default=15.0, help="measured seconds of each run")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each setting")
     parser.add_argument("--output", type=Path, required=True, help="folder for the results")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="a setting by its name; may be repeated")
     options = parser.parse_args()
-    chosen = {name: flags for name, flags in SETS[options.set].items() if not options.only or name in options.only}
+    chosen = {name: flags for name, flags in FIGURES.items() if not options.only or name in options.only}
     if not chosen:
-        parser.error(f"--only: no such setting; there are: {'; '.join(SETS[options.set])}")
+        parser.error(f"--only: no such setting; there are: {'; '.join(FIGURES)}")
     options.output.mkdir(parents=True, exist_ok=True)
     runs: dict[str, list[dict[str, object]]] = {name: [] for name in chosen}
     failed: list[str] = []
@@ -135,8 +127,8 @@ def main() -> int:
                 failed.append(f"{name} (run {repeat + 1})")
             if result_file.exists():
                 runs[name].append(json.loads(result_file.read_text()))
-    text = table(runs, floors=options.set == "floors")
-    (options.output / f"{options.set}.md").write_text(text)
+    text = table(runs)
+    (options.output / "figures.md").write_text(text)
     print(f"\n{text}\nresults in {options.output}/")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

@@ -288,6 +288,8 @@ class Client:
             target.extra.append(m.Home(homes, home=True))
         for session in self.sessions.values():
             self._resend(session, replica)
+            if not self.targets[session.home].linked:
+                self._move(session)  # its home went when no other link was up
         if replica == self.leader and self.opening:
             self._send_openings(list(self.opening))
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    Answer = tuple[list[int], list[int], list[int], list[Value], list[int], int]
-    """(sessions, firsts, counts, values, versions, bytes of the values)."""
-
     from replica.core.messages import Query, Value
     from statemachine.store import Store
+
+    Answer = tuple[list[int], list[int], list[int], list[Value], list[int], int]
+    """(sessions, firsts, counts, values, versions, bytes of the values)."""
 
 
 def query(store: Store, position: int, queries: Sequence[Query]) -> tuple[list[Value], list[int]]:
@@ -60,7 +60,7 @@ def pieces(sessions: list[int], firsts: list[int], counts: list[int], values: li
     Returns:
         Columns of runs; a run may be cut, its parts follow each other.
     """
-    sizes = [len(value) if value.__class__ is bytes else _size(value) for value in values]  # type: ignore[arg-type]
+    sizes = [len(value) if value.__class__ is bytes else _size(value) for value in values]
     total = sum(sizes)
     if total <= ANSWER_BYTES_MAX:
         return [(sessions, firsts, counts, values, versions, total)]

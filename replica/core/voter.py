@@ -63,7 +63,9 @@ class Voter:
             chain = self.node.witness.chains.get(session)
             if chain is not None:
                 chain.link, chain.home = source, message.home
-            elif message.home and session > self.node.applied_position and len(self.early_homes) < EARLY_RECORDS_MAX:
+            elif not message.home:
+                self.early_homes.pop(session, None)
+            elif session > self.node.applied_position and len(self.early_homes) < EARLY_RECORDS_MAX:
                 self.early_homes[session] = source
 
     def on_record(self, source: Source, record: Record, leader: Leader | None, *, forwarded: bool = False) -> None:
@@ -75,6 +77,7 @@ class Voter:
         refusals: list[list[int]] = []
         again: list[Chain] = []
         speculation = Speculation()
+        unseen = leader is None and config.mode == "ht"  # commands that are not shown to witnesses are no hole in a chain here
         end = 0
         for session, first, count, previous, incomplete in zip(
             record.sessions, record.firsts, record.counts, record.previous, record.incomplete, strict=True
@@ -90,7 +93,7 @@ class Voter:
             whole = end - start == len(keys)
             run = Run(first, last, kinds, keys, values, incomplete) if whole else Run(
                 first, last, kinds[start:end], keys[start:end], values[start:end], incomplete)  # fmt: skip
-            refused = self._hold(chain, run, previous, leader, again)
+            refused = self._hold(chain, run, previous if unseen else first - 1, leader, again)
             if not refused and leader is not None and not leader.append(chain, speculation):
                 refused = GAP
             if refused:
@@ -109,9 +112,9 @@ class Voter:
 
     def _hold(self, chain: Chain, run: Run, previous: int, leader: Leader | None, again: list[Chain]) -> int:
         """Give a run to the witness; return why not, or 0."""
+        if run.first <= chain.committed:
+            again.append(chain)
         if run.last <= chain.held:
-            if run.first <= chain.committed:
-                again.append(chain)
             return 0
         if run.first <= chain.held:
             run = run.after(chain.held)

@@ -176,6 +176,15 @@ class Cluster:
             self.deliver(*pair)
         raise AssertionError("it never settles")
 
+    def settle_replicas(self) -> None:
+        """Deliver everything that goes to replicas until nothing does; what goes to clients waits."""
+        for _ in range(TURNS_MAX):
+            pair = next((pair for pair, frames in self.queues.items() if frames and isinstance(pair[1], int)), None)
+            if pair is None:
+                return
+            self.deliver(*pair)
+        raise AssertionError("it never settles")
+
     def advance(self, seconds: float) -> None:
         """Let time pass, then end everybody's turn; nothing is delivered."""
         self.now += seconds
@@ -240,7 +249,7 @@ class Cluster:
         """Whether anything of a submission completed."""
         return bool(self.answers(handle))
 
-    def values(self, handle: object) -> list[Value]:
+    def values(self, handle: object) -> list[Any]:
         """Return the values of a submission that must be complete: of reads, or outcomes of cas."""
         found = sorted(self.answers(handle), key=lambda completion: completion.first)
         assert found, f"{handle!r} is not complete"

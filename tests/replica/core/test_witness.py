@@ -361,7 +361,7 @@ class Witnessing(RuleBasedStateMachine):
 
 
 TestWitnessing = Witnessing.TestCase
-TestWitnessing.settings = hypothesis.settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestWitnessing.settings = hypothesis.settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
 def test_a_copy_is_judged_by_itself() -> None:

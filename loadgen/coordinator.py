@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import trio
 
+from loadgen.lines import JsonLines
 from loadgen.runner import LoadFailed
-from loadgen.worker import JsonLines, WorkerSettings
+from loadgen.worker import WorkerSettings
 from triskele.child import child_environment
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import attrs
 import trio
 
 from loadgen.floor_plan import LIMITS, FloorPlan
-from loadgen.worker import JsonLines
+from loadgen.lines import JsonLines
 from replica.core.messages import Record
 from replica.wire import assemble, decode, encode, encode_section
 from transport.batch import FixedPolicy, TurnPolicy

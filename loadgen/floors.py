@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from loadgen.floor_plan import FloorPlan, plan_floors
+from loadgen.lines import JsonLines
 from loadgen.runner import LoadFailed
-from loadgen.worker import JsonLines
 from triskele.child import child_environment
 
 if TYPE_CHECKING:

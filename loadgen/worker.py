@@ -23,6 +23,7 @@ import attrs
 import trio
 
 from loadgen.history import Capture
+from loadgen.lines import JsonLines
 from loadgen.links import open_drivers
 from loadgen.open_loop import OpenRunner
 from loadgen.runner import LoadFailed, Runner, Stream
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 PRELOAD_PENDINGS: Final = 128
 _REPORT_SECONDS: Final = 0.1
-_RECEIVE_BYTES: Final = 1 << 16
 
 
 @attrs.frozen(kw_only=True)
@@ -170,27 +170,6 @@ def _tune_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-
-
-class JsonLines:
-    """The JSON lines of a stream, until it ends; an async iterator that may be left at any time."""
-
-    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
-        self._stream = stream
-        self._rest = b""
-
-    def __aiter__(self) -> JsonLines:
-        return self
-
-    async def __anext__(self) -> dict[str, Any]:
-        while b"\n" not in self._rest:
-            data = await self._stream.receive_some(_RECEIVE_BYTES)
-            if not data:
-                raise StopAsyncIteration
-            self._rest += data
-        line, _, self._rest = self._rest.partition(b"\n")
-        decoded: dict[str, Any] = json.loads(line)
-        return decoded
 
 
 async def _main() -> None:

@@ -12,7 +12,7 @@ import trio
 
 from loadgen import worker
 from loadgen.runner import LoadFailed
-from loadgen.worker import JsonLines, Worker, WorkerSettings, expected_failure
+from loadgen.worker import Worker, WorkerSettings, expected_failure
 from loadgen.workload import WorkloadSettings
 from replica.client_driver import Unreachable
 from tests.loadgen.fakes import FakeDriver
@@ -110,23 +110,3 @@ def test_only_failures_of_the_world_are_told_as_such() -> None:
     assert expected_failure(Unreachable("nobody")) == "nobody"
     assert expected_failure(ValueError("a bug")) is None
     assert expected_failure(ExceptionGroup("", [LoadFailed("why"), ValueError("a bug")])) is None
-
-
-class Chunks(trio.abc.ReceiveStream):
-    """A stream that arrives in pieces."""
-
-    def __init__(self, *chunks: bytes) -> None:
-        self.chunks = [*chunks, b""]
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        await trio.lowlevel.checkpoint()
-        assert max_bytes
-        return self.chunks.pop(0)
-
-    async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-
-async def test_lines_are_read_however_they_were_cut() -> None:
-    lines = JsonLines(Chunks(b'{"a"', b': 1}\n{"b": 2}\n{"c"', b": 3}", b'\n{"lost": '))
-    assert [line async for line in lines] == [{"a": 1}, {"b": 2}, {"c": 3}]

@@ -245,11 +245,5 @@ def _loads(data: bytes) -> Any:
             data, tag_hook=_refuse_tag, object_hook=_refuse_map, semantic_decoders=_EVERY_TAG, max_depth=DEPTH_MAX + 1,
             allow_indefinite=False, allow_duplicate_keys=False, strict_hashable_types=True,
         )  # fmt: skip
-    except WireError:
-        raise
     except cbor2.CBORDecodeError as error:
-        cause = error.__cause__
-        if isinstance(cause, WireError):
-            raise WireError(cause.reason, cause.detail) from None
-        reason = "too_deep" if "nesting depth" in str(error) else "malformed"
-        raise WireError(reason, str(error)[:120]) from None
+        raise WireError("malformed", str(error)[:120]) from None

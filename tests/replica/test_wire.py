@@ -246,6 +246,17 @@ def test_results_stand_for_places_that_there_are() -> None:
     assert reason_of(14, 1, 1, True, 9, [5], [1], [[5, 1, 2]]) == "out_of_range"
 
 
+def test_what_only_some_sections_carry_is_judged() -> None:
+    assert reason_of(1, [b"token"], 0) == "out_of_range"
+    assert reason_of(1, [b""], 1.0) == "out_of_range"
+    assert reason_of(6, [5], [1], [1], [0], [[b"", None, 0]]) == "out_of_range"
+    assert reason_of(12, 1, 1, [], [], [], [[5]]) == "wrong_shape"
+    assert reason_of(15, 1, 1, False, 0, [5], [1], [1], [[[], 0]], [0]) == "wrong_type"
+    assert reason_of(17, 1, 0, [], [], [], [], [], [], [[5, 1]]) == "wrong_shape"
+    assert reason_of(18, 1, 1, -2) == "out_of_range"
+    assert reason_of(20, 1, 1, 0, 0, 0, 1, [[1, 1, 0, [[9]], [], [], [], [], b"", [], []]]) == "wrong_shape"
+
+
 @pytest.mark.parametrize("entry", [None, {"index": 1}, b"", [1, 1, 0]], ids=repr)
 def test_an_entry_is_an_array_of_its_fields(entry: Any) -> None:
     assert reason_of(20, 1, 1, 0, 0, 0, 1, [entry]) in {"wrong_type", "wrong_field_count", "map"}

@@ -121,6 +121,16 @@ def test_what_is_not_plain_is_refused_by_name(wrap: Any, item: bytes, why: str) 
     assert reason(wrap(item)) in why.split()
 
 
+@pytest.mark.parametrize(
+    ("item", "why"),
+    [(b"\x81" * DEPTH_MAX + b"\x81\x00", "too_deep"), (b"\x5c" + bytes(16), "malformed"), (b"\x9e" + bytes(64), "malformed"), (b"\xe5", "malformed")],
+    ids=lambda value: value.hex() if isinstance(value, bytes) else value,
+)
+def test_the_survey_refuses_it_before_cbor2_does(item: bytes, why: str) -> None:
+    with pytest.raises(WireError, match=why):
+        survey(item, ITEMS)
+
+
 @pytest.mark.parametrize("wrap", [bytes, large], ids=["small", "large"])
 def test_every_tag_is_refused_before_it_does_anything(wrap: Any) -> None:
     contents = [b"\x00", b"\x41\x01", b"\x61a", b"\x80", b"\x82\x01\x01", b"\xf6", b"\x60"]

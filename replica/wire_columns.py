@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 from itertools import chain
 from math import isfinite
+from operator import add
 from typing import Any
 
 from replica.wire_cbor import INT_MAX, WireError
@@ -32,6 +33,9 @@ from statemachine.command import (
 
 TOKEN_BYTES_MAX = 64
 """A session's token: bytes of the client's choice, at least one."""
+
+NUMBERS_FAR = 2**62
+"""Below it no run ends out of range, however many commands a frame carries."""
 
 Column = list[Any]
 
@@ -82,6 +86,12 @@ def check_ints(ints: list[Any], least: int = 0) -> None:
         raise WireError("wrong_type", "a column of integers holds something else")
     if ints and (min(ints) < least or max(ints) > INT_MAX):
         raise WireError("out_of_range", f"an integer outside {least} to 2**63 - 1")
+
+
+def check_ends(firsts: list[int], counts: list[int]) -> None:
+    """Require every run to end within the range of integers too: its last number will be sent, and parts of it."""
+    if max(map(add, firsts, counts)) > INT_MAX + 1:
+        raise WireError("out_of_range", "a run that ends above 2**63 - 1")
 
 
 def check_rows(rows: Column, width: int) -> list[Any]:

@@ -13,6 +13,8 @@ for the class by hand, as attrs does for ``__init__``; ``Layout.source`` shows i
         used = total = sum(counts)
         if (counts and min(counts) < 1) or not total == len(queries):
             refuse_counts(counts)
+        if counts and max(firsts) > NUMBERS_FAR:
+            check_ends(firsts, counts)
         check_queries(queries)
         return message(sessions, firsts, counts, dependencies, queries), used
 
@@ -103,7 +105,7 @@ class Layout:
             "refuse_counts": _refuse_counts,
             "read_nested": self._read_nested,
         }
-        assert self.fields.keys().isdisjoint({"section", "size", "used", "total", "more", "map", "type", "len", "min", "sum", *names})
+        assert self.fields.keys().isdisjoint({"section", "size", "used", "total", "more", "map", "type", "len", "min", "max", "sum", *names})
         exec(compile(self.source, f"<replica.wire_layout {self.name}>", "exec"), names)  # noqa: S102 - our own text, out of our own table
         self.read = names["read"]
 
@@ -156,6 +158,7 @@ def _source(fields: dict[str, Field]) -> str:
         lines += ["used = total = sum(counts)"]
         wrong_total = f" or not total == {' == '.join(flat)}" if flat else ""
         lines += [f"if (counts and min(counts) < 1){wrong_total}:", "    refuse_counts(counts)"]
+        lines += ["if counts and max(firsts) > NUMBERS_FAR:", "    check_ends(firsts, counts)"]
     else:
         lines += [f"used = {rows[0] if rows else 0}"]
     lines += [_JUDGES[field].format(name=name) for name, field in fields.items() if field in _JUDGES]

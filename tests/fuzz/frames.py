@@ -68,7 +68,7 @@ def _make_field(field: Field, counts: list[int], kinds: bytes, choose: Choices) 
         case Field.COUNTS:
             return counts
         case Field.INTS:
-            return [choose.number(0, INT_MAX) for _ in each_run]
+            return [choose.number(0, INT_MAX - 4) for _ in each_run]  # where a run of four may still begin
         case Field.TOKENS:
             return [choose.blob(1, TOKEN_BYTES_MAX) for _ in each_run]
         case Field.KINDS:

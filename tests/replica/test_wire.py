@@ -207,6 +207,8 @@ def test_the_record_of_these_tests_is_fine() -> None:
         ({"counts": [1, 1]}, "columns_disagree"),
         ({"counts": [3, 0]}, "out_of_range"),
         ({"counts": [2**62, 2**62]}, "columns_disagree"),
+        ({"firsts": [INT_MAX, 9]}, "out_of_range"),
+        ({"firsts": [1, 2**63]}, "out_of_range"),
         ({"kinds": bytes(2)}, "columns_disagree"),
         ({"keys": [b"a", b"b"]}, "columns_disagree"),
         ({"values": [b"x", b"y", b"z", b"w"]}, "columns_disagree"),
@@ -230,6 +232,12 @@ def test_a_record_that_is_not_fine_is_refused(changes: dict[str, Any], why: str)
     if "incomplete" not in changes:
         assert reason_of(20, 1, 1, 0, 0, 0, 1, [entry]) == why
     assert reason_of(23, record(**changes)[1:]) == why
+
+
+def test_a_run_may_end_with_the_largest_number() -> None:
+    """And so may each part of it: a replica that passes on what it took is never refused."""
+    for firsts in ([INT_MAX - 1, INT_MAX], [2**62, 2**62 + 1]):
+        assert decode(cbor2.dumps([0, record(firsts=firsts)]), limits=LIMITS)
 
 
 def test_a_read_and_its_replies_have_as_many_places_as_their_runs() -> None:

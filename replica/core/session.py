@@ -274,15 +274,18 @@ class Session:
     def new_view(self) -> None:
         """Start the tallies of a new view: acks of different views never combine."""
         voters = len(self.held)
-        self.accepted, self.confirmed, self.anchored = [0] * voters, [0] * voters, [0] * voters
+        self.held, self.accepted, self.confirmed, self.anchored = [0] * voters, [0] * voters, [0] * voters, [0] * voters
         self.spec_first, self.spec_last = self.number + 1, 0
         self.speculated.clear()
         for flight in self.strong_reads:
             flight.parts.clear()
 
     def on_verdict(self, place: int, held: int, accepted: int, *, same_view: bool) -> None:
-        """Count a voter's cumulative verdict."""
-        if held > self.held[place]:  # noqa: PLR1730 - one call less for each verdict
+        """Count a voter's cumulative verdict.
+
+        What a home holds it holds in any view; in mode ``ht`` the leader must, and was a follower with holes in its chains before.
+        """
+        if held > self.held[place] and (same_view or self.client.config.mode != "ht"):
             self.held[place] = held
         if same_view and accepted > self.accepted[place]:
             self.accepted[place] = accepted
@@ -302,11 +305,11 @@ class Session:
     def complete_strong(self, now: float) -> None:
         """Complete the strong commands that the tallies allow, in order."""
         client = self.client
-        fast = 0
+        fast, waits = 0, False
         if self.spec_last > self.strong_done:
             fast = min(self.spec_last, client.fast_level(self.accepted))
             if self.strong and self.spec_first > self.strong[0].done + 1 and self._strong_between(self.strong[0].done, self.spec_first):
-                fast = 0  # what comes before completes by its commit
+                fast, waits = 0, True  # what comes before completes by its commit
         upto = max(fast, self.committed)
         strong = self.strong
         while strong and strong[0].done < upto:
@@ -323,6 +326,8 @@ class Session:
                 break
             strong.popleft()
         self._trim_log()
+        if waits and strong and strong[0].done + 1 >= self.spec_first:
+            self.complete_strong(now)  # what it waited for is complete
 
     def _known_upto(self, flight: Flight, last: int, fast: int) -> int:
         """Cut ``last`` to the commands whose results are known.

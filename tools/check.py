@@ -102,7 +102,12 @@ def all_steps() -> list[Step]:
         Step("lint", ((*module, "ruff", "check", "."), (*module, "ruff", "format", "--check", ".")), 120.0),
         Step("types", ((*module, "mypy"),), 400.0, lambda lines: lines[-1] if lines else ""),
         Step("layers", ((*module, "pytest", layers),), 120.0, pytest_closing_line),
-        Step("tests", ((*module, "coverage", "run", "--source=replica/core", "-m", "pytest", f"--ignore={layers}"),), 900.0, pytest_closing_line),
+        Step(
+            "tests",
+            ((*module, "coverage", "run", "--source=replica/core", "-m", "pytest", "--durations=12", "--durations-min=2", f"--ignore={layers}"),),
+            900.0,
+            pytest_closing_line,
+        ),
         Step("coverage", (core_report,), 60.0, coverage_total),
         smoke("native"),
         smoke("websocket"),

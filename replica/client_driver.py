@@ -6,7 +6,6 @@ Completions are handed to one callback inside the turn; what it submits leaves w
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -16,10 +15,12 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from replica.alarm import Alarm
 from replica.core.client import Client, ClientConfig
 from replica.core.session import Completion
 from replica.hello import Hello, HelloError, decode_hello, encode_hello, encode_refusal, judge
-from replica.wire import WireError, WireLimits, assemble, decode, encode_section
+from replica.packing import FrameRoom, Packer
+from replica.wire import WireError, WireLimits, assemble, decode
 from transport.batch import BatchPolicy, TurnPolicy
 from transport.errors import HandshakeRefused
 from transport.frame import encode as frame
@@ -30,12 +31,13 @@ from transport.mesh import Mesh
 from transport.turns import Turns
 
 if TYPE_CHECKING:
+    from transport.fabric import Fabric
     from transport.link import Link
 
 OnCompletions = Callable[[list[Completion], float], None]
 
 
-class Unreachable(Exception):  # noqa: N818 - it says what the cluster is
+class Unreachable(Exception):
     """No replica could be reached in time, or all refused us; the message is one line for a user."""
 
 
@@ -57,11 +59,26 @@ class ClientSettings:
 class ClientDriver:
     """Carries one core ``Client`` over links; made by ``open_client``.
 
+    Args:
+        settings: what may be chosen.
+        on_completions: called inside the turn with what completed and the time.
+        shared: the turns and the hub of a process with several drivers.
+        clock: gives the time the core is told, seconds.
+        fabric: carries links to ``memory:`` addresses, in tests.
+
     Attributes:
         client: the core, once the first replica has answered.
     """
 
-    def __init__(self, settings: ClientSettings, on_completions: OnCompletions, shared: tuple[Turns, Hub] | None = None) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        on_completions: OnCompletions,
+        shared: tuple[Turns, Hub] | None = None,
+        *,
+        clock: Callable[[], float] = monotonic,
+        fabric: Fabric | None = None,
+    ) -> None:
         self.settings = settings
         self.on_completions = on_completions
         self.connected = trio.Event()
@@ -71,15 +88,16 @@ class ClientDriver:
         self._hello: Hello | None = None
         self._links: dict[int, Link] = {}  # {replica id: live link}
         self._wire_limits = WireLimits(commands_per_frame_max=1 << 17, sections_per_frame_max=1 << 14, items_per_frame_max=1 << 20)
-        self._alarm = trio.CancelScope()
-        self._deadline = math.inf
+        self._room = FrameRoom()
+        self._clock = clock
         self.turns = shared[0] if shared else Turns(self.end_turn)
         self.hub = shared[1] if shared else Hub(self.turns)
+        self._alarm = Alarm(self.turns.end_now, clock)
         mine = Hello(cluster_id=settings.cluster_id, mode=settings.mode, role="client", id=0, incarnation=0, config=0, voters=())
         self._mine = mine
         self.mesh = Mesh(
             self.turns, encode_hello(mine), self._judge, on_link_up=self._on_link_up, on_link_down=self._on_link_down,
-            on_frames=self._on_frames, hub=self.hub, limits=settings.limits, policy=settings.policy,
+            on_frames=self._on_frames, hub=self.hub, fabric=fabric, fabric_name="client", limits=settings.limits, policy=settings.policy,
             refusal=encode_refusal, jitter=random.random,
         )  # fmt: skip
 
@@ -89,10 +107,9 @@ class ClientDriver:
         assert self._client is not None, "use the client after the driver is connected"
         return self._client
 
-    @staticmethod
-    def now() -> float:
+    def now(self) -> float:
         """Return the time the core is told, in seconds."""
-        return monotonic()
+        return self._clock()
 
     def wake(self) -> None:
         """Send what was submitted outside the callback."""
@@ -113,7 +130,7 @@ class ClientDriver:
                 voters=theirs.voters, mode=theirs.mode, lease_seconds=self.settings.lease_seconds, resend_seconds=self.settings.resend_seconds  # type: ignore[arg-type]
             )  # fmt: skip
             self._client = Client(config)
-            self._client.now = monotonic()
+            self._client.now = self._clock()
         elif self._hello is not None and (theirs.cluster_id, theirs.mode, theirs.voters) != (
             self._hello.cluster_id, self._hello.mode, self._hello.voters
         ):  # fmt: skip
@@ -126,7 +143,7 @@ class ClientDriver:
         replica = identity.name
         assert isinstance(replica, int)
         self._links[replica] = link
-        self.client.link_up(replica, monotonic())
+        self.client.link_up(replica, self._clock())
         self.connected.set()
         self.turns.wake()
 
@@ -135,14 +152,14 @@ class ClientDriver:
         assert isinstance(replica, int)
         if self._links.get(replica) is link:
             del self._links[replica]
-            self.client.link_down(replica, monotonic())
+            self.client.link_down(replica, self._clock())
 
     def _on_frames(self, identity: Identity, link: Link, frames: list[bytes]) -> None:
         replica = identity.name
         assert isinstance(replica, int)
         if self._links.get(replica) is not link:
             return
-        now, step, limits = monotonic(), self.client.step, self._wire_limits
+        now, step, limits = self._clock(), self.client.step, self._wire_limits
         for payload in frames:
             try:
                 _incarnation, messages = decode(payload, limits=limits)
@@ -153,50 +170,43 @@ class ClientDriver:
 
     # ------------------------------------------------------------------------------------------------------------------ the turn
 
+    @trio.lowlevel.enable_ki_protection
     def end_turn(self) -> None:
         """Complete, let the callback submit, send: one flush for each link."""
         client = self._client
         if client is None:
             return
-        now = monotonic()
-        if now >= self._deadline:
+        now = self._clock()
+        if self._alarm.is_due(now):
             client.expire(now)
         completions = client.take_completions(now)
         if completions:
             self.on_completions(completions, now)
-        encoded: dict[int, bytes] = {}
-        links = self._links
-        for replica, sections in client.take_sends():
-            link = links.get(replica)
-            if link is None:
-                continue
-            parts = []
-            for section in sections:
-                part = encoded.get(id(section))
-                if part is None:
-                    part = encoded[id(section)] = encode_section(section)
-                parts.append(part)
-            link.send_encoded(frame(assemble(0, parts)), 0)
-            link.flush()
-        self._set_alarm(client.deadline())
-
-    def _set_alarm(self, deadline: float) -> None:
-        self._deadline = deadline
-        at = trio.current_time() + max(deadline - monotonic(), 0.0) if deadline < math.inf else math.inf
-        if at < self._alarm.deadline:
-            self._alarm.deadline = at
+        sends = client.take_sends()
+        if sends:
+            packer, links = Packer(self._room), self._links
+            for replica, sections in sends:
+                link = links.get(replica)
+                if link is None:
+                    continue
+                for parts in packer.frames(sections):
+                    link.send_encoded(frame(assemble(0, parts)), 0)
+                link.flush()
+        self._alarm.set(client.deadline())
 
     async def run_timers(self) -> None:
-        """Wake the turn whenever the core's deadline has come; runs until cancelled."""
-        while True:
-            left = self._deadline - monotonic()
-            self._alarm = trio.CancelScope(deadline=trio.current_time() + max(left, 0.0) if left < math.inf else math.inf)
-            with self._alarm:
-                await trio.sleep_forever()
-            if self._deadline <= monotonic():
-                self.turns.wake()
-                await trio.lowlevel.checkpoint()
-                await trio.lowlevel.checkpoint()
+        """End turns when the core's deadline has come; runs until cancelled."""
+        await self._alarm.run()
+
+    def unreachable(self, addresses: Sequence[str], more: str = "") -> Unreachable:
+        """Say in one line for a user why nobody could be reached.
+
+        Args:
+            addresses: that were dialed.
+            more: what the caller knows.
+        """
+        why = "; ".join(f"{reason}: {detail}" for reason, detail in self.refused.items()) or "nobody answers"
+        return Unreachable(f"cannot reach the cluster at {','.join(addresses)} within {self.settings.connect_seconds:g} s: {why}{more}")
 
 
 @asynccontextmanager
@@ -204,6 +214,8 @@ async def open_client(
     addresses: Sequence[str], *, settings: ClientSettings | None = None, on_completions: OnCompletions
 ) -> AsyncIterator[ClientDriver]:
     """Connect to a cluster.
+
+    What the block raises leaves as itself, not in a group.
 
     Args:
         addresses: of all replicas, ``host:port`` or ``ws://host:port/``.
@@ -215,22 +227,23 @@ async def open_client(
     """
     settings = settings or ClientSettings()
     driver = ClientDriver(settings, on_completions)
+    failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(driver.turns.run)
         nursery.start_soon(driver.hub.run)
         nursery.start_soon(driver.run_timers)
         for address in addresses:
             nursery.start_soon(driver.mesh.dial, None, address)
-        with trio.move_on_after(settings.connect_seconds):
-            await driver.connected.wait()
-        if not driver.connected.is_set():
-            nursery.cancel_scope.cancel()
-            why = "; ".join(f"{reason}: {detail}" for reason, detail in driver.refused.items()) or "nobody answers"
-            raise Unreachable(f"cannot reach the cluster at {','.join(addresses)} within {settings.connect_seconds:g} s: {why}")
         try:
+            with trio.move_on_after(settings.connect_seconds):
+                await driver.connected.wait()
+            if not driver.connected.is_set():
+                raise driver.unreachable(addresses)  # noqa: TRY301 - it leaves the nursery as what the block raises does
             yield driver
+        except Exception as error:  # noqa: BLE001 - raised again below: the nursery would wrap it in a group
+            failure = error
         finally:
             driver.mesh.close_all("shutdown")
             nursery.cancel_scope.cancel()
-
-
+    if failure is not None:
+        raise failure

@@ -8,24 +8,25 @@ further effect leaves, and the process ends.
 from __future__ import annotations
 
 import logging
-import math
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import attrs
-import trio
 
-from replica.core.effects import LinkDown, LinkUp, Received, Source
-from replica.core.messages import Accept, Message
+from replica.alarm import Alarm
+from replica.core.effects import Event, LinkDown, LinkUp, Received, Source
+from replica.core.messages import CausalRead, Message, ReadIndex, Record, StrongRead
 from replica.wire import WireError, WireLimits, assemble, decode, encode, encode_section
+from transport.frame import FRAME_BYTES_MAX
 from transport.frame import encode as frame
+from transport.turns import Turns
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from replica.core.replica import Replica
     from transport.handshake import Identity
     from transport.link import Link
-    from transport.mesh import Mesh
-    from transport.turns import Turns
 
 logger = logging.getLogger("triskele.replica")
 
@@ -33,6 +34,13 @@ CLIENT_FRAME_BYTES_MAX = 8 << 20
 """Largest frame taken from a client: what it carries must fit an entry, and that a frame to the followers."""
 CLIENT_QUEUE_BYTES_MAX = 16 << 20
 """Answers waiting on one client's link; more are dropped before they are encoded."""
+REPLY_BYTES_MAX = 8 << 20
+"""Answers in one frame; the core keeps most frames below half of it, more go in several."""
+REPLY_SECTIONS_MAX = 1 << 12
+"""Sections in one frame of answers; more go in several."""
+CLIENT_LIMITS = WireLimits(commands_per_frame_max=1 << 17, sections_per_frame_max=1 << 14, items_per_frame_max=1 << 20)
+PEER_LIMITS = WireLimits(commands_per_frame_max=1 << 18, sections_per_frame_max=1 << 14, items_per_frame_max=1 << 22)
+"""An entry holds what was drafted and one client's frame: it must pass the followers whatever the client put into its frame."""
 APPLY_COMMANDS_PER_TURN = 2048
 """Committed commands applied in one turn; the rest follows in the next, so that no turn grows long."""
 
@@ -55,22 +63,33 @@ class ReplicaDriver:
     Args:
         core: the replica.
         incarnation: told with every frame.
-        limits: of received frames.
+        frame_bytes_max: largest payload that links take.
+        clock: gives the time the core is told, seconds.
+
+    Attributes:
+        turns: end in ``end_turn``; the hub and the mesh are made with it.
+        broken: the core or the turn raised: nothing is handled or sent any more.
     """
 
-    def __init__(self, core: Replica, incarnation: int, limits: WireLimits) -> None:
+    def __init__(
+        self,
+        core: Replica,
+        incarnation: int,
+        *,
+        frame_bytes_max: int = FRAME_BYTES_MAX,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.core = core
         self.incarnation = incarnation
-        self.limits = limits
         self.statistics = DriverStatistics()
-        self.mesh: Mesh | None = None
-        self.turns: Turns | None = None
+        self.turns = Turns(self.end_turn)
         self.broken = False
+        self._frame_bytes_max = frame_bytes_max
+        self._clock = clock
+        self._alarm = Alarm(self.turns.end_now, clock)
         self._sources: dict[Link, Source] = {}  # {link: its name in the core}
         self._links: dict[Source, Link] = {}  # {name in the core: live link}
         self._clients = 0
-        self._alarm = trio.CancelScope()
-        self._deadline = math.inf
 
     # -------------------------------------------------------------------------------------------------------- called by the mesh
 
@@ -84,8 +103,8 @@ class ReplicaDriver:
             source = ("link", self._clients)
         self._sources[link] = source
         self._links[source] = link
-        self.core.step(LinkUp(source, peer=peer), monotonic())
-        self._wake()
+        self._step(LinkUp(source, peer=peer), self._clock())
+        self.turns.wake()
 
     def on_link_down(self, identity: Identity, link: Link, reason: str) -> None:
         """Tell the core that a link is gone."""
@@ -93,29 +112,34 @@ class ReplicaDriver:
         source = self._sources.pop(link)
         if self._links.get(source) is link:
             del self._links[source]
-            self.core.step(LinkDown(source), monotonic())
+            self._step(LinkDown(source), self._clock())
 
     def on_frames(self, identity: Identity, link: Link, frames: list[bytes]) -> None:  # noqa: ARG002 - the link tells more
         """Handle what one burst brought; garbage closes the link it came on, by name."""
         source = self._sources.get(link)
         if source is None or self.broken:
             return
-        now, step, limits, statistics = monotonic(), self.core.step, self.limits, self.statistics
+        now, statistics = self._clock(), self.statistics
         statistics.frames_in += len(frames)
+        limits, frame_bytes_max = (PEER_LIMITS, self._frame_bytes_max) if isinstance(source, int) else (CLIENT_LIMITS, CLIENT_FRAME_BYTES_MAX)
+        for payload in frames:
+            try:
+                if len(payload) > frame_bytes_max:
+                    raise WireError("frame_too_large", f"{len(payload)} bytes; a client's frame has {frame_bytes_max} at most")  # noqa: TRY301
+                _incarnation, messages = decode(payload, limits=limits)
+            except WireError as error:
+                self._drop(source, error.reason)
+                logger.warning("closing link %s: %s", link.name, error)
+                link.close(error.reason)
+                return
+            statistics.commands_in += sum(map(count_commands, messages))
+            self._step(Received(source, messages), now)
+
+    def _step(self, event: Event, now: float) -> None:
+        if self.broken:
+            return
         try:
-            for payload in frames:
-                try:
-                    if len(payload) > CLIENT_FRAME_BYTES_MAX and not isinstance(source, int):
-                        raise WireError("frame_too_large", f"{len(payload)} bytes; a client's frame has {CLIENT_FRAME_BYTES_MAX} at most")
-                    _incarnation, messages = decode(payload, limits=limits)
-                except WireError as error:
-                    self._drop(source, error.reason)
-                    logger.warning("closing link %s: %s", link.name, error)
-                    link.close(error.reason)
-                    return
-                for message in messages:
-                    statistics.commands_in += _commands(message)
-                step(Received(source, messages), now)
+            self.core.step(event, now)
         except BaseException:
             self.broken = True
             raise
@@ -126,35 +150,48 @@ class ReplicaDriver:
         """Apply, take the effects, send: one flush for each link."""
         if self.broken:
             return
-        core, now = self.core, monotonic()
         try:
-            if now >= self._deadline:
-                core.expire(now)
-            more = core.apply(APPLY_COMMANDS_PER_TURN)
-            effects = core.take_effects(now)
+            self._end_turn()
         except BaseException:
             self.broken = True
             raise
+
+    def _end_turn(self) -> None:
+        core, now = self.core, self._clock()
+        if self._alarm.is_due(now):
+            core.expire(now)
+        more = core.apply(APPLY_COMMANDS_PER_TURN)
+        effects = core.take_effects(now)
         statistics = self.statistics
         statistics.turns += 1
         statistics.applied += effects.applied
-        links, incarnation = self._links, self.incarnation
         for source, sections in effects.replies:
-            link = links.get(source)
-            if link is None:
-                continue
-            if link.queued_bytes > CLIENT_QUEUE_BYTES_MAX:
-                self._drop(source, "client_reads_too_slowly")  # it asks again when it does
-                continue
-            link.send([encode(incarnation, sections)], len(sections))
-            link.flush()
+            link = self._links.get(source)
+            if link is not None:
+                self._reply(source, link, sections)
         if effects.sends:
             self._send(effects.sends)
         for source, reason in effects.drops:
             self._drop(source, reason)
         if more:
-            self._wake()
-        self._set_alarm(core.deadline())
+            self.turns.wake()
+        self._alarm.set(core.deadline())
+
+    def _reply(self, source: Source, link: Link, sections: list[Message]) -> None:
+        """Send one frame to a client, or several if it grew too large; one that reads too slowly asks again when it does read."""
+        if link.queued_bytes > CLIENT_QUEUE_BYTES_MAX:
+            self._drop(source, "client_reads_too_slowly")
+            return
+        payload = encode(self.incarnation, sections) if len(sections) <= REPLY_SECTIONS_MAX else b""
+        if not payload or (len(payload) > REPLY_BYTES_MAX and len(sections) > 1):
+            middle = len(sections) // 2
+            self._reply(source, link, sections[:middle])
+            self._reply(source, link, sections[middle:])
+        elif len(payload) > self._frame_bytes_max:
+            self._drop(source, "reply_too_large")
+        else:
+            link.send([payload], len(sections))
+            link.flush()
 
     def _send(self, sends: list[tuple[int, list[Message]]]) -> None:
         """Send to peers; sections that several get are one object and are encoded once."""
@@ -176,35 +213,17 @@ class ReplicaDriver:
             logger.warning("refusing %s from %s (counted from now on)", reason, source)
         drops[reason] = drops.get(reason, 0) + 1
 
-    def _wake(self) -> None:
-        if self.turns is not None:
-            self.turns.wake()
-
-    # ----------------------------------------------------------------------------------------------------------------- the clock
-
-    def _set_alarm(self, deadline: float) -> None:
-        """Make sure that a turn happens at ``deadline``; a later one is noticed when the earlier has come."""
-        self._deadline = deadline
-        at = trio.current_time() + max(deadline - monotonic(), 0.0) if deadline < math.inf else math.inf
-        if at < self._alarm.deadline:
-            self._alarm.deadline = at
-
     async def run_timers(self) -> None:
-        """Wake the turn whenever the core's deadline has come; runs until cancelled."""
-        while True:
-            left = self._deadline - monotonic()
-            self._alarm = trio.CancelScope(deadline=trio.current_time() + max(left, 0.0) if left < math.inf else math.inf)
-            with self._alarm:
-                await trio.sleep_forever()
-            if self._deadline <= monotonic():
-                self._wake()
-                await trio.lowlevel.checkpoint()
-                await trio.lowlevel.checkpoint()
+        """End turns when the core's deadline has come; runs until cancelled."""
+        await self._alarm.run()
 
 
-def _commands(message: Message) -> int:
+def count_commands(message: Message) -> int:
     """Count the commands a section brings from a client."""
-    keys = getattr(message, "keys", None)
-    if keys is None:
-        keys = getattr(message, "queries", ())
-    return len(keys) if not isinstance(message, Accept) else 0
+    match message:
+        case Record():
+            return len(message.keys)
+        case StrongRead() | CausalRead() | ReadIndex():
+            return len(message.queries)
+        case _:
+            return 0

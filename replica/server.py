@@ -11,7 +11,6 @@ import logging
 import random
 import signal
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -25,17 +24,16 @@ from replica.driver import ReplicaDriver
 from replica.hello import Hello, HelloError, decode_hello, encode_hello, encode_refusal, judge
 from replica.listening import bound_address, open_socket
 from replica.statistics import process_statistics, render_prometheus
-from replica.wire import WireLimits
 from transport.batch import BatchPolicy, FixedPolicy, TurnPolicy
 from transport.errors import HandshakeRefused
 from transport.handshake import Identity
 from transport.hub import Hub
 from transport.limits import Limits
 from transport.mesh import Mesh
-from transport.turns import Turns
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from replica.cluster_file import ClusterFile
     from replica.config import Settings
@@ -63,10 +61,8 @@ class Server:
             witness_commands_max=settings.witness_commands_max, sessions_max=settings.sessions_max, log_bytes_max=settings.log_bytes_max,
         )  # fmt: skip
         self.core = Replica(config)
-        wire = WireLimits(commands_per_frame_max=1 << 17, sections_per_frame_max=1 << 14, items_per_frame_max=1 << 20)
-        self.driver = ReplicaDriver(self.core, self.incarnation, wire)
-        self.turns = Turns(self.driver.end_turn)
-        self.driver.turns = self.turns
+        self.driver = ReplicaDriver(self.core, self.incarnation, frame_bytes_max=settings.frame_bytes_max)
+        self.turns = self.driver.turns
         self.hub = Hub(self.turns)
         self.hello = Hello(
             cluster_id=cluster.cluster_id, mode=settings.mode, role="replica", id=replica_id, incarnation=self.incarnation,
@@ -83,7 +79,6 @@ class Server:
             on_frames=self.driver.on_frames, hub=self.hub, limits=limits, policy=_policy(settings),
             refusal=encode_refusal, jitter=random.random,
         )  # fmt: skip
-        self.driver.mesh = self.mesh
         self.stopping = ""
         self._admin: AdminServer | None = None
         self._hash_wanted = trio.Event()
@@ -210,7 +205,7 @@ class Server:
         while True:
             await self._hash_wanted.wait()
             self._hash_wanted = trio.Event()
-            while self.core.node.store.fold(FOLD_KEYS):
+            while self.core.node.store.fold(FOLD_KEYS):  # noqa: ASYNC110 - a slice of work each time, nothing to wait for
                 await trio.sleep(0.01)
 
     async def _stop(self, why: str) -> None:
@@ -220,7 +215,7 @@ class Server:
         self.mesh.stop_accepting()
         self.core.node.draining = True
         with trio.move_on_after(DRAIN_SECONDS_MAX):
-            while self.core.node.witness.commands:
+            while self.core.node.witness.commands:  # noqa: ASYNC110 - the core is told, it tells nobody
                 await trio.sleep(0.01)
         self.turns.wake()
         await trio.sleep(0.02)

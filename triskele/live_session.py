@@ -1,0 +1,152 @@
+"""The session behind a ``Store``: opened when it is first needed, replaced when the cluster ended it, bounded in what it has on its way.
+
+A session that was lost (expired, or unknown to the cluster) takes the outcome of what it had on its way with it, but not what it has seen: the
+next one starts at its floor, so that reads go on where they were.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import trio
+
+from triskele.calls import CAUSAL, Call, Consistency, Room
+from triskele.errors import Unavailable, Unknown
+
+if TYPE_CHECKING:
+    from replica.client_driver import ClientDriver
+    from replica.core.messages import Query, Value
+    from replica.core.session import Session
+
+
+class LiveSession:
+    """One session, as long as its owner wants it.
+
+    Args:
+        driver: the links; shared with other sessions.
+    """
+
+    def __init__(self, driver: ClientDriver) -> None:
+        self._driver = driver
+        self._session: Session | None = None
+        self._opening: tuple[Session, Call] | None = None
+        self._closed = False
+        self._uncommitted = ""  # why an earlier session ended with writes that may never be committed
+        self.room = Room()
+
+    async def open(self) -> Session:
+        """Return the open session. Whoever gives up waiting leaves the opening to the next.
+
+        Raises:
+            Unavailable: the cluster opens none (it has too many), or this one was closed.
+        """
+        while self._session is None or self._session.lost:
+            if self._closed:
+                raise Unavailable("the session was closed")
+            if self._opening is None:
+                call = Call(1, writes=False)
+                self._opening = self._driver.client.open_session(secrets.token_bytes(16), call), call
+                self._driver.wake()
+            opening = self._opening
+            await opening[1].done.wait()
+            if self._opening is opening:
+                self._opening = None
+                if not opening[1].failed:
+                    self._replace(opening[0])
+            if opening[1].failed:
+                raise Unavailable(f"the cluster opened no session: {opening[1].failed}")
+        return self._session
+
+    def _replace(self, session: Session) -> None:
+        old, self._session = self._session, session
+        if old is not None:
+            session.floor = max(session.floor, old.floor)
+            if old.committed < old.number:
+                self._uncommitted = old.lost
+
+    @trio.lowlevel.enable_ki_protection
+    def close(self) -> None:
+        """End the session: the cluster does so when it has applied its last command."""
+        self._closed = True
+        for session in (self._session, self._opening[0] if self._opening is not None else None):
+            if session is not None and not session.lost:
+                self._driver.client.close_session(session)
+                self._driver.wake()
+
+    async def ready(self) -> Session:
+        """Wait for room for one command and for the session; submit before the next checkpoint. Raises as ``open``."""
+        await self.room.reserve()
+        try:
+            return await self.open()
+        except BaseException:
+            self.room.give(1, 0)
+            raise
+
+    @trio.lowlevel.enable_ki_protection
+    def submit_read(self, session: Session, queries: list[Query], consistency: Consistency, *, versioned: bool = False) -> Call:
+        """Submit reads to a session that is ``ready``; they are on their way when the turn ends.
+
+        Args:
+            session: from ``ready``.
+            queries: keys and scans, checked.
+            consistency: of all.
+            versioned: every answer brings its version, strongly and for another round trip.
+        """
+        call = self._call(len(queries), sum(len(query) for query in queries if isinstance(query, bytes)), writes=False)
+        if consistency is CAUSAL and not versioned:
+            session.causal_read(queries, call, self._driver.now())
+        else:
+            session.strong_read(queries, call, self._driver.now(), versioned=versioned)
+        self._driver.wake()
+        return call
+
+    @trio.lowlevel.enable_ki_protection
+    def submit_record(self, session: Session, kinds: bytes, keys: list[bytes], values: list[Value]) -> Call:
+        """Submit logged commands, checked, all strong or all causal, to a session that is ``ready``."""
+        call = self._call(len(keys), sum(map(command_bytes, keys, values)), writes=True)
+        session.record(kinds, keys, values, call, self._driver.now())
+        self._driver.wake()
+        return call
+
+    def _call(self, count: int, size_bytes: int, *, writes: bool) -> Call:
+        self.room.take(count - 1, size_bytes)  # ``ready`` took the first
+        return Call(count, writes, size_bytes, self.room)
+
+    async def read(self, queries: list[Query], consistency: Consistency, *, versioned: bool = False) -> Call:
+        """Read and wait for the answers; a session that is lost meanwhile is replaced and asked again. Raises as ``open``."""
+        while True:
+            session = await self.ready()
+            call = self.submit_read(session, queries, consistency, versioned=versioned)
+            await call.done.wait()
+            if not call.failed:
+                return call
+
+    async def flush(self) -> None:
+        """Wait until everything submitted so far is committed.
+
+        Raises:
+            Unknown: a session ended before it was; said once.
+        """
+        why = await self.wait_committed() or self._uncommitted
+        self._uncommitted = ""
+        if why:
+            raise Unknown(f"the session ended before everything was known to be committed: {why}")
+
+    async def wait_committed(self) -> str:
+        """Wait until everything submitted to the present session is committed; return why that will not be known, if so."""
+        session, call = self._session, Call(1, writes=True)
+        if session is None or session.lost:
+            await trio.lowlevel.checkpoint()
+            return session.lost if session is not None and session.committed < session.number else ""
+        session.flush(call)
+        self._driver.wake()
+        await call.done.wait()
+        return call.failed
+
+
+def command_bytes(key: bytes, value: Value) -> int:
+    """Return the bytes of a command's key and values."""
+    if isinstance(value, list):
+        return len(key) + sum(len(item) for item in value if isinstance(item, bytes))
+    return len(key) + len(value or b"")

@@ -1,0 +1,224 @@
+"""Pipelines: many commands of one task, in order, on their way together.
+
+The commands are issued in their order when the block ends, in runs of one kind, as far as the session has room; each result stands alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar, cast, overload
+
+import attrs
+import trio
+
+from statemachine.command import CAUSAL as CAUSAL_BIT
+from statemachine.command import DELETE, PUT
+from triskele.calls import CAUSAL, STRONG, Call, Consistency, cas_condition, command_or_refuse, no_answer, query_or_refuse
+from triskele.errors import TriskeleError, Unavailable
+from triskele.live_session import command_bytes
+from triskele.scanning import Scan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import EllipsisType
+
+    from replica.core.messages import Query, Value
+    from replica.core.session import Session
+    from triskele.live_session import LiveSession
+
+T = TypeVar("T")
+
+
+class Result(Generic[T]):
+    """What one command of a pipeline returned: read it after the block."""
+
+    def __init__(self) -> None:
+        self._find: Callable[[], object] | None = None
+
+    def settle(self, find: Callable[[], object]) -> None:
+        """Say how the value is found; done when the block ends."""
+        self._find = find
+
+    def get(self) -> T:
+        """Return a get's value, a cas' outcome, a scan's rows, None for the others.
+
+        Raises:
+            Unknown: this command was sent and has no answer.
+            Unavailable: it took no effect.
+            RuntimeError: the pipeline's block has not ended.
+        """
+        if self._find is None:
+            raise RuntimeError("a pipeline's results are read after its block")
+        return cast("T", self._find())
+
+
+@attrs.define(eq=False)
+class Queued:
+    """A command that waits for the end of the block."""
+
+    consistency: Consistency
+    result: Result[object]
+    kind: int = -1
+    """Kind of a logged command with its causal bit; -1 for a read."""
+    key: bytes = b""
+    value: Value = None
+    query: Query = b""
+    scan: Scan | None = None
+
+    @property
+    def run(self) -> tuple[bool, Consistency]:
+        """Commands that are equal in this go as one submission."""
+        return self.kind >= 0, self.consistency
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of keys and values."""
+        return command_bytes(self.key, self.value)
+
+
+class Pipeline:
+    """Commands that leave together, in order; made by ``Store.pipeline``."""
+
+    def __init__(self) -> None:
+        self._queued: list[Queued] = []
+
+    def get(self, key: bytes, *, consistency: Consistency = STRONG) -> Result[bytes | None]:
+        """Queue a read. Raises ``Refused`` at once for a bad key."""
+        query_or_refuse(key)
+        result: Result[bytes | None] = Result()
+        self._add(result, consistency, query=key)
+        return result
+
+    def put(self, key: bytes, value: bytes, *, consistency: Consistency = STRONG) -> Result[None]:
+        """Queue a write. Raises ``Refused`` at once for a bad key or value."""
+        return self._write(PUT, key, value, consistency)
+
+    def delete(self, key: bytes, *, consistency: Consistency = STRONG) -> Result[None]:
+        """Queue a removal. Raises ``Refused`` at once for a bad key."""
+        return self._write(DELETE, key, None, consistency)
+
+    @overload
+    def cas(self, key: bytes, value: bytes, *, expected: bytes | None) -> Result[bool]: ...
+    @overload
+    def cas(self, key: bytes, value: bytes, *, version: int) -> Result[bool]: ...
+    def cas(self, key: bytes, value: bytes, *, expected: bytes | EllipsisType | None = ..., version: int | EllipsisType = ...) -> Result[bool]:
+        """Queue a compare-and-swap, by value (None: the key is missing) or by version. Always strong.
+
+        Raises:
+            TypeError: not exactly one of ``expected`` and ``version`` is given.
+            Refused: a bad key, value or version.
+        """
+        kind, condition = cas_condition(expected, version)
+        command_or_refuse(kind, key, [condition, value])
+        result: Result[bool] = Result()
+        self._add(result, STRONG, kind=kind, key=key, value=[condition, value])
+        return result
+
+    def scan(
+        self, start: bytes = b"", end: bytes | None = None, limit: int = 1000, *, consistency: Consistency = STRONG
+    ) -> Result[list[tuple[bytes, bytes]]]:
+        """Queue a scan. Its first page is read in its turn, further ones (from 1000 rows or 4 MiB on) when the other commands are done.
+
+        Raises:
+            Refused: bad bounds, or a limit below 1.
+        """
+        query_or_refuse([start, end, limit])
+        result: Result[list[tuple[bytes, bytes]]] = Result()
+        scan = Scan(start, end, limit)
+        self._add(result, consistency, query=scan.query, scan=scan)
+        return result
+
+    def _write(self, kind: int, key: bytes, value: bytes | None, consistency: Consistency) -> Result[None]:
+        command_or_refuse(kind, key, value)
+        result: Result[None] = Result()
+        self._add(result, consistency, kind=kind | CAUSAL_BIT if consistency is CAUSAL else kind, key=key, value=value)
+        return result
+
+    def _add(
+        self, result: Result[T], consistency: Consistency, *, kind: int = -1, key: bytes = b"", value: Value = None, query: Query = b"",
+        scan: Scan | None = None,
+    ) -> None:  # fmt: skip
+        self._queued.append(Queued(consistency, cast("Result[object]", result), kind, key, value, query, scan))
+
+    async def send(self, live: LiveSession, timeout: float) -> None:
+        """Send in order, as far as there is room, wait for all, and settle every result.
+
+        Args:
+            live: the session.
+            timeout: seconds for all of it; what has no answer then is Unknown or Unavailable by itself.
+        """
+        queued, self._queued = self._queued, []
+        calls: list[tuple[Call, list[Queued]]] = []
+        scope = trio.move_on_after(timeout)
+        refusal: TriskeleError = Unavailable(no_answer(timeout))
+        with scope:
+            try:
+                start = 0
+                while start < len(queued):
+                    session = await live.ready()
+                    run = _next_run(queued, start, live)
+                    calls.append((_submit(live, session, run), run))
+                    start += len(run)
+            except Unavailable as error:  # no session any more: what follows fails, what went before goes on
+                refusal = error
+            for call, _ in calls:
+                await call.done.wait()
+        for call, run in calls:
+            for place, item in enumerate(run):
+                item.result.settle(_finder(call, place, timeout))
+        for item in queued[sum(len(run) for _, run in calls) :]:
+            item.result.settle(_raiser(refusal))
+        await _finish_scans(live, calls, scope.deadline, timeout)
+
+
+def _next_run(queued: list[Queued], start: int, live: LiveSession) -> list[Queued]:
+    """Take commands that may go as one submission, the first and as many more as the session has room for."""
+    room, form = live.room, queued[start].run
+    commands = 1 + room.commands_max - room.commands
+    size_bytes = room.bytes_max - room.bytes - queued[start].size_bytes
+    end = start + 1
+    while end < len(queued) and end - start < commands and queued[end].run == form and size_bytes > 0:
+        size_bytes -= queued[end].size_bytes
+        end += 1
+    return queued[start:end]
+
+
+def _submit(live: LiveSession, session: Session, run: list[Queued]) -> Call:
+    logged, consistency = run[0].run
+    if logged:
+        return live.submit_record(session, bytes(item.kind for item in run), [item.key for item in run], [item.value for item in run])
+    return live.submit_read(session, [item.query for item in run], consistency)
+
+
+async def _finish_scans(live: LiveSession, calls: list[tuple[Call, list[Queued]]], deadline: float, timeout: float) -> None:
+    """Read the further pages of the scans whose first page came."""
+    for call, run in calls:
+        for place, item in enumerate(run):
+            scan = item.scan
+            if scan is None or not call.complete[place]:
+                continue
+            item.result.settle(_raiser(Unavailable(no_answer(timeout))))
+            scan.take(call.values[place])
+            with trio.move_on_at(deadline):
+                try:
+                    while not scan.finished:
+                        more = await live.read([scan.query], item.consistency)
+                        scan.take(more.values[0])
+                except Unavailable as error:
+                    item.result.settle(_raiser(error))
+            if scan.finished:
+                item.result.settle(_giver(scan.rows))
+
+
+def _finder(call: Call, place: int, timeout: float) -> Callable[[], object]:
+    return lambda: call.result(place, timeout)
+
+
+def _giver(value: object) -> Callable[[], object]:
+    return lambda: value
+
+
+def _raiser(error: TriskeleError) -> Callable[[], object]:
+    def find() -> object:
+        raise type(error)(str(error))
+
+    return find

@@ -35,6 +35,8 @@ PINGS_KEPT = 8
 PINGS_FIRST = 4
 """A fresh link is measured so often at once: its first round trip says more about a starting process than about the line."""
 BACKOFF_MAX = 5
+LOST_READ_RESENDS = 8
+"""A read without an answer for so many times ``resend_seconds`` is asked again although its session goes on."""
 
 
 @attrs.frozen
@@ -288,6 +290,7 @@ class Client:
             target.extra.append(m.Home(homes, home=True))
         for session in self.sessions.values():
             self._resend(session, replica)
+            self._read_again(session, replica)
             if not self.targets[session.home].linked:
                 self._move(session)  # its home went when no other link was up
         if replica == self.leader and self.opening:
@@ -328,7 +331,7 @@ class Client:
 
     def _on_view(self, config: int, view: int, leader: int) -> None:
         """Adopt a newer view; everything unanswered is sent again to whom it concerns now."""
-        if (config, view) < (self.config_id, self.view) or (self.leader == leader and self.view == view):
+        if (config, view) < (self.config_id, self.view) or (config, view, leader) == (self.config_id, self.view, self.leader):
             return
         newer = (config, view) > (self.config_id, self.view)
         if not newer and leader < 0:
@@ -458,18 +461,13 @@ class Client:
             self.completions.append(Completion(session, session.handle, CompletionKind.OPENED, 0, 1))
 
     def _lose(self, session: Session, reason: str) -> None:
-        """The session ended in the log: what is in flight may or may not have taken effect."""
+        """The session ended in the log: complete what is known to be complete, and fail the rest."""
         self.sessions.pop(session.id, None)
-        session.lost = reason
-        for flights in (session.strong, session.causal):
-            for flight in flights:
-                first = flight.done + 1 - flight.run.first
-                count = flight.run.last - flight.done
-                self.completions.append(Completion(session, flight.handle, CompletionKind.FAILED, first, count, reason=reason))
-        for _, handle in session.flushes:
-            self.completions.append(Completion(session, handle, CompletionKind.FAILED, 0, 1, reason=reason))
-        for read in [*session.strong_reads, *session.causal_reads.values()]:
-            self.completions.append(Completion(session, read.handle, CompletionKind.FAILED, 0, read.left, reason=reason))
+        self._touched.pop(session.id, None)
+        session.complete_strong(self.now)
+        session.complete_causal(self.now)
+        session.complete_reads(self.now)
+        session.fail(reason)
 
     # ------------------------------------------------------------------------------------------------------------------ homes
 
@@ -555,14 +553,18 @@ class Client:
         for replica, target in self.targets.items():
             if target.linked:
                 self._resend(session, replica)
-        leader = self.targets.get(self.leader)
-        if leader is not None and leader.linked:
+                self._read_again(session, replica)
+
+    def _read_again(self, session: Session, replica: int) -> None:
+        """Ask a replica again for the reads that wait for its answer: strong ones the long way."""
+        if replica == self.leader:
             for flight in session.strong_reads:
-                flight.parts = []
+                flight.sent_at = self.now
                 self.queue_index_read(session, flight)
-        for flight in session.causal_reads.values():
-            if self.targets[session.home].linked:
-                self.targets[session.home].causal.add(session.id, flight, flight.floor)
+        if replica == session.home:
+            for flight in session.causal_reads.values():
+                flight.sent_at = self.now
+                self.queue_causal_read(session, flight)
 
     # ------------------------------------------------------------------------------------------------------------------ the turn
 
@@ -656,6 +658,9 @@ class Client:
                 session.backoff += 1
                 session.progress_at = session.resent_at = now
                 self._resend_all(session)
+            elif now - session.oldest_read >= self.config.resend_seconds * LOST_READ_RESENDS:
+                for replica in {self.leader: None, session.home: None}:
+                    self._read_again(session, replica)
         self._check_at = now + self.config.resend_seconds / 2 if busy else math.inf
 
     def deadline(self) -> float:

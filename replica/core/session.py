@@ -14,6 +14,7 @@ What must not live here: links, leaders' identities, frames (``client``).
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -269,7 +270,27 @@ class Session:
         logged = sum(flight.run.last - flight.done for flights in (self.strong, self.causal) for flight in flights)
         return logged + sum(flight.left for flight in self.strong_reads) + sum(flight.left for flight in self.causal_reads.values())
 
+    @property
+    def oldest_read(self) -> float:
+        """When the oldest read without an answer was asked (again), seconds; infinite without one."""
+        strong = self.strong_reads[0].sent_at if self.strong_reads else math.inf
+        return min(strong, next(iter(self.causal_reads.values())).sent_at) if self.causal_reads else strong
+
     # ------------------------------------------------------------------------------------------------------------------ completing
+
+    def fail(self, reason: str) -> None:
+        """End the session: what is in flight may or may not have taken effect."""
+        self.lost = reason
+        failed: list[tuple[object, int, int]] = [(handle, 0, 1) for _, handle in self.flushes]
+        for flight in (*self.strong, *self.causal):
+            failed += [(flight.handle, flight.done + 1 - flight.run.first, flight.run.last - flight.done)]
+        for read in (*self.strong_reads, *self.causal_reads.values()):
+            nothing: list[Value] = [None] * read.count
+            failed += [(read.handle, place, len(values)) for place, values, _ in read.fresh([(0, nothing, [0] * read.count)])]
+        for handle, first, count in failed:
+            self.client.completions.append(Completion(self, handle, CompletionKind.FAILED, first, count, reason=reason))
+        for gone in (self.log, self.strong, self.causal, self.flushes, self.strong_reads, self.causal_reads, self.late_reads):
+            gone.clear()
 
     def new_view(self) -> None:
         """Start the tallies of a new view: acks of different views never combine."""

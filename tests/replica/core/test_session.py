@@ -6,7 +6,7 @@ import pytest
 
 from replica.core.messages import Leader, RecordAck, SpecReply
 from replica.core.session import CompletionKind
-from statemachine.command import CAS_VALUE, CAUSAL, PUT
+from statemachine.command import CAS_VALUE, PUT
 from tests.replica.core.caller import Caller, brief, results, values_of
 
 if TYPE_CHECKING:
@@ -314,4 +314,3 @@ def test_what_is_complete_below_a_command_is_said_with_it() -> None:
     caller.ack(1, 4, 0)
     caller.put(b"e", causal=True)
     assert caller.sent()[0][0].incomplete == [3]  # type: ignore[union-attr]
-    assert CAUSAL == 0x80

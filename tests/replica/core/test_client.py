@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from replica.core.client import causal
+from replica.core.messages import (
+    Anchor,
+    CloseSession,
+    Home,
+    KeepAlive,
+    Leader,
+    OpenSession,
+    Ping,
+    Pong,
+    ReadIndex,
+    Record,
+    RecordAck,
+    SessionOpened,
+    StrongRead,
+)
+from replica.core.node import EXPIRED, GAP, NOSESSION
+from replica.core.session import CompletionKind
+from tests.replica.core.caller import SESSION, Caller, brief
+
+if TYPE_CHECKING:
+    from replica.core.config import Mode
+
+
+def kinds(caller: Caller) -> dict[int, list[str]]:
+    """End the turn; returns the names of what each replica is sent."""
+    return {replica: [type(message).__name__ for message in frame] for replica, frame in caller.sent().items()}
+
+
+# ------------------------------------------------------------------------------------------------------------------- who is sent what
+
+
+@pytest.mark.parametrize(("mode", "replicas"), [("ho", {0, 1, 2}), ("curp", {0, 1, 2}), ("ht", {0, 1, 2}), ("paxos", {0})])
+def test_strong_commands_go_to_all_voters_where_there_is_a_fast_path(mode: Mode, replicas: set[int]) -> None:
+    caller = Caller(mode=mode)
+    caller.put(b"x")
+    assert kinds(caller) == {replica: ["Record"] for replica in replicas}
+
+
+@pytest.mark.parametrize(("mode", "others"), [("ho", True), ("ht", False)])
+def test_causal_writes_go_to_all_voters_or_to_the_leader_alone(mode: Mode, others: bool) -> None:
+    caller = Caller(mode=mode)
+    caller.put(b"x", causal=True)
+    assert set(kinds(caller)) == ({0, 1, 2} if others else {0})
+
+
+def test_in_ht_witnesses_are_told_what_they_saw_last() -> None:
+    caller = Caller(mode="ht")
+    caller.put(b"a")
+    caller.put(b"b", causal=True)
+    caller.put(b"c", b"d")
+    frames = caller.sent()
+    (all_of_it,), (seen,) = frames[0], frames[1]
+    assert isinstance(all_of_it, Record)
+    assert isinstance(seen, Record)
+    assert (all_of_it.firsts, all_of_it.counts, all_of_it.previous, all_of_it.keys) == ([1], [4], [0], [b"a", b"b", b"c", b"d"])
+    assert (seen.firsts, seen.counts, seen.previous, seen.keys) == ([1, 3], [1, 2], [0, 1], [b"a", b"c", b"d"])
+
+
+def test_one_turn_is_one_frame_and_equal_sections_are_one_object() -> None:
+    caller = Caller()
+    other = caller.open(b"u", 8)
+    caller.sent()
+    caller.put(b"a")
+    other.record(b"\0", [b"b"], [b"1"], None, 0.0)
+    caller.put(b"c")
+    frames = caller.sent()
+    (record,) = frames[0]
+    assert isinstance(record, Record)
+    assert (record.sessions, record.firsts, record.counts) == ([SESSION, 8, SESSION], [1, 1, 2], [1, 1, 1])
+    assert frames[0][0] is frames[1][0] is frames[2][0]
+    assert caller.sent() == {}
+
+
+def test_strong_reads_go_to_the_leader_and_anchors_behind_the_commands_to_the_others() -> None:
+    caller = Caller()
+    caller.put(b"x")
+    caller.strong_read(b"x", b"y")
+    caller.strong_read(b"z")
+    frames = caller.sent()
+    assert [type(message) for message in frames[0]] == [Record, StrongRead]
+    assert frames[0][1] == StrongRead([SESSION, SESSION], [1, 3], [2, 1], [1, 1], [b"x", b"y", b"z"])
+    assert frames[1][1:] == frames[2][1:] == [Anchor([SESSION], [1], [3])], "one anchor for each session"
+
+
+def test_causal_reads_go_to_the_home_alone() -> None:
+    caller = Caller()
+    caller.causal_read(b"x")
+    assert kinds(caller) == {1: ["CausalRead"]}
+
+
+def test_a_replica_without_a_link_is_sent_nothing_now_or_later() -> None:
+    caller = Caller()
+    caller.client.link_down(2, 0.0)
+    caller.put(b"x")
+    assert set(caller.sent()) == {0, 1}
+    assert caller.sent() == {}
+
+
+# --------------------------------------------------------------------------------------------------------------------------- sessions
+
+
+def test_a_session_is_opened_at_the_leader_and_asked_for_again_until_it_is() -> None:
+    caller = Caller()
+    caller.client.open_session(b"u", "u")
+    assert caller.sent() == {0: [OpenSession([b"u"], 30.0)]}
+    assert caller.wait(0.2) == []
+    assert caller.sections(OpenSession) == []
+    caller.wait(0.1)
+    assert caller.sections(OpenSession, 0) == [OpenSession([b"u"], 30.0)]
+    (opened,) = caller.hear(0, SessionOpened([b"u"], [40]))
+    assert (opened.kind, opened.handle, opened.session.id, opened.session.floor) == (CompletionKind.OPENED, "u", 40, 40)
+    assert caller.hear(0, SessionOpened([b"u"], [41])) == [], "the answer to a resend"
+    assert opened.session.id == 40
+
+
+def test_a_session_asked_for_before_a_leader_is_known_is_asked_for_then() -> None:
+    caller = Caller()
+    caller.hear(1, Leader(1, 2, -1))
+    caller.client.open_session(b"u", "u")
+    assert caller.sections(OpenSession) == []
+    caller.hear(1, Leader(1, 2, 2))
+    assert caller.sections(OpenSession, 2) == [OpenSession([b"u"], 30.0)]
+
+
+def test_a_session_asked_for_while_the_leader_has_no_link_is_asked_for_when_it_has() -> None:
+    caller = Caller()
+    caller.client.link_down(0, 0.0)
+    caller.client.open_session(b"u", "u")
+    assert caller.sections(OpenSession) == []
+    caller.client.link_up(0, 0.0)
+    assert caller.sections(OpenSession, 0) == [OpenSession([b"u"], 30.0)]
+
+
+def test_a_refused_opening_fails_by_name() -> None:
+    caller = Caller()
+    caller.client.open_session(b"u", "u")
+    (failed,) = caller.hear(0, SessionOpened([b"u"], [0]))
+    assert (failed.kind, failed.handle, failed.reason, failed.session.lost) == (CompletionKind.FAILED, "u", "too many sessions", "too many sessions")
+
+
+def test_a_closed_session_is_closed_at_the_leader_once() -> None:
+    caller = Caller()
+    caller.client.close_session(caller.session)
+    assert caller.sections(CloseSession) == [CloseSession([SESSION])]
+    caller.client.close_session(caller.session)
+    assert (caller.sections(CloseSession), caller.session.lost) == ([], "closed")
+    unopened = caller.client.open_session(b"u", "u")
+    caller.sent()
+    caller.client.close_session(unopened)
+    assert caller.sections(CloseSession) == []
+    assert caller.hear(0, SessionOpened([b"u"], [40])) == []
+
+
+@pytest.mark.parametrize(("reason", "name"), [(EXPIRED, "expired"), (NOSESSION, "nosession"), (99, "refused")])
+def test_a_lost_session_fails_everything_in_flight_by_name(reason: int, name: str) -> None:
+    caller = Caller()
+    caller.put(b"a", b"b", handle="p")
+    caller.put(b"c", causal=True, handle="w")
+    caller.applied(0, 1)
+    caller.strong_read(b"x", b"y", handle="s")
+    caller.causal_read(b"x", handle="r")
+    caller.session.flush("f")
+    done = caller.refuse(2, reason)
+    assert {(c.kind, c.reason) for c in done} == {(CompletionKind.FAILED, name)}
+    assert sorted((c.handle, c.first, c.count) for c in done) == [("f", 0, 1), ("p", 1, 1), ("r", 0, 1), ("s", 0, 2), ("w", 0, 1)]
+    assert (caller.session.lost, caller.session.in_flight, caller.session.idle) == (name, 0, True)
+    assert caller.refuse(1, reason) == []
+
+
+def test_a_lost_session_fails_nothing_that_completes_in_the_same_turn() -> None:
+    """And completes nothing that failed: each command has one fate."""
+    caller = Caller()
+    caller.put(b"a", handle="p")
+    caller.put(b"b", handle="q")
+    caller.speculate(1, 2)
+    caller.ack(1, 2)
+    done = caller.hear(2, RecordAck(1, 1, [SESSION], [1], [1], []), RecordAck(1, 1, [], [], [], [[SESSION, EXPIRED]]))
+    assert [(c.handle, c.kind) for c in done] == [("p", CompletionKind.RECORDED), ("q", CompletionKind.FAILED)]
+    assert caller.applied(0, 2) == []
+
+
+def test_of_a_read_answered_in_part_only_the_rest_fails() -> None:
+    caller = Caller()
+    caller.strong_read(b"a", b"b", b"c", handle="r")
+    caller.confirm(1, 3, 0)
+    caller.strong_values(2, (b"B", 1))
+    assert brief(caller.refuse(1, EXPIRED)) == [("r", 0, 1, False), ("r", 2, 1, False)]
+
+
+def test_answers_for_sessions_that_are_not_ours_are_nothing() -> None:
+    caller = Caller()
+    caller.client.close_session(caller.session)
+    caller.sent()
+    assert [caller.ack(1, 1), caller.speculate(1, 1, [1, 1]), caller.applied(0, 1, [1, 1]), caller.confirm(1, 1, 1)] == [[]] * 4
+    assert [caller.strong_values(1, (None, 0)), caller.causal_values(1, (None, 0)), caller.lagging(1, 1), caller.refuse(1, GAP)] == [[]] * 4
+    assert caller.hear(1, Ping(1), Pong(12345)) == []
+
+
+def test_idle_sessions_are_kept_alive() -> None:
+    caller = Caller()
+    other = caller.open(b"u", 8)
+    caller.put(b"x")
+    caller.sent()
+    caller.wait(1.0)
+    assert caller.sections(KeepAlive) == [KeepAlive([other.id])]
+
+
+# ------------------------------------------------------------------------------------------------------------------------------ views
+
+
+def test_a_newer_view_is_adopted_and_everything_is_sent_again_to_its_leader() -> None:
+    caller = Caller()
+    caller.put(b"a")
+    caller.strong_read(b"a")
+    caller.causal_read(b"a")
+    caller.sent()
+    caller.hear(2, Leader(1, 2, 2))
+    frames = caller.sent()
+    assert {replica: [type(message).__name__ for message in frame] for replica, frame in frames.items()} == {
+        0: ["Record"], 1: ["Record", "CausalRead"], 2: ["Record", "ReadIndex"],
+    }  # fmt: skip
+    assert (caller.client.view, caller.client.leader) == (2, 2)
+
+
+def test_a_newer_view_without_a_leader_waits_for_one() -> None:
+    caller = Caller()
+    caller.strong_read(b"a")
+    caller.ack(1, 0, view=2)
+    assert (caller.client.view, caller.client.leader) == (2, -1)
+    caller.sent()
+    caller.hear(2, Leader(1, 2, -1))
+    assert caller.sections(ReadIndex) == []
+    caller.hear(2, Leader(1, 2, 1))
+    assert len(caller.sections(ReadIndex, 1)) == 1
+
+
+def test_what_is_known_already_or_older_changes_nothing() -> None:
+    caller = Caller()
+    caller.put(b"a")
+    caller.sent()
+    for news in (Leader(1, 1, 0), Leader(1, 0, 2), Leader(0, 7, 2), Leader(1, 1, -1)):
+        caller.hear(2, news)
+    assert (caller.sent(), caller.client.leader) == ({}, 0)
+
+
+def test_a_newer_configuration_is_adopted_with_the_same_leader_and_view() -> None:
+    caller = Caller()
+    caller.put(b"a", handle="p")
+    caller.speculate(1, 1)
+    caller.ack(1, 1)
+    caller.hear(0, Leader(2, 1, 0))
+    assert (caller.client.config_id, caller.client.leader) == (2, 0)
+    assert caller.ack(2, 1) == [], "of the old configuration"
+
+
+# ------------------------------------------------------------------------------------------------------------------------------ clock
+
+
+def test_an_idle_client_has_its_next_ping_ahead_of_it_only() -> None:
+    caller = Caller()
+    assert caller.client.deadline() == pytest.approx(1.0)
+
+
+def test_no_deadline_stays_in_the_past() -> None:
+    caller = Caller()
+    caller.client.open_session(b"u", "u")
+    caller.put(b"a")
+    caller.causal_read(b"a")
+    caller.refuse(1, GAP)
+    for _ in range(200):
+        caller.wait(0.05)
+        caller.sent()
+        assert caller.client.deadline() > caller.now
+
+
+def test_the_causal_bit_is_set_on_every_kind() -> None:
+    assert causal(b"\0\1") == b"\x80\x81"
+
+
+def test_a_home_is_told_before_the_first_command() -> None:
+    caller = Caller()
+    other = caller.open(b"u", 8)
+    other.record(b"\0", [b"b"], [b"1"], None, 0.0)
+    frame = caller.sent()[other.home]
+    assert [type(message) for message in frame] == [Home, Record]

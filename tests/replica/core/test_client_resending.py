@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pytest
+
+from replica.core.client import BACKOFF_MAX
+from replica.core.messages import (
+    CausalRead,
+    ReadIndex,
+    Record,
+)
+from replica.core.node import BUSY, GAP
+from tests.replica.core.caller import SESSION, Caller, results
+
+if TYPE_CHECKING:
+    from replica.core.config import Mode
+
+
+def kinds(caller: Caller) -> dict[int, list[str]]:
+    """End the turn; returns the names of what each replica is sent."""
+    return {replica: [type(message).__name__ for message in frame] for replica, frame in caller.sent().items()}
+
+
+# -------------------------------------------------------------------------------------------------------------------------- resending
+
+
+def test_commands_without_progress_are_sent_again_under_their_numbers() -> None:
+    caller = Caller()
+    caller.put(b"a", b"b")
+    caller.put(b"c")
+    caller.sent()
+    caller.applied(0, 1)
+    caller.wait(0.2)
+    assert caller.sections(Record) == []
+    caller.wait(0.2)
+    frames = caller.sent()
+    (again,) = frames[2]
+    assert again == Record([SESSION], [2], [2], [1], [1], bytes(2), [b"b", b"c"], [b"vb", b"vc"])
+    assert set(frames) == {0, 1, 2}
+    assert caller.client.resent == 3
+
+
+def test_pauses_between_resends_double_up_to_a_limit_and_progress_ends_them() -> None:
+    caller = Caller()
+    caller.put(b"a")
+    caller.put(b"b")
+    caller.sent()
+    times: list[float] = []
+    while len(times) < BACKOFF_MAX + 3:
+        caller.wait(0.05)
+        if caller.sections(Record, 0):
+            times.append(caller.now)
+    gaps = [later - sooner for sooner, later in zip([0.0, *times], times, strict=False)]
+    assert [round(math.log2(gap / 0.25)) for gap in gaps] == [0, 1, 2, 3, 4, 5, 5, 5]
+    caller.wait(0.01)
+    caller.applied(0, 1)
+    start = caller.now
+    while not caller.sections(Record, 0):
+        caller.wait(0.05)
+    assert caller.now - start < 0.5
+
+
+@pytest.mark.parametrize("reason", [GAP, BUSY])
+def test_a_replica_that_has_a_hole_or_no_room_is_sent_all_again_soon(reason: int) -> None:
+    caller = Caller()
+    caller.put(b"a")
+    caller.put(b"b", causal=True)
+    caller.sent()
+    caller.refuse(2, reason)
+    caller.refuse(2, reason)
+    assert caller.client.deadline() == pytest.approx(0.02)
+    caller.wait(0.02)
+    assert kinds(caller) == {2: ["Record"]}
+    caller.wait(0.02)
+    assert caller.sent() == {}
+
+
+def test_a_refusal_is_forgotten_with_its_link_or_session() -> None:
+    caller = Caller()
+    caller.put(b"a")
+    caller.sent()
+    caller.refuse(2, GAP)
+    caller.client.link_down(2, 0.0)
+    caller.wait(0.02)
+    assert caller.sections(Record) == []
+    caller.refuse(0, GAP)
+    caller.client.close_session(caller.session)
+    caller.sent()
+    caller.wait(0.02)
+    assert caller.sections(Record) == []
+
+
+def test_the_leader_is_asked_again_for_an_outcome_that_is_not_known() -> None:
+    caller = Caller()
+    caller.cas(b"x", handle="c")
+    caller.put(b"y", handle="p")
+    caller.sent()
+    caller.applied(1, 2)
+    caller.wait(0.3)
+    assert [message.firsts for message in caller.sections(Record, 0)] == [[1]]
+    assert results(caller.applied(0, 2, [1, 1])) == [("c", [True]), ("p", None)]
+    assert caller.session.idle
+
+
+def test_a_fresh_link_is_sent_what_is_not_committed() -> None:
+    caller = Caller()
+    caller.put(b"a", b"b")
+    caller.sent()
+    caller.applied(0, 1)
+    caller.client.link_down(2, 0.0)
+    caller.client.link_up(2, 0.0)
+    frame = caller.sent()[2]
+    assert [message.keys for message in frame if isinstance(message, Record)] == [[b"b"]]
+
+
+@pytest.mark.parametrize(("mode", "replica", "numbers"), [("ht", 0, [1, 2, 3]), ("ht", 2, [1, 3]), ("paxos", 0, [1, 2, 3]), ("paxos", 2, [])])
+def test_a_resend_holds_what_the_replica_should_have(mode: Mode, replica: int, numbers: list[int]) -> None:
+    caller = Caller(mode=mode)
+    caller.put(b"a")
+    caller.put(b"b", causal=True)
+    caller.put(b"c")
+    caller.sent()
+    caller.client.link_down(replica, 0.0)
+    caller.client.link_up(replica, 0.0)
+    sent = [message for message in caller.sent()[replica] if isinstance(message, Record)]
+    found = [n for message in sent for first, count in zip(message.firsts, message.counts, strict=True) for n in range(first, first + count)]
+    assert found == numbers
+
+
+def test_reads_on_their_way_over_a_broken_link_are_asked_again_with_the_next() -> None:
+    """Not only by a timer, which a busy session would push ahead of it for ever."""
+    caller = Caller()
+    caller.strong_read(b"x")
+    caller.causal_read(b"y")
+    caller.sent()
+    caller.client.link_down(0, 0.0)
+    caller.client.link_up(0, 0.0)
+    assert len(caller.sections(ReadIndex, 0)) == 1
+    for replica in (0, 2, 1):
+        caller.client.link_down(replica, 0.0)
+    assert caller.sent() == {}
+    caller.client.link_up(1, 0.0)
+    assert len(caller.sections(CausalRead, 1)) == 1
+
+
+def test_a_lost_read_of_a_busy_session_is_asked_again() -> None:
+    caller = Caller()
+    caller.strong_read(b"x", handle="s")
+    caller.causal_read(b"y", handle="r")
+    caller.sent()
+    asked = set()
+    for number in range(1, 120):
+        caller.put(b"k")
+        caller.applied(0, number)
+        caller.wait(0.02)
+        asked |= {type(message) for frame in caller.sent().values() for message in frame}
+    assert {ReadIndex, CausalRead} <= asked

@@ -1,0 +1,250 @@
+"""Replicas and client processes as the simulator runs them: a core each, driven as the drivers drive it.
+
+A turn: what is due expires, committed entries are applied within a budget, the effects are taken and sent. A turn may gather the frames of
+some time; after it the actor sleeps until the core's deadline.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import attrs
+
+from replica.core.effects import LinkDown, LinkUp, Received, Source
+from replica.core.session import Completion, CompletionKind
+from replica.wire import WireLimits, decode, encode
+from tests.sim.history import Submission, Violation
+from tests.sim.workload import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from replica.core.client import Client
+    from replica.core.replica import Replica
+    from tests.sim.network import Place
+    from tests.sim.world import World
+
+LIMITS = WireLimits()
+SLOW_SHARE = 0.5
+SPINS_MAX = 20
+"""Turns in a row at one moment that only a deadline asked for: more and a real driver would burn its processor."""
+
+
+@attrs.define(eq=False)
+class Turns:
+    """When an actor's next turn is; only the earliest one asked for counts."""
+
+    world: World
+    run: Callable[[], None]
+    due: float = math.inf
+    serial: int = 0
+
+    def ask(self, when: float) -> None:
+        """Make sure that a turn happens at ``when`` or before."""
+        if when < self.due:
+            self.due = when
+            self.serial += 1
+            serial = self.serial
+            self.world.at(when, lambda: self._come(serial), priority=1)
+
+    def _come(self, serial: int) -> None:
+        if serial == self.serial:
+            self.due = math.inf
+            self.run()
+
+
+@attrs.define(eq=False)
+class ReplicaActor:
+    """One replica."""
+
+    id: int
+    world: World
+    core: Replica
+    name: Place = attrs.field(init=False)
+    alive: bool = True
+    paused: bool = False
+    late: list[Callable[[], None]] = attrs.Factory(list)
+    """What happened while it stood still."""
+    sources: dict[Place, Source] = attrs.Factory(dict)
+    # {other end: its name in the core}
+    places: dict[Source, Place] = attrs.Factory(dict)
+    turns: Turns = attrs.field(init=False)
+    deadline: float = math.inf
+    spins: int = 0
+    links_made: int = 0
+    slow: bool = False
+    """Its apply step has a small budget; a quick one applies everything at once."""
+
+    def __attrs_post_init__(self) -> None:
+        self.name = f"r{self.id}"
+        self.slow = self.world.rng.random() < SLOW_SHARE
+        self.turns = Turns(self.world, self._turn)
+
+    def start(self) -> None:
+        """Run the first turn: the leader's first entry leaves."""
+        self.turns.ask(self.world.now)
+
+    def _when_awake(self, do: Callable[[], None]) -> bool:
+        """Put something off while standing still; tell whether it was."""
+        if self.paused and self.alive:
+            self.late.append(do)
+        return self.paused or not self.alive
+
+    def on_link_up(self, other: Place) -> None:
+        """Give the link its name in the core and tell the core."""
+        if self._when_awake(lambda: self.on_link_up(other)):
+            return
+        peer = other[0] == "r"
+        self.links_made += 1
+        source: Source = int(other[1:]) if peer else ("link", self.links_made)
+        self.sources[other], self.places[source] = source, other
+        self.core.step(LinkUp(source, peer=peer), self.world.now)
+        self._wake()
+
+    def on_link_down(self, other: Place) -> None:
+        """Tell the core."""
+        if self._when_awake(lambda: self.on_link_down(other)):
+            return
+        source = self.sources.pop(other)
+        del self.places[source]
+        self.core.step(LinkDown(source), self.world.now)
+        self._wake()
+
+    def on_frame(self, other: Place, payload: bytes) -> None:
+        """Decode a frame and step the core."""
+        if self._when_awake(lambda: self.on_frame(other, payload)) or other not in self.sources:
+            return
+        _incarnation, messages = decode(payload, limits=LIMITS)
+        self.world.tell(f"{other} > {self.name}", messages)
+        self.core.step(Received(self.sources[other], messages), self.world.now)
+        self._wake()
+
+    def resume(self) -> None:
+        """Go on after standing still: everything that came is handled now."""
+        self.paused = False
+        late, self.late = self.late, []
+        for do in late:
+            do()
+        self._wake()
+
+    def _wake(self) -> None:
+        self.turns.ask(self.world.now + self.world.gather())
+
+    def _turn(self) -> None:
+        if self._when_awake(self._wake):
+            return
+        world, core, now = self.world, self.core, self.world.now
+        if now >= self.deadline:
+            core.expire(now)
+        more = core.apply(world.budget() if self.slow else 1 << 30)
+        effects = core.take_effects(now)
+        world.observer.on_turn(self, effects)
+        for reason in effects.drops:
+            raise Violation(f"{self.name} refused an honest sender: {reason}")
+        for peer, sections in effects.sends:
+            if f"r{peer}" in self.sources:
+                world.network.send(self.name, f"r{peer}", encode(0, sections))
+        for source, sections in effects.replies:
+            place = self.places.get(source)
+            if place is not None:
+                world.network.send(self.name, place, encode(0, sections))
+        self.deadline = core.deadline()
+        self.spins = self.spins + 1 if self.deadline <= now else 0
+        if self.spins > SPINS_MAX:
+            raise Violation(f"{self.name} spins: its deadline {self.deadline} stays behind the time {now}")
+        if more:
+            self.turns.ask(now + world.rng.uniform(0.0, world.options.apply_seconds))
+        if self.deadline < math.inf:
+            self.turns.ask(max(self.deadline, now))
+
+
+@attrs.define(eq=False)
+class ClientActor:
+    """One client process with its sessions' programs."""
+
+    index: int
+    world: World
+    core: Client
+    name: Place = attrs.field(init=False)
+    alive: bool = True
+    programs: list[Program] = attrs.Factory(list)
+    up: dict[Place, None] = attrs.Factory(dict)
+    # {replica linked}
+    turns: Turns = attrs.field(init=False)
+    deadline: float = math.inf
+    spins: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.name = f"c{self.index}"
+        self.turns = Turns(self.world, self._turn)
+
+    def start(self) -> None:
+        """Open the sessions."""
+        self.core.now = self.world.now
+        for program in self.programs:
+            program.session = self.core.open_session(program.track.token, program)
+        self.turns.ask(self.world.now)
+
+    def on_link_up(self, other: Place) -> None:
+        """Tell the core."""
+        if self.alive:
+            self.up[other] = None
+            self.core.link_up(int(other[1:]), self.world.now)
+            self.turns.ask(self.world.now)
+
+    def on_link_down(self, other: Place) -> None:
+        """Tell the core."""
+        if self.alive:
+            del self.up[other]
+            self.core.link_down(int(other[1:]), self.world.now)
+            self.turns.ask(self.world.now)
+
+    def on_frame(self, other: Place, payload: bytes) -> None:
+        """Decode a frame and step the core."""
+        if self.alive and other in self.up:
+            _incarnation, messages = decode(payload, limits=LIMITS)
+            self.world.tell(f"{other} > {self.name}", messages)
+            self.core.step(int(other[1:]), messages, self.world.now)
+            self.turns.ask(self.world.now + self.world.gather())
+
+    def _turn(self) -> None:
+        if not self.alive:
+            return
+        world, core, now = self.world, self.core, self.world.now
+        if now >= self.deadline:
+            core.expire(now)
+        for completion in core.take_completions(now):
+            self._complete(completion)
+        wanted = math.inf
+        for program in self.programs:
+            wanted = min(wanted, program.run(now))
+        for replica, sections in core.take_sends():
+            if f"r{replica}" in self.up:
+                world.network.send(self.name, f"r{replica}", encode(0, sections))
+        self.deadline = core.deadline()
+        self.spins = self.spins + 1 if self.deadline <= now else 0
+        if self.spins > SPINS_MAX:
+            raise Violation(f"{self.name} spins: its deadline {self.deadline} stays behind the time {now}")
+        wanted = min(wanted, now if core.completions else math.inf, max(self.deadline, now))
+        if wanted < math.inf:
+            self.turns.ask(wanted)
+
+    def _complete(self, completion: Completion) -> None:
+        world = self.world
+        handle = completion.handle
+        if completion.kind is CompletionKind.OPENED:
+            assert isinstance(handle, Program)
+            handle.opened = True
+            world.observer.on_opened(handle.track, completion.session.id)
+            return
+        if completion.kind is CompletionKind.FLUSHED:
+            assert isinstance(handle, tuple)
+            world.observer.on_flushed(*handle)
+            return
+        operations = world.history.complete(completion, world.stamp(), world.now)
+        for operation in operations:
+            world.tell(self.name, operation)
+        world.observer.on_completed(operations)
+        if operations and isinstance(handle, Submission):
+            self.programs[handle.track.index % len(self.programs)].learn(operations)

@@ -1,0 +1,160 @@
+"""What the programs asked for and were told: issue order, invocation and response of every command, by session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from replica.core.session import Completion, CompletionKind
+from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from replica.core.messages import Query, Value
+
+
+class Violation(AssertionError):
+    """A promise was broken; the text says which, and by what."""
+
+
+@attrs.define(eq=False)
+class Operation:
+    """One command or read as its program saw it. Stamps are the world's count of events: unique moments in real order."""
+
+    session: int
+    """Which session of the run, from 0."""
+    place: int
+    """Issue order within the session, from 0."""
+    number: int
+    """A logged command's number; 0 for reads."""
+    strong: bool
+    kind: int
+    """Logged: the command's kind without the causal bit."""
+    key: bytes | None
+    value: object
+    query: Query | None
+    dependency: int
+    """Reads: the session's last logged command before it."""
+    invoked: int
+    invoked_at: float
+    returned: int = 0
+    """0: not yet."""
+    returned_at: float = 0.0
+    result: Value | bool = None
+    version: int = 0
+    fast: bool = False
+    newest_own: int = 0
+    """Reads: the session's last logged command when it returned."""
+    node: int = -1
+    """Its place in the graph."""
+    position: int = 0
+    """Logged: where the certificate has it."""
+    wrote: bool = False
+    """Logged: whether it changed its key (a failed cas did not)."""
+
+    @property
+    def is_cas(self) -> bool:
+        """Whether it has an outcome."""
+        return self.number > 0 and self.kind in (CAS_VALUE, CAS_VERSION)
+
+    def __str__(self) -> str:
+        kind = ("put", "delete", "cas", "cas_version")[self.kind]
+        what = f"#{self.number} {kind} {self.key!r} {self.value!r}" if self.number else f"{self.query!r}"
+        how = "strong" if self.strong else "causal"
+        end = f"= {self.result!r} version {self.version} at {self.returned_at * 1000:.3f} ms" if self.returned else "(no answer)"
+        return f"s{self.session} {how} {what} invoked at {self.invoked_at * 1000:.3f} ms {end}"
+
+
+@attrs.define(eq=False)
+class Track:
+    """One session's operations."""
+
+    index: int
+    token: bytes
+    client: int
+    operations: list[Operation] = attrs.Factory(list)
+    logged: list[Operation] = attrs.Factory(list)
+    # number - 1 is the place
+    dead: bool = False
+    """Its client died: it hears nothing any more."""
+
+    @property
+    def waiting(self) -> list[Operation]:
+        """What has no answer."""
+        return [operation for operation in self.operations if not operation.returned]
+
+
+@attrs.define(eq=False)
+class Submission:
+    """The handle of one submission."""
+
+    track: Track
+    operations: list[Operation]
+
+
+@attrs.define(eq=False)
+class History:
+    """All sessions' operations, and who wrote which value (every written value is unique)."""
+
+    causal_mode: bool
+    tracks: list[Track] = attrs.Factory(list)
+    writers: dict[bytes, Operation] = attrs.Factory(dict)
+    # {value: who wrote it}
+    completed: int = 0
+    fast: int = 0
+    slow: int = 0
+
+    def record(self, track: Track, kinds: bytes, keys: list[bytes], values: Sequence[object], stamp: int, now: float) -> Submission:
+        """Note logged commands as issued."""
+        strong = not (kinds[0] & CAUSAL and self.causal_mode)
+        operations = []
+        for kind, key, value in zip(kinds, keys, values, strict=True):
+            number = len(track.logged) + 1
+            operation = Operation(track.index, len(track.operations), number, strong, kind & ~CAUSAL, key, value, None, 0, stamp, now)
+            written = value[1] if isinstance(value, list) else value
+            if isinstance(written, bytes):
+                assert written not in self.writers, "values are unique"
+                self.writers[written] = operation
+            track.operations.append(operation)
+            track.logged.append(operation)
+            operations.append(operation)
+        return Submission(track, operations)
+
+    def read(self, track: Track, queries: list[Query], stamp: int, now: float, *, strong: bool) -> Submission:
+        """Note reads as issued."""
+        operations = []
+        for query in queries:
+            operation = Operation(
+                track.index, len(track.operations), 0, strong or not self.causal_mode, 0, None, None, query, len(track.logged), stamp, now
+            )
+            track.operations.append(operation)
+            operations.append(operation)
+        return Submission(track, operations)
+
+    def complete(self, completion: Completion, stamp: int, now: float) -> list[Operation]:
+        """Note answers; each command is answered once.
+
+        Raises:
+            Violation: it was answered before, or failed (nothing fails here).
+        """
+        submission = completion.handle
+        assert isinstance(submission, Submission)
+        operations = submission.operations[completion.first : completion.first + completion.count]
+        if completion.kind is CompletionKind.FAILED or len(operations) < completion.count:
+            raise Violation(f"I-ONE: a completion that fits nothing: {completion.kind} {completion.reason} {completion.first}+{completion.count}")
+        for place, operation in enumerate(operations):
+            if operation.returned:
+                raise Violation(f"I-ONE: answered twice: {operation}")
+            operation.returned, operation.returned_at, operation.fast = stamp, now, completion.fast
+            operation.newest_own = len(submission.track.logged)
+            if completion.values is not None:
+                operation.result = completion.values[place]
+            if completion.versions is not None:
+                operation.version = completion.versions[place]
+            self.completed += 1
+            if operation.number and operation.strong:
+                self.fast += completion.fast
+                self.slow += not completion.fast
+        return operations

@@ -1,0 +1,289 @@
+"""What must hold at every moment, looked at after every turn and every completion. Names in capitals are those of docs/protocol.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from replica.core import messages as m
+from replica.core.quorum import fast_quorum
+from statemachine.command import CAS_VERSION, OPEN
+from tests.sim.history import Operation, Track, Violation
+
+if TYPE_CHECKING:
+    from replica.core.effects import Effects
+    from replica.core.messages import Entry, Message
+    from replica.core.witness import Chain
+    from tests.sim.actors import ReplicaActor
+    from tests.sim.world import World
+
+DEEP_EVERY = 64
+"""Turns between two deep looks."""
+
+Tagged = (m.RecordAck, m.SpecReply, m.Applied, m.StrongReadReply, m.AnchorAck)
+
+
+@attrs.define(eq=False)
+class Seen:
+    """One replica's progress as last seen."""
+
+    log: int = 0
+    """Entries compared so far."""
+    commit: int = 0
+    applied: int = 0
+
+
+@attrs.define(eq=False)
+class CausalAnswer:
+    """A causal read's answer as a replica sent it: judged when the log is known."""
+
+    replica: str
+    track: Track
+    first: int
+    position: int
+    values: list[object]
+    versions: list[int]
+
+
+@attrs.define(eq=False)
+class Observer:
+    """Looks at a world."""
+
+    world: World
+    log: list[Entry] = attrs.Factory(list)
+    """Every entry the leader made: the certificate."""
+    sids: dict[int, Track] = attrs.Factory(dict)
+    # {session id: its track}
+    places: dict[tuple[int, int], tuple[int, int]] = attrs.Factory(dict)
+    # {(track, number): (index, position)}
+    writes: dict[bytes, list[tuple[int, int]]] = attrs.Factory(dict)
+    # {key: (index, position) of its logged commands}
+    outcomes: dict[tuple[int, int], bool] = attrs.Factory(dict)
+    # {(track, number): what some replica said of a cas, I-ONE}
+    causal_answers: list[CausalAnswer] = attrs.Factory(list)
+    seen: dict[int, Seen] = attrs.Factory(dict)
+    turns: int = 0
+    conflicts: int = 0
+    """Strong commands that some witness refused at first."""
+
+    # ---------------------------------------------------------------------------------------------------------------- after a turn
+
+    def on_turn(self, actor: ReplicaActor, effects: Effects) -> None:
+        """Look at a replica and at what leaves it."""
+        core = actor.core
+        core.check_invariants()
+        self._capture(actor)
+        for _, sections in effects.replies:
+            for section in sections:
+                self._on_reply(actor, section)
+        self.turns += 1
+        if self.turns % DEEP_EVERY == 0:
+            self.deep_one(actor)
+
+    def _capture(self, actor: ReplicaActor) -> None:
+        """I-ORDER, I-MATCH, I-SESS over what is new in a replica's log."""
+        node = actor.core.node
+        seen = self.seen.setdefault(actor.id, Seen())
+        if node.commit_index < seen.commit or node.applied_index < seen.applied or node.log.last_index < seen.log:
+            raise Violation(f"I-VIEW: {actor.name} went back: {node.commit_index} {node.applied_index} {node.log.last_index} after {seen}")
+        for index in range(seen.log + 1, node.log.last_index + 1):
+            entry = node.log.get(index)
+            if index > len(self.log):
+                if not node.leads:
+                    raise Violation(f"I-MATCH: {actor.name} has entry {index} that the leader has not")
+                self._append(entry)
+            elif entry != self.log[index - 1]:
+                raise Violation(f"I-MATCH: {actor.name} has another entry {index}: {entry} instead of {self.log[index - 1]}")
+        seen.log, seen.commit, seen.applied = node.log.last_index, node.commit_index, node.applied_index
+
+    def _append(self, entry: Entry) -> None:
+        self.log.append(entry)
+        position = entry.base
+        for command in entry.system:
+            position += 1
+            if command[0] == OPEN:
+                track = next(track for track in self.world.history.tracks if track.token == command[1])
+                if track not in self.sids.values():
+                    self.sids[position] = track
+        first_position = position + 1
+        for sid, first, count in zip(entry.sessions, entry.firsts, entry.counts, strict=True):
+            track = self.sids[sid]
+            for number in range(first, first + count):
+                position += 1
+                if number > 1 and (track.index, number - 1) not in self.places:
+                    raise Violation(f"I-SESS: the log has #{number} of session {track.index} without the one before")
+                if (track.index, number) in self.places:
+                    raise Violation(f"I-SESS: the log has #{number} of session {track.index} twice")
+                self.places[track.index, number] = (entry.index, position)
+                self.writes.setdefault(entry.keys[position - first_position], []).append((entry.index, position))
+
+    # ----------------------------------------------------------------------------------------------------------- what leaves
+
+    def _on_reply(self, actor: ReplicaActor, section: Message) -> None:
+        node = actor.core.node
+        if isinstance(section, Tagged) and (section.config, section.view) != (node.config.config, node.view):
+            raise Violation(f"I-ACK: {actor.name} says {section} in view {node.view}")
+        match section:
+            case m.RecordAck():
+                for sid, held, accepted in zip(section.sessions, section.held, section.accepted, strict=True):
+                    chain = node.witness.chains[sid]
+                    self.conflicts += accepted < held
+                    if held > chain.held or accepted > chain.accepted:
+                        raise Violation(f"I-ACK: {actor.name} acknowledges more than it holds: {section} {chain}")
+            case m.SpecReply():
+                self._on_spec(actor, section)
+            case m.Applied():
+                for sid, number, succeeded in section.results:
+                    self._outcome(sid, number, succeeded=bool(succeeded))
+            case m.StrongReadReply():
+                self._barrier(actor, section.sessions, section.counts, section.values, section.versions)
+            case m.CausalReadReply():
+                self._barrier(actor, section.sessions, section.counts, section.values, section.versions)
+                self._keep_causal(actor, section)
+            case _:
+                pass
+
+    def _on_spec(self, actor: ReplicaActor, section: m.SpecReply) -> None:
+        runs = zip(section.sessions, section.firsts, section.counts, strict=True)
+        flat = [(sid, number) for sid, first, count in runs for number in range(first, first + count)]
+        for place, succeeded in section.results:
+            self._outcome(*flat[place], succeeded=bool(succeeded))
+            self._no_foretold_version(actor, *flat[place])
+
+    def _no_foretold_version(self, actor: ReplicaActor, sid: int, number: int) -> None:
+        """Positions of uncommitted writes are not facts: no outcome may rest on one, an own one included."""
+        operation = self.sids[sid].logged[number - 1]
+        assert operation.key is not None
+        if operation.kind == CAS_VERSION:
+            _, at = self.places[operation.session, number]
+            if any(index > actor.core.node.commit_index and position < at for index, position in self.writes[operation.key]):
+                raise Violation(f"a version foretold: {actor.name} speculated {operation} over an uncommitted write")
+
+    def _outcome(self, sid: int, number: int, *, succeeded: bool) -> None:
+        """I-ONE and I-SPEC: one outcome of a command, whoever tells it and when; the certificate compares it with the log's."""
+        key = (self.sids[sid].index, number)
+        if self.outcomes.setdefault(key, succeeded) != succeeded:
+            raise Violation(f"I-ONE: #{number} of session {key[0]} was told to succeed and not to")
+
+    def _barrier(self, actor: ReplicaActor, sids: list[int], counts: list[int], values: list[m.Value], versions: list[int]) -> None:
+        """I-BARRIER: nobody is shown another session's uncommitted value, nor the version of an own one."""
+        end = 0
+        for sid, count in zip(sids, counts, strict=True):
+            start, end = end, end + count
+            for value, told in zip(values[start:end], versions[start:end], strict=True):
+                for shown, version in _values_of(value, told):
+                    writer = self.world.history.writers.get(shown)
+                    if writer is None:
+                        raise Violation(f"{actor.name} shows {shown!r}, which nobody wrote")
+                    place = self.places.get((writer.session, writer.number))
+                    uncommitted = place is None or place[0] > actor.core.node.commit_index
+                    if uncommitted and (version or writer.session != self.sids[sid].index):
+                        raise Violation(f"I-BARRIER: {actor.name} shows session {self.sids[sid].index} an uncommitted value of {writer}")
+
+    def _keep_causal(self, actor: ReplicaActor, section: m.CausalReadReply) -> None:
+        end = 0
+        for sid, first, count in zip(section.sessions, section.firsts, section.counts, strict=True):
+            start, end = end, end + count
+            self.causal_answers.append(
+                CausalAnswer(actor.name, self.sids[sid], first, section.position, list(section.values[start:end]), section.versions[start:end])
+            )
+
+    # ------------------------------------------------------------------------------------------------------------- what completes
+
+    def on_opened(self, track: Track, sid: int) -> None:
+        """A client was told that its session is open."""
+        if self.sids.get(sid) is not track:
+            raise Violation(f"session {track.index} was opened as {sid}, which the log does not know")
+
+    def on_flushed(self, track: Track, number: int) -> None:
+        """A client was told that its commands up to ``number`` are committed."""
+        leader = self.world.replicas[self.world.options.core.leader].core.node
+        if number and (place := self.places.get((track.index, number))) is not None and place[0] <= leader.commit_index:
+            return
+        if number:
+            raise Violation(f"#{number} of session {track.index} is flushed and not committed")
+
+    def on_completed(self, operations: list[Operation]) -> None:
+        """I-FAST and its likes: what completed rests on enough replicas."""
+        last = operations[-1]
+        if last.number and last.strong and last.fast:
+            self._safe(last, last.number, [self._chain(actor, last) for actor in self.world.replicas])
+        elif last.number and not last.strong:
+            if not any(chain is not None and chain.held >= last.number for chain in (self._chain(actor, last) for actor in self.world.replicas)):
+                raise Violation(f"acknowledged and held nowhere: {last}")
+        elif last.number == 0 and last.strong and last.dependency:
+            self._safe(last, last.dependency, [self._chain(actor, last) for actor in self.world.replicas])
+        elif last.number and last.strong and not self._committed(last):
+            raise Violation(f"completed slowly and not committed: {last}")
+
+    def _safe(self, operation: Operation, number: int, chains: list[Chain | None]) -> None:
+        voters = self.world.options.voters
+        if operation.number == 0:
+            pinned = sum(chain is not None and chain.anchored >= number for chain in chains)
+        else:
+            pinned = sum(chain is not None and chain.accepted >= number for chain in chains)
+        if pinned < fast_quorum(len(voters)) and not self._committed(operation):
+            raise Violation(f"I-FAST: {pinned} of {len(voters)} replicas hold what this completed with: {operation}")
+
+    def _committed(self, operation: Operation) -> bool:
+        place = self.places.get((operation.session, operation.number or operation.dependency))
+        return place is not None and place[0] <= max(actor.core.node.commit_index for actor in self.world.replicas)
+
+    def _chain(self, actor: ReplicaActor, operation: Operation) -> Chain | None:
+        sid = next(sid for sid, track in self.sids.items() if track.index == operation.session)
+        return actor.core.node.witness.chains.get(sid)
+
+    # ------------------------------------------------------------------------------------------------------------------ deep looks
+
+    def deep(self) -> None:
+        """Look closely at every live replica."""
+        for actor in self.world.replicas:
+            if actor.alive:
+                self.deep_one(actor)
+
+    def deep_one(self, actor: ReplicaActor) -> None:
+        """I-WIT by brute force, I-GC."""
+        node = actor.core.node
+        witness = node.witness
+        witness.check_invariants()
+        owners: dict[bytes, int] = {}
+        for sid, chain in witness.chains.items():
+            for run in chain.runs:
+                for number, key in enumerate(run.keys, run.first):
+                    if number <= chain.anchored and owners.setdefault(key, sid) != sid:
+                        raise Violation(f"I-WIT: {actor.name} anchored {key!r} for sessions {owners[key]} and {sid}")
+        if {key: token >> 32 for key, token in witness.anchored.items()} != owners:
+            raise Violation(f"I-WIT: {actor.name} remembers {witness.anchored} where its chains anchor {owners}")
+        config = node.config
+        if witness.commands > config.witness_commands_max:
+            raise Violation(f"I-GC: {actor.name} holds {witness.commands} commands")
+        reads = actor.core.reads
+        if reads is not None and reads.count > config.reads_waiting_max:
+            raise Violation(f"I-GC: {actor.name} has {reads.count} reads waiting")
+
+    def what_is_left(self) -> str:
+        """Say what keeps the world from being quiet; empty when it is."""
+        world = self.world
+        for client in world.clients:
+            for program in client.programs if client.alive else ():
+                session = program.session
+                if not program.done or session is None or not session.idle or session.in_flight or session.flushes:
+                    waiting = [str(operation) for operation in program.track.waiting][:3]
+                    left = f"{program.left} + {program.encore} left to submit"
+                    return f"session {program.track.index} ({session and session.in_flight} in flight, {left}) waits for {waiting}"
+        alive = [actor.core.node for actor in world.replicas if actor.alive]
+        orphans = any(not client.alive for client in world.clients)
+        for node in alive:
+            if node.applied_index < len(self.log) or node.notes or (node.witness.commands and not orphans):
+                return f"replica {node.config.id} applied {node.applied_index} of {len(self.log)} entries and holds {node.witness.commands} commands"
+        return ""
+
+
+def _values_of(value: m.Value, version: int) -> list[tuple[bytes, int]]:
+    """Return the values that a reply's item shows, with their versions."""
+    if isinstance(value, list):
+        rows = value[0]
+        assert isinstance(rows, list)
+        return [(row[1], row[2]) for row in rows]
+    return [] if value is None else [(value, version)]

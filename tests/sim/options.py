@@ -1,0 +1,133 @@
+"""What one run is like: drawn by its seed, so that every seed tries another kind of world (swarm testing, Groce et al., ISSTA'12)."""
+
+from __future__ import annotations
+
+import random
+
+import attrs
+
+from replica.core.client import ClientConfig
+from replica.core.config import MODES, CoreConfig, Mode
+
+
+@attrs.frozen
+class Faults:
+    """What goes wrong, and how often. Shares are of frames; gaps are mean seconds between two faults of a kind, 0 for never."""
+
+    loss: float = 0.0
+    duplication: float = 0.0
+    reordering: float = 0.0
+    """Frames that do not wait for the ones before them on their link."""
+    breaks_gap: float = 0.0
+    """Links go down and come up again."""
+    partitions_gap: float = 0.0
+    """Frames between two groups vanish, in both directions or in one."""
+    clogs_gap: float = 0.0
+    """A link gets slow for a while."""
+    pauses_gap: float = 0.0
+    """A replica stands still for a while and then handles all it got."""
+    crashes: int = 0
+    """Followers that die for good."""
+    deaths: int = 0
+    """Client processes that die for good."""
+
+
+@attrs.frozen
+class Options:
+    """One world."""
+
+    seed: int
+    mode: Mode
+    replicas: int
+    clients: int = 1
+    sessions: int = 2
+    """Sessions of each client."""
+    keys: int = 3
+    commands: int = 100
+    """Commands of each session, about."""
+    depth: int = 8
+    """Commands in flight of each session, at most."""
+    burst: int = 3
+    """Commands in one submission, at most."""
+    think_seconds: float = 0.002
+    """Mean pause between two submissions of a session."""
+    delays: tuple[float, float] = (0.0005, 0.002)
+    """One-way delay of a frame, seconds: each link draws its own range within."""
+    turn_seconds: float = 0.0
+    """A turn gathers what comes in this time, at most."""
+    apply_commands: int = 1 << 30
+    """Budget of one turn's apply step, at most."""
+    apply_seconds: float = 0.0
+    """What is left over a turn's budget is applied after this long, at most."""
+    encore: int = 0
+    """Strong puts of each session at the end, in calm and without a pause, first with conflicts, then without: the fast path must be back."""
+    faults: Faults = Faults()
+    fault_seconds: float = 2.0
+    """How long faults strike."""
+    core: CoreConfig = attrs.field(factory=lambda: CoreConfig(id=0, voters=(0, 1, 2)))
+    """All replicas' settings; id and voters are each one's own."""
+    client: ClientConfig = attrs.field(factory=lambda: ClientConfig(voters=(0, 1, 2)))
+
+    @property
+    def voters(self) -> tuple[int, ...]:
+        """The replicas' ids."""
+        return tuple(range(self.replicas))
+
+    @property
+    def command_line(self) -> str:
+        """What replays this run."""
+        return f"python -m tests.sim --seed {self.seed} --mode {self.mode} --replicas {self.replicas}"
+
+
+def draw(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of a seed.
+
+    Args:
+        seed: decides everything that is not given.
+        mode: None: the seed's turn in the rotation over all modes.
+        replicas: None: likewise, 3 or 5.
+    """
+    rng = random.Random(f"options {seed}")
+    mode = mode or MODES[seed % len(MODES)]
+    replicas = replicas or (3, 5)[seed // len(MODES) % 2]
+    quick = rng.choice((0.0001, 0.0005, 0.002))
+    faults = draw_faults(rng, replicas)
+    core = CoreConfig(
+        id=0, voters=tuple(range(replicas)), mode=mode,
+        heartbeat_seconds=rng.choice((0.02, 0.05)),
+        commit_flush_seconds=rng.choice((0.0, 0.002, 0.02)),
+        note_seconds=rng.choice((0.0, 0.001, 0.01)),
+        read_wait_seconds=rng.choice((0.005, 0.1)),
+        forward_seconds=rng.choice((0.05, 0.3)),
+        witness_commands_max=rng.choice((200_000, 200_000, 200_000, 20)),
+        reads_waiting_max=rng.choice((100_000, 100_000, 4)),
+    )  # fmt: skip
+    client = ClientConfig(
+        voters=core.voters, mode=mode, resend_seconds=rng.choice((0.05, 0.25)), refused_seconds=rng.choice((0.005, 0.02)),
+        ping_seconds=rng.choice((0.1, 1.0)),
+    )  # fmt: skip
+    return Options(
+        seed=seed, mode=mode, replicas=replicas,
+        clients=rng.randint(1, 3), sessions=rng.randint(1, 4), keys=rng.randint(1, 5), commands=rng.randint(60, 220),
+        depth=rng.choice((1, 2, 4, 8, 15, 15)), burst=rng.choice((1, 2, 5)), think_seconds=rng.choice((0.0, 0.5, 2.0, 5.0)) * quick,
+        delays=(quick, quick * rng.choice((1, 2, 10))), turn_seconds=rng.choice((0.0, 0.2, 1.0)) * quick,
+        apply_commands=rng.choice((1 << 30, 8, 2)), apply_seconds=rng.choice((0.0, 1.0, 20.0)) * quick,
+        encore=rng.choice((0, 120)) if core.witness_commands_max > 1000 else 0, faults=faults,
+        fault_seconds=rng.choice((0.5, 2.0)), core=core, client=client,
+    )  # fmt: skip
+
+
+def draw_faults(rng: random.Random, replicas: int) -> Faults:
+    """Draw which faults a world has; a quarter of all worlds has links that keep what they promise."""
+    rough = rng.random() < 0.75
+    return Faults(
+        loss=rng.choice((0.0, 0.0, 0.005, 0.05)) if rough else 0.0,
+        duplication=rng.choice((0.0, 0.0, 0.02, 0.1)) if rough else 0.0,
+        reordering=rng.choice((0.0, 0.0, 0.05, 0.5)) if rough else 0.0,
+        breaks_gap=rng.choice((0.0, 0.05, 0.3)),
+        partitions_gap=rng.choice((0.0, 0.0, 0.2, 0.5)),
+        clogs_gap=rng.choice((0.0, 0.2)),
+        pauses_gap=rng.choice((0.0, 0.0, 0.1, 0.5)),
+        crashes=rng.choice((0, 0, 0, 1, 1, (replicas - 1) // 2)),
+        deaths=rng.choice((0, 0, 0, 0, 1)),
+    )

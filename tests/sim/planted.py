@@ -1,0 +1,324 @@
+"""Wrong variants of the protocol, planted at run time by name: a certificate that never failed proves nothing.
+
+Each replaces methods of the cores while it is planted; nothing of it is in the product. The D numbers are the defects of an earlier prototype
+that each repeats; the last ones are mistakes that were in these cores until this simulator found them. ``RECORDED`` names, for each, a seed
+whose run finds it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from replica.core import reads as reads_module
+from replica.core import voter as voter_module
+from replica.core.client import Client
+from replica.core.leader import Leader, Speculation
+from replica.core.queries import query
+from replica.core.quorum import majority
+from replica.core.reads import StrongReads
+from replica.core.session import Session
+from replica.core.tail import Outcome, Tail
+from replica.core.voter import Voter
+from replica.core.witness import SESSION_SHIFT, Witness
+from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, evaluate_cas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Patch = tuple[Any, str, Any]
+"""(class or module, name, what stands there instead)."""
+
+
+def slow_path_by_acks() -> list[Patch]:
+    """D2: the leader answers a refused command from committed state, and a majority of acks completes it."""
+    append_run = Leader._append_run
+
+    def always_answer(self: Any, logged: Any, chain: Any, run: Any, index: int, speculation: Any) -> None:
+        dry = Speculation()
+        append_run(self, logged, chain, run, index, dry)
+        if dry.sessions:
+            speculation.add(chain.session, run, [[place, succeeded] for place, succeeded in dry.results])
+            return
+        results = []
+        for place, (kind, key, value) in enumerate(zip(run.kinds, run.keys, run.values, strict=True)):
+            if kind & ~CAUSAL in {CAS_VALUE, CAS_VERSION}:
+                results.append([place, int(evaluate_cas(kind, value[0], *self.node.store.get_entry(key)))])
+        speculation.add(chain.session, run, results)
+
+    on_verdict = Session.on_verdict
+
+    def held_is_enough(self: Any, place: int, held: int, accepted: int, *, same_view: bool) -> None:
+        on_verdict(self, place, held, max(held, accepted), same_view=same_view)
+
+    return [(Leader, "_append_run", always_answer), (Session, "on_verdict", held_is_enough), *k_majority()]
+
+
+def k_majority() -> list[Patch]:
+    """The fast quorum is a majority."""
+
+    def fast_level(self: Any, accepted: list[int]) -> int:
+        leader = self.place.get(self.leader, -1)
+        others = sorted((level for place, level in enumerate(accepted) if place != leader), reverse=True)
+        return int(others[majority(len(accepted)) - 2])
+
+    return [(Client, "fast_level", fast_level)]
+
+
+def no_overlay() -> list[Patch]:
+    """D3, D5: the leader speculates from its applied state alone, without its log tail."""
+
+    def evaluate(self: Any, session: int, kind: int, key: bytes, expected: object) -> bool:  # noqa: ARG001 - the signature is the core's
+        return evaluate_cas(kind, expected, *self.store.get_entry(key))
+
+    def look(self: Any, session: int, dependency: int, item: Any) -> tuple[int, Any, int]:  # noqa: ARG001
+        values, versions = query(self.node.store, self.node.applied_position, [item])
+        return 0, values[0], versions[0]
+
+    return [(Tail, "_evaluate", evaluate), (StrongReads, "_look", look)]
+
+
+def read_dirty() -> list[Patch]:
+    """D9: the leader answers with the newest value of its tail, whoever wrote it."""
+
+    def over(rows: Any, session: int, dependency: int, value: Any, version: int) -> tuple[int, Any, int]:  # noqa: ARG001
+        newest = [row for row in rows if not isinstance(row[2], Outcome)]
+        return (0, newest[-1][2], 0) if newest else (0, value, version)
+
+    return [(reads_module, "_over", over)]
+
+
+def no_floor() -> list[Patch]:
+    """D21, D34: a causal read takes what its home has, however old."""
+    queue = Client.queue_causal_read
+    answer = Session.on_causal_values
+
+    def without(self: Any, session: Any, flight: Any) -> None:
+        flight.floor = 0
+        queue(self, session, flight)
+
+    def take(self: Any, first: int, *columns: Any, **more: Any) -> None:
+        self.least = 0
+        if first in self.causal_reads:
+            self.causal_reads[first].floor = 0
+        answer(self, first, *columns, **more)
+
+    return [(Client, "queue_causal_read", without), (Session, "on_causal_values", take)]
+
+
+def version_in_result() -> list[Patch]:
+    """A cas is judged by the position that an own uncommitted write will have, as far as anybody knows."""
+    evaluate = Tail._evaluate
+
+    def foretell(self: Any, session: int, kind: int, key: bytes, expected: object) -> bool | None:
+        above = self.writes.get(key)
+        if kind == CAS_VERSION and above and all(row[0] == session and not isinstance(row[2], Outcome) for row in above):
+            return evaluate_cas(CAS_VERSION, expected, above[-1][2], self.store.get_entry(key)[1] + len(above))
+        return evaluate(self, session, kind, key, expected)
+
+    return [(Tail, "_evaluate", foretell)]
+
+
+def refused_is_final() -> list[Patch]:
+    """A refused command is not looked at again when its obstacle is gone: one refusal closes a busy session's fast path."""
+
+    def never(self: Any, *what: Any) -> None:
+        """Leave everything as it is."""
+
+    def commit(self: Any, chain: Any, upto: int, promoted: Any) -> None:
+        before = chain.accepted
+        release(self, chain, upto, promoted)
+        if before < upto < chain.held:
+            chain.accepted = upto
+
+    release = Witness.release
+    return [(Witness, "_retry", never), (Witness, "_wake", never), (Witness, "release", commit)]
+
+
+def out_of_order_log() -> list[Patch]:
+    """D15: the leader logs what comes, whether or not it has what the session sent before."""
+    hold, append = Voter._hold, Leader.append
+
+    def hold_anything(self: Any, chain: Any, run: Any, previous: int, leader: Any, again: Any) -> int:
+        return hold(self, chain, run, min(previous, chain.held), leader, again)
+
+    def append_anything(self: Any, chain: Any, speculation: Any) -> bool:
+        if not append(self, chain, speculation):
+            logged = self.logged[chain.session]
+            self._append_run(logged, chain, chain.runs[-1], self.node.log.last_index + 1, speculation)
+        return True
+
+    return [(Voter, "_hold", hold_anything), (Leader, "append", append_anything)]
+
+
+def dedup_only_executed() -> list[Patch]:
+    """D49: a command that is logged and not yet applied is logged again when it is sent again."""
+    hold = Voter._hold
+
+    def log_again(self: Any, chain: Any, run: Any, previous: int, leader: Any, again: Any) -> int:
+        if leader is not None and chain.committed < run.first and run.last <= chain.held:
+            leader.draft.add(chain.session, run)
+            leader.tail._push_all(run, chain.session, self.node.log.last_index + 1)
+        return hold(self, chain, run, previous, leader, again)
+
+    return [(Voter, "_hold", log_again)]
+
+
+def scan_start_key_only() -> list[Patch]:
+    """D10: a scan conflicts with writes of its first key only."""
+    look = StrongReads._look
+
+    def first_key(self: Any, session: int, dependency: int, item: Any) -> tuple[int, Any, int]:
+        if isinstance(item, list) and item[0] not in self.leader.tail.writes:
+            values, versions = query(self.node.store, self.node.applied_position, [item])
+            return 0, values[0], versions[0]
+        return look(self, session, dependency, item)
+
+    return [(StrongReads, "_look", first_key)]
+
+
+def shared_value() -> list[Patch]:
+    """D4: one field holds the outcome of all of a session's commands."""
+    settle = Session._settle
+
+    def newest(self: Any, run: Any, number: int) -> Any:
+        for outcomes in (self.results, self.speculated):
+            if number in outcomes:
+                outcomes[number] = next(reversed(outcomes.values()))
+        return settle(self, run, number)
+
+    return [(Session, "_settle", newest)]
+
+
+def no_compound_footprint() -> list[Patch]:
+    """A witness judges a strong command alone, without the causal writes before it that it pins."""
+
+    def anchor_anyway(self: Any, chain: Any, upto: int) -> bool:
+        for number, key in [item for item in chain.loose if item[0] <= upto]:
+            token = self.anchored.get(key)
+            if token is not None and token >> SESSION_SHIFT != chain.session and number == upto:
+                self.waiting.setdefault(key, {})[chain.session] = None
+                return False
+        for number, key in [item for item in chain.loose if item[0] <= upto]:
+            self.anchored[key] = chain.session << SESSION_SHIFT | number
+        chain.loose = [item for item in chain.loose if item[0] > upto]
+        chain.anchored = max(chain.anchored, upto)
+        return True
+
+    return [(Witness, "_anchor_loose", anchor_anyway)]
+
+
+def read_without_anchor() -> list[Patch]:
+    """A strong read completes with confirmations of the view alone."""
+
+    def confirmed(self: Any, session: Any, flight: Any) -> bool:
+        last, leader = flight.first + flight.count - 1, self.place.get(self.leader, -1)
+        confirmations = sum(read >= last and place != leader for place, read in enumerate(session.confirmed))
+        return confirmations >= int(self._majority_others)
+
+    return [(Client, "reads_confirmed", confirmed)]
+
+
+# ----------------------------------------------------------------------------------------------------- found here, and mended since
+
+
+def scan_version_of_rows() -> list[Patch]:
+    """A scan raises the floor to its newest row only, as if it had not seen what is missing."""
+
+    def narrow(store: Any, position: int, queries: Any) -> tuple[list[Any], list[int]]:
+        values, versions = query(store, position, queries)
+        for place, value in enumerate(values):
+            if isinstance(value, list):
+                rows: Any = value[0]
+                versions[place] = max((row[2] for row in rows), default=0)
+        return values, versions
+
+    return [(reads_module, "query", narrow), (voter_module, "query", narrow)]
+
+
+def cas_tells_nothing() -> list[Patch]:
+    """The outcome of a cas does not raise the floor."""
+    settle = Session._settle
+
+    def forget(self: Any, run: Any, number: int) -> Any:
+        self.seen = 0
+        return settle(self, run, number)
+
+    return [(Session, "_settle", forget)]
+
+
+def lost_outcome() -> list[Patch]:
+    """A session forgets a cas that it knows to be committed, whether or not it knows its outcome."""
+
+    def trim(self: Any) -> None:
+        while self.log and self.log[0].run.last <= self.committed:
+            self.log.popleft()
+
+    return [(Session, "_trim_log", trim)]
+
+
+def later_own_writes_in_scans() -> list[Patch]:
+    """A causal scan shows own writes issued after it."""
+    own_writes = Session._own_writes
+
+    def all_of_them(self: Any, after: int, upto: int) -> Any:  # noqa: ARG001 - the signature is the core's
+        return own_writes(self, after, 1 << 60)
+
+    return [(Session, "_own_writes", all_of_them)]
+
+
+def unapplied_read() -> list[Patch]:
+    """paxos: a strong read does not wait for what is committed and not applied."""
+    wait_index = StrongReads._wait_index
+
+    def at_once(self: Any, session: int, dependency: int) -> int:
+        wait = wait_index(self, session, dependency)
+        return 0 if wait == self.node.commit_index else wait
+
+    return [(StrongReads, "_wait_index", at_once)]
+
+
+BUGS: dict[str, Callable[[], list[Patch]]] = {
+    bug.__name__: bug
+    for bug in (
+        slow_path_by_acks, k_majority, no_overlay, read_dirty, no_floor, version_in_result, refused_is_final, out_of_order_log,
+        dedup_only_executed, scan_start_key_only, shared_value, no_compound_footprint, read_without_anchor,
+        scan_version_of_rows, cas_tells_nothing, lost_outcome, later_own_writes_in_scans, unapplied_read,
+    )
+}  # fmt: skip
+
+RECORDED: dict[str, tuple[int, str]] = {
+    "slow_path_by_acks": (1, "a version foretold"),
+    "k_majority": (2, "I-FAST"),
+    "no_overlay": (1, "a version foretold"),
+    "read_dirty": (1, "I-BARRIER"),
+    "no_floor": (11, "read your writes"),
+    "version_in_result": (1, "a version foretold"),
+    "refused_is_final": (33, "liveness: only"),
+    "out_of_order_log": (2, "I-SESS"),
+    "dedup_only_executed": (10, "I-SESS"),
+    "scan_start_key_only": (1, "was there at"),
+    "shared_value": (1, "I-SPEC"),
+    "no_compound_footprint": (3, "I-WIT"),
+    "read_without_anchor": (2, "I-FAST"),
+    "scan_version_of_rows": (2, "was there at"),
+    "cas_tells_nothing": (2, "I-CCV"),
+    "lost_outcome": (10, "liveness"),
+    "later_own_writes_in_scans": (2, "I-CCV"),
+    "unapplied_read": (32, "I-LIN"),
+}
+"""``{bug: (a seed that finds it, what its failure says)}``; a change of the cores may move it to another seed, which the test then looks for."""
+
+
+@contextmanager
+def plant(name: str) -> Iterator[None]:
+    """Plant a bug for a while."""
+    patches = BUGS[name]()
+    originals = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in patches]
+    try:
+        for owner, attribute, wrong in patches:
+            setattr(owner, attribute, wrong)
+        yield
+    finally:
+        for owner, attribute, right in originals:
+            setattr(owner, attribute, right)

@@ -1,0 +1,108 @@
+"""One seed: the world, its certificate, and whether the run meant anything."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING
+
+import attrs
+
+from tests.sim.certificate import Certificate
+from tests.sim.graph import Graph
+from tests.sim.history import Violation
+from tests.sim.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.sim.options import Options
+
+COMPLETED_MIN = 30
+"""Fewer completed commands prove nothing."""
+ENCORE_FAST_MIN = 0.9
+"""Share of fast completions at the end of a calm encore without conflicts."""
+
+
+@attrs.frozen
+class Report:
+    """What a run showed. Plain values: it travels between processes."""
+
+    seed: int
+    mode: str
+    replicas: int
+    command_line: str
+    failure: str = ""
+    story: tuple[str, ...] = ()
+    completed: int = 0
+    fast: int = 0
+    slow: int = 0
+    conflicts: int = 0
+    faults: int = 0
+    """Frames and links that faults struck."""
+    struck: tuple[tuple[str, int], ...] = ()
+    faulty: bool = False
+    events: int = 0
+    virtual_seconds: float = 0.0
+    digest: int = 0
+    """Of everything that was sent: equal for equal runs."""
+
+    @property
+    def vacuous(self) -> str:
+        """Say why the run proves little; empty when it does prove something."""
+        if self.completed < COMPLETED_MIN:
+            return f"only {self.completed} commands completed"
+        if self.faulty and not self.faults:
+            return "no fault struck"
+        return ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was wrong."""
+        return not self.failure
+
+
+def run(options: Options, trace: Callable[[str], None] | None = None) -> Report:
+    """Run one world and judge it; never raises for what the cores did."""
+    world = World(options, trace)
+    failure = ""
+    story: tuple[str, ...] = ()
+    try:
+        world.run()
+        judge(world)
+    except Violation as violation:
+        failure, story = str(violation), tuple(world.told_story())
+    except Exception:  # noqa: BLE001 - a core that raises is a failed run like any other
+        failure, story = traceback.format_exc(), tuple(world.told_story())
+    return make_report(world, failure, story)
+
+
+def judge(world: World) -> None:
+    """Judge a finished run.
+
+    Raises:
+        Violation: a promise was broken.
+    """
+    certificate = Certificate(world)
+    certificate.check()
+    Graph(certificate).check()
+    for track in world.history.tracks:
+        _encore(world, [operation.fast for operation in track.logged if operation.key is not None and operation.key.startswith(b"own")])
+
+
+def _encore(world: World, fast: list[bool]) -> None:
+    """The fast path must be back when nothing conflicts any more (REFUSED is not final)."""
+    late = fast[2 * len(fast) // 3 :]
+    everybody = all(actor.alive for actor in world.replicas)
+    if world.options.mode != "paxos" and everybody and late and sum(late) < ENCORE_FAST_MIN * len(late):
+        raise Violation(f"liveness: only {sum(late)} of the last {len(late)} commands without conflict were fast")
+
+
+def make_report(world: World, failure: str, story: tuple[str, ...]) -> Report:
+    """Sum a run up."""
+    options, counts = world.options, world.network.counts
+    faults = options.faults
+    return Report(
+        options.seed, options.mode, options.replicas, options.command_line, failure, story,
+        world.history.completed, world.history.fast, world.history.slow, world.observer.conflicts,
+        sum(counts.values()), tuple(counts.items()), any(attrs.astuple(faults)), world.events, world.now, world.network.digest,
+    )  # fmt: skip

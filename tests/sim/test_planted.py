@@ -1,0 +1,42 @@
+"""The certificate can fail: every planted bug is found, and without it the same seed passes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sim.options import draw
+from tests.sim.planted import BUGS, RECORDED, plant
+from tests.sim.run import Report, run
+
+SEEDS_MAX = 40
+"""Other seeds to look through where the recorded one no longer finds a bug."""
+
+
+def find(bug: str) -> Report:
+    """Return the first failed run with a bug planted, the recorded seed's if it still fails."""
+    recorded = RECORDED[bug][0]
+    for seed in (recorded, *range(1, SEEDS_MAX)):
+        with plant(bug):
+            report = run(draw(seed))
+        if not report.passed:
+            return report
+    pytest.fail(f"{bug} was found by none of the first {SEEDS_MAX} seeds")
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_is_found(bug: str) -> None:
+    report = find(bug)
+    assert report.story, "a failure tells what led to it"
+    assert report.command_line == f"python -m tests.sim --seed {report.seed} --mode {report.mode} --replicas {report.replicas}"
+    if report.seed == RECORDED[bug][0]:
+        assert RECORDED[bug][1] in report.failure
+
+
+def test_every_bug_has_a_recorded_seed() -> None:
+    assert list(RECORDED) == list(BUGS)
+
+
+@pytest.mark.parametrize("seed", sorted({seed for seed, _ in RECORDED.values()}))
+def test_without_a_bug_the_recorded_seeds_pass(seed: int) -> None:
+    """Also: nothing of a planted bug stays behind."""
+    assert run(draw(seed)).failure == ""

@@ -1,0 +1,73 @@
+"""A few seeds of every kind of world; ``make prove`` runs many. And the simulator itself keeps its word: a seed replays exactly."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+
+from replica.core.config import MODES, Mode
+from tests.sim.options import Faults, draw
+from tests.sim.run import Report, run
+
+ROOT = Path(__file__).resolve().parents[2]
+SEEDS = range(101, 103)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("replicas", [3, 5])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_world_keeps_every_promise(mode: Mode, replicas: int, seed: int) -> None:
+    report = run(draw(seed + 10 * replicas, mode, replicas))
+    assert report.failure == "", report.command_line
+    assert report.vacuous == ""
+
+
+@pytest.mark.parametrize("mode", ["curp", "ht", "ho"])
+def test_calm_worlds_use_both_paths(mode: Mode) -> None:
+    """Conflicts on few keys and none on many: the run is about something."""
+    options = attrs.evolve(draw(7, mode, 3), faults=Faults(), clients=2, sessions=2, keys=3, depth=4, apply_commands=1 << 30)
+    report = run(options)
+    assert report.failure == ""
+    assert report.fast > 20
+    assert report.slow > 20
+    assert report.conflicts > 0
+
+
+def test_a_seed_replays_exactly() -> None:
+    assert run(draw(42)) == run(draw(42))
+
+
+def test_a_seed_does_not_depend_on_the_hash_seed() -> None:
+    script = "from tests.sim.options import draw; from tests.sim.run import run; r = run(draw(43)); print(r.digest, r.events, r.completed)"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(told) == 1
+
+
+def test_runs_that_show_little_say_so() -> None:
+    few = Report(1, "ho", 3, "", completed=5)
+    idle = Report(1, "ho", 3, "", completed=500, faulty=True)
+    good = Report(1, "ho", 3, "", completed=500, fast=10, slow=10, conflicts=3, faulty=True, faults=3)
+    assert "5 commands" in few.vacuous
+    assert "no fault" in idle.vacuous
+    assert good.vacuous == ""
+
+
+def test_the_command_line_runs_seeds_and_replays_one() -> None:
+    command = [sys.executable, "-m", "tests.sim"]
+    many = subprocess.run([*command, "--seeds", "2", "--first", "5"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert many.returncode == 0, many.stdout + many.stderr
+    assert "2/2 seeds, 0 failed" in many.stdout
+    failing = subprocess.run([*command, "--seed", "1", "--planted", "read_dirty", "--quiet"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert failing.returncode == 1
+    assert "FAILED  python -m tests.sim --seed 1 --mode curp --replicas 3" in failing.stdout
+    assert "I-BARRIER" in failing.stdout

@@ -1,0 +1,181 @@
+"""The world: a clock, a heap of events, one source of randomness, replicas, clients, links and an observer."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from typing import TYPE_CHECKING
+
+import attrs
+
+from replica.core.client import Client
+from replica.core.replica import Replica
+from tests.sim.actors import ClientActor, ReplicaActor
+from tests.sim.faults import Saboteur
+from tests.sim.history import History, Track, Violation
+from tests.sim.network import Link, Network, Place
+from tests.sim.observer import Observer
+from tests.sim.workload import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.sim.options import Options
+
+STORY_EVENTS = 200
+LIVENESS_SECONDS = 30.0
+"""Virtual time within which everything must be complete after the faults."""
+LOOK_SECONDS = 0.02
+EVENTS_MAX = 300_000
+"""More, and something talks to itself without end."""
+
+
+class World:
+    """One run. ``trace``: called with each event's line as it happens."""
+
+    def __init__(self, options: Options, trace: Callable[[str], None] | None = None) -> None:
+        self.options = options
+        self.trace = trace
+        self.rng = random.Random(options.seed)
+        self.now = 0.0
+        self.calm_at = options.fault_seconds
+        self.calm = False
+        self.values = 0
+        self.keys = [b"k%d" % number for number in range(options.keys)]
+        self.history = History(causal_mode=options.mode in {"ho", "ht"})
+        self.story: deque[tuple[float, str, object]] = deque(maxlen=STORY_EVENTS)
+        self._heap: list[tuple[float, int, int, Callable[[], None]]] = []
+        self._serial = 0
+        self._stamp = 0
+        self.events = 0
+        self.network = Network(self, self.rng)
+        self.replicas = [self._replica(number) for number in options.voters]
+        self.clients = [self._client(number) for number in range(options.clients)]
+        self.ends: list[ReplicaActor | ClientActor] = [*self.replicas, *self.clients]
+        self.places: dict[Place, ReplicaActor | ClientActor] = {actor.name: actor for actor in self.ends}
+        self.observer = Observer(self)
+        self._join()
+
+    # ------------------------------------------------------------------------------------------------------------------- making it
+
+    def _replica(self, number: int) -> ReplicaActor:
+        return ReplicaActor(number, self, Replica(attrs.evolve(self.options.core, id=number)))
+
+    def _client(self, number: int) -> ClientActor:
+        actor = ClientActor(number, self, Client(self.options.client))
+        for _ in range(self.options.sessions):
+            track = Track(len(self.history.tracks), b"token %d" % len(self.history.tracks), number)
+            self.history.tracks.append(track)
+            weights = self.rng.choice(((4, 4, 2, 4), (1, 0, 0, 0), (4, 0, 4, 0), (0, 3, 0, 3), (2, 2, 4, 4), (1, 4, 4, 1)))
+            actor.programs.append(Program(self, track, weights, left=self.options.commands, encore=self.options.encore))
+        return actor
+
+    def _join(self) -> None:
+        low, high = self.options.delays
+        for place, a in enumerate(self.ends):
+            for b in self.ends[place + 1 :]:
+                if isinstance(a, ReplicaActor):
+                    delays = {end.name: self._range(low, high) for end in (a, b)}
+                    self.network.connect(self.network.join(a, b, delays))
+        for actor in self.ends:
+            actor.start()
+
+    def _range(self, low: float, high: float) -> tuple[float, float]:
+        if low == high:
+            return low, high
+        return tuple(sorted((self.rng.uniform(low, high), self.rng.uniform(low, high))))  # type: ignore[return-value]
+
+    # --------------------------------------------------------------------------------------------------------- what actors ask for
+
+    def at(self, when: float, do: Callable[[], None], priority: int = 0) -> None:
+        """Do something at a time; of one moment, lower priorities first, then what was asked for first."""
+        self._serial += 1
+        heapq.heappush(self._heap, (max(when, self.now), priority, self._serial, do))
+
+    def stamp(self) -> int:
+        """Return the next moment's number: no two invocations or responses share one."""
+        self._stamp += 1
+        return self._stamp
+
+    def gather(self) -> float:
+        """Draw how long a turn waits for more frames."""
+        most = self.options.turn_seconds
+        return self.rng.uniform(0.0, most) if most and self.rng.random() < 0.5 else 0.0
+
+    def budget(self) -> int:
+        """Draw the commands that one turn may apply."""
+        most = self.options.apply_commands
+        return most if most > 1 << 20 else self.rng.randint(1, most)
+
+    def tell(self, who: str, what: object) -> None:
+        """Add to the story."""
+        self.story.append((self.now, who, what if self.trace is None else str(what)))
+        if self.trace is not None:
+            self.trace(line(self.now, who, what))
+
+    def reconnect(self, link: Link) -> None:
+        """Bring a link up again, if both its ends live and neither stands still (who stands still answers no dial)."""
+        ends = [self.places[link.a.name], self.places[link.b.name]]
+        if not all(end.alive for end in ends) or link.up:
+            return
+        if any(isinstance(end, ReplicaActor) and end.paused for end in ends):
+            self.at(self.now + 0.05, lambda: self.reconnect(link))
+            return
+        self.network.connect(link)
+
+    # ------------------------------------------------------------------------------------------------------------------ running it
+
+    def run_until(self, when: float) -> None:
+        """Let events happen up to a time."""
+        heap = self._heap
+        while heap and heap[0][0] <= when:
+            self.now, _, _, do = heapq.heappop(heap)
+            self.events += 1
+            if self.events > EVENTS_MAX:
+                raise Violation(f"liveness: {self.events} events: " + self.observer.what_is_left())
+            do()
+        self.now = max(self.now, when)
+
+    def run(self) -> None:
+        """Run both phases.
+
+        Raises:
+            Violation: something that must hold did not, or something is not complete in time.
+            AssertionError: a core found a bug in itself.
+        """
+        Saboteur(self).start()
+        self.run_until(self.calm_at)
+        self._calm_down()
+        until = self.calm_at + LIVENESS_SECONDS
+        while not self.quiet:
+            if self.now > until:
+                raise Violation("liveness: " + self.observer.what_is_left())
+            self.run_until(self.now + LOOK_SECONDS)
+        self.observer.deep()
+
+    def _calm_down(self) -> None:
+        """Faults end: links come up, nothing is lost any more."""
+        network = self.network
+        network.loss = network.duplication = network.reordering = 0.0
+        for link in dict.fromkeys(network.links.values()):
+            for way in link.ways.values():
+                way.blocked, way.slower = False, 1.0
+            if not link.up:
+                self.at(self.now + 0.05, lambda link=link: self.reconnect(link))  # type: ignore[misc]
+        self.calm = True
+        self.tell("world", "calm from now on")
+
+    @property
+    def quiet(self) -> bool:
+        """Whether everything is submitted, complete, committed, applied everywhere and told."""
+        return not self.observer.what_is_left()
+
+    def told_story(self) -> list[str]:
+        """Return the last events as lines."""
+        return [line(*event) for event in self.story]
+
+
+def line(now: float, who: str, what: object) -> str:
+    """Make one line of the story."""
+    return f"{now * 1000:12.4f} ms  {who:9} {what}"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.core.messages import Query, ReadIndex, StrongRead, StrongReadReply, Value
+from replica.core.messages import Query, ReadIndex, RecordAck, StrongRead, StrongReadReply, Value
+from replica.core.node import GAP
 from replica.core.queries import LARGE_BYTES, pieces, query
 from replica.core.tail import Outcome, Write
 
@@ -122,15 +123,15 @@ class StrongReads:
         chain = node.witness.chains.get(session)
         if chain is None:
             return -1
-        if not leader.open:
-            return leader.open_index
         if dependency <= chain.committed:
+            if not leader.open:
+                return leader.open_index
             # Who applied more than we did may have told clients so: in the other modes the tail holds back what is not applied here.
             return node.commit_index if node.config.mode == "paxos" and node.applied_index < node.commit_index else 0
         logged = leader.logged.get(session)
         if logged is None or logged.number < dependency:
             return -1
-        if node.config.mode == "paxos" or logged.blocked > chain.committed or logged.unwitnessed > chain.committed:
+        if not leader.open or node.config.mode == "paxos" or logged.blocked > chain.committed or logged.unwitnessed > chain.committed:
             return leader.next_index
         anchored = chain.anchored if chain.anchored >= dependency else node.witness.anchor(chain, dependency)
         return 0 if anchored >= dependency else leader.next_index
@@ -168,6 +169,8 @@ class StrongReads:
         return 0, values[0], versions[0]
 
     def _await(self, source: Source, session: int, first: int, dependency: int, queries: list[Query]) -> None:
+        if self._refuse_ended(source, session):
+            return
         if self.count < self.node.config.reads_waiting_max:
             self.awaiting.setdefault(session, []).append((source, first, dependency, queries))
             self.count += 1
@@ -177,6 +180,14 @@ class StrongReads:
             self.parked.setdefault(index, []).append(reads)
             self.count += 1
 
+    def _refuse_ended(self, source: Source, session: int) -> bool:
+        """Tell the client of a session that ended; what its reads would wait for never comes."""
+        node = self.node
+        reason = GAP if session in node.witness.chains else node.refusal(session)
+        if reason != GAP:
+            node.reply(source, RecordAck(node.config.config, node.view, [], [], [], [[session, reason]]))
+        return reason != GAP
+
     def on_read_index(self, source: Source, read: ReadIndex) -> None:
         """Take the index that these reads must see and ask for a round that confirms our leadership."""
         leader = self.leader
@@ -184,6 +195,8 @@ class StrongReads:
         for session, first, count, dependency in zip(read.sessions, read.firsts, read.counts, read.dependencies, strict=True):
             start, end = end, end + count
             chain, logged = self.node.witness.chains.get(session), leader.logged.get(session)
+            if self._refuse_ended(source, session):
+                continue
             known = max(chain.committed if chain else 0, logged.number if logged else 0)
             if known < dependency or self.count >= self.node.config.reads_waiting_max:
                 continue  # its commands come first: the client sends both again

@@ -214,8 +214,10 @@ class Replica:
         if self.leader is not None:
             self.leader.close_turn()
             if node.commit_index > node.applied_index and not self.leader.progress:
-                self.apply(len(node.log.entries) * 1024)
+                self.apply(node.log.last_position)  # all of it: nobody's acknowledgement begins another turn
             sends += self.leader.accepts(now)
+            if self.reads is not None and not self.leader.progress:
+                self.reads.on_confirmed()
             self.leader.trim()
         else:
             sends += self.follower.acks()

@@ -150,6 +150,17 @@ def test_the_effects_of_a_turn_are_taken_once() -> None:
     assert (len(first.sends), second.sends, second.replies, second.drops, second.applied) == (1, [], [], [], 0)
 
 
+def test_a_replica_alone_applies_in_the_turn_all_that_the_turn_commits() -> None:
+    """Nobody's acknowledgement would begin another turn."""
+    cluster = Cluster(1)
+    one, two = cluster.open("s", "t")
+    leader = cluster.replicas[0]
+    for session in (one, two):
+        record = Record([session.id], [1], [5000], [0], [1], bytes(5000), [b"k"] * 5000, [b"v"] * 5000)
+        leader.step(Received(cluster.links["c", 0], [record]), 0.0)
+    assert leader.take_effects(0.0).applied == 10_000
+
+
 def test_one_turn_sends_one_frame_to_each() -> None:
     cluster = Cluster(clients="cd")
     (one,), (other,) = cluster.open("s"), cluster.open("t", client="d")

@@ -1,0 +1,396 @@
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from replica.core.config import MODES, Mode
+from replica.core.leader import Leader
+from replica.core.messages import ReadIndex, RecordAck, StrongRead, StrongReadReply
+from replica.core.node import EXPIRED
+from replica.core.reads import StrongReads
+from replica.core.session import CompletionKind
+from statemachine.command import CAS_VALUE, CAUSAL, EXPIRE
+from tests.replica.core.seat import CLIENT, OTHER, Seat
+from tests.scenarios.cluster import Cluster
+
+if TYPE_CHECKING:
+    from replica.core.messages import Entry, Query, Value
+    from replica.core.session import Session
+
+SCAN: list[object] = [b"a", b"c", 10]
+
+
+class Desk(Seat):
+    """A leader that reads; sessions 3 and 4 are open."""
+
+    def __init__(self, mode: Mode = "ho", voters: int = 3, **config: Any) -> None:
+        super().__init__(voters, mode, **config)
+        self.reads = StrongReads(self.node, self.leader)
+        self.node.on_applied = self.on_applied
+        self.one, self.two = self.open(b"t", b"u")
+        self.replies(CLIENT)
+
+    def on_applied(self, entry: Entry) -> None:
+        self.leader.on_applied(entry)
+        self.reads.on_applied(entry.index)
+
+    def ask(self, dependency: int, *queries: Query, session: int = 0, first: int = 1, link: object = CLIENT) -> list[StrongReadReply]:
+        self.reads.on_strong_read(link, StrongRead([session or self.one], [first], [len(queries)], [dependency], list(queries)))
+        return self.answers(link)
+
+    def index(self, dependency: int, *queries: Query, session: int = 0) -> list[StrongReadReply]:
+        self.reads.on_read_index(CLIENT, ReadIndex([session or self.one], [1], [len(queries)], [dependency], list(queries)))
+        return self.answers()
+
+    def answers(self, link: object = CLIENT) -> list[StrongReadReply]:
+        return [message for message in self.replies(link) if isinstance(message, StrongReadReply)]
+
+    def value(self, *replies: StrongReadReply) -> tuple[list[Value], list[int]]:
+        return [value for reply in replies for value in reply.values], [version for reply in replies for version in reply.versions]
+
+
+# ------------------------------------------------------------------------------------------------------------- answered in one round trip
+
+
+def test_an_applied_value_comes_with_its_version() -> None:
+    desk = Desk()
+    desk.puts(desk.two, b"x")
+    desk.commit()
+    assert desk.ask(0, b"x", b"y") == [StrongReadReply(1, 1, False, 0, [desk.one], [1], [2], [b"v", None], [5, 0])]
+
+
+def test_own_uncommitted_writes_are_seen_without_a_version() -> None:
+    """Their positions are no facts yet."""
+    desk = Desk()
+    desk.puts(desk.one, b"x", b"y")
+    assert desk.value(*desk.ask(2, b"x", b"z")) == ([b"v", None], [0, 0])
+
+
+def test_own_commands_issued_after_the_read_are_left_out() -> None:
+    desk = Desk()
+    desk.puts(desk.one, b"x")
+    desk.commit()
+    desk.append(desk.one, bytes([1]), b"x")
+    assert desk.value(*desk.ask(1, b"x")) == ([b"v"], [5])
+
+
+def test_own_outcomes_count_as_they_were_speculated() -> None:
+    desk = Desk()
+    desk.append(desk.one, bytes([CAS_VALUE, CAS_VALUE]), b"x", b"x")
+    assert desk.value(*desk.ask(2, b"x")) == ([b"w"], [0]), "the first wrote, the second failed"
+
+
+def test_the_chain_is_pinned_for_the_read() -> None:
+    desk = Desk()
+    desk.append(desk.one, bytes([CAUSAL]), b"x")
+    desk.ask(1, b"y")
+    assert desk.node.witness.chains[desk.one].anchored == 1
+    assert desk.puts(desk.two, b"x").sessions == []
+
+
+def test_several_sessions_of_one_frame_are_answered_each_by_itself() -> None:
+    desk = Desk()
+    desk.puts(desk.two, b"x")
+    desk.reads.on_strong_read(CLIENT, StrongRead([desk.one, desk.two, desk.one], [1, 1, 2], [1, 1, 1], [0, 1, 0], [b"x", b"x", b"y"]))
+    (reply,) = desk.answers()
+    assert (reply.sessions, reply.firsts, reply.values) == ([desk.two, desk.one], [1, 2], [b"v", None])
+    desk.commit()
+    (reply,) = desk.answers()
+    assert (reply.sessions, reply.values, reply.versions) == ([desk.one], [b"v"], [5])
+
+
+# ---------------------------------------------------------------------------------------------------------------- waiting for a commit
+
+
+def test_a_read_of_anothers_uncommitted_write_waits_for_its_commit() -> None:
+    """D9: the write may be lost, or may have been seen already."""
+    desk = Desk()
+    desk.append(desk.two, bytes([CAUSAL]), b"x")
+    assert desk.ask(0, b"x") == []
+    desk.commit()
+    assert desk.value(*desk.answers()) == ([b"v"], [5])
+
+
+def test_only_the_reads_that_meet_it_wait() -> None:
+    desk = Desk()
+    desk.puts(desk.two, b"b")
+    replies = desk.ask(0, b"a", b"b", b"c", b"d")
+    assert [(reply.firsts, reply.values) for reply in replies] == [([1, 3], [None, None, None])]
+    desk.commit()
+    assert [(reply.firsts, reply.values) for reply in desk.answers()] == [([2], [b"v"])]
+
+
+def test_a_scan_meets_any_uncommitted_write_in_its_interval() -> None:
+    """D10: an interval, not its start key."""
+    desk = Desk()
+    desk.puts(desk.two, b"b")
+    assert desk.ask(0, SCAN) == []
+    assert desk.value(*desk.ask(0, [b"c", None, 10], [b"", b"b", 1], first=5))[0] == [[[], False], [[], False]]
+    desk.puts(desk.one, b"bb")
+    desk.commit()
+    (value,), (version,) = desk.value(*desk.answers())
+    assert value == [[[b"b", b"v", 5], [b"bb", b"v", 6]], False]
+    assert version == 6, "it saw the whole prefix"
+
+
+def test_a_scan_meets_own_uncommitted_writes_too() -> None:
+    desk = Desk()
+    desk.puts(desk.one, b"b")
+    assert desk.ask(1, SCAN) == []
+    desk.commit()
+    assert desk.value(*desk.answers()) == ([[[[b"b", b"v", 5]], False]], [5])
+
+
+def test_an_own_write_over_anothers_waits_for_both() -> None:
+    desk = Desk()
+    desk.puts(desk.two, b"x")
+    desk.turn()
+    boundary = desk.node.log.last_index
+    desk.puts(desk.one, b"x")
+    desk.turn()
+    assert desk.ask(1, b"x") == []
+    desk.ack(match=boundary)
+    desk.apply()
+    assert desk.answers() == []
+    desk.ack()
+    desk.apply()
+    assert desk.value(*desk.answers()) == ([b"v"], [6])
+
+
+def test_a_read_behind_an_own_command_with_a_conflict_waits_for_its_commit() -> None:
+    desk = Desk()
+    desk.puts(desk.two, b"x")
+    desk.puts(desk.one, b"x")
+    assert desk.ask(1, b"y") == []
+    desk.commit()
+    assert desk.value(*desk.answers()) == ([None], [0])
+
+
+def test_a_read_whose_chain_cannot_be_pinned_waits_for_its_commit() -> None:
+    """C1 and C2 bind strong reads: what the session wrote before must not be lost when the read completed."""
+    desk = Desk()
+    desk.puts(desk.two, b"x")
+    desk.append(desk.one, bytes([CAUSAL]), b"x")
+    assert desk.ask(1, b"y") == []
+    assert desk.ask(0, b"y", first=2) != []
+    desk.commit()
+    assert desk.value(*desk.answers()) == ([None], [0])
+
+
+def test_in_ht_a_read_behind_a_hidden_causal_write_waits_for_its_commit() -> None:
+    desk = Desk("ht")
+    desk.append(desk.one, bytes([CAUSAL]), b"x")
+    assert desk.ask(1, b"x") == []
+    desk.commit()
+    assert desk.value(*desk.answers()) == ([b"v"], [5])
+
+
+def test_in_paxos_values_are_applied_ones() -> None:
+    desk = Desk("paxos")
+    desk.puts(desk.two, b"x")
+    assert desk.value(*desk.ask(0, b"x", SCAN)) == ([None, [[], False]], [0, 4])
+    desk.puts(desk.one, b"y")
+    assert desk.ask(1, b"y") == []
+    desk.commit()
+    assert desk.value(*desk.answers()) == ([b"v"], [6])
+
+
+def test_a_dependency_that_is_not_logged_yet_is_waited_for() -> None:
+    desk = Desk()
+    assert desk.ask(1, b"x") == []
+    desk.puts(desk.one, b"x")
+    desk.reads.on_appended([desk.two, desk.one])
+    assert desk.value(*desk.answers()) == ([b"v"], [0])
+
+
+def test_before_its_view_is_open_a_leader_answers_from_what_opened_it() -> None:
+    desk = Desk()
+    desk.puts(desk.one, b"x")
+    desk.commit()
+    desk.leader.open_index = desk.node.log.last_index + 1
+    desk.puts(desk.two, b"z")
+    assert desk.ask(1, b"x") == []
+    desk.commit()
+    assert desk.value(*desk.answers()) == ([b"v"], [5])
+
+
+def test_before_its_view_is_open_a_leader_waits_for_the_reads_dependency_too() -> None:
+    """The first entry of the view may be applied before the session's own commands behind it."""
+    desk = Desk()
+    desk.leader.open_index = desk.node.log.last_index + 1
+    desk.puts(desk.two, b"z")
+    desk.turn()
+    desk.puts(desk.one, b"x")
+    desk.turn()
+    assert desk.ask(1, b"x") == []
+    desk.ack(match=desk.leader.open_index)
+    desk.apply()
+    assert desk.answers() == []
+    desk.ack()
+    desk.apply()
+    assert desk.value(*desk.answers()) == ([b"v"], [6])
+
+
+# ----------------------------------------------------------------------------------------------------------------------- the long way
+
+
+def test_a_read_index_waits_for_a_round_that_began_after_it_and_for_all_that_is_logged() -> None:
+    """6.3: neither the commit index nor an older round would do."""
+    desk = Desk()
+    desk.puts(desk.one, b"x")
+    desk.turn()
+    assert desk.index(1, b"x") == []
+    desk.ack()
+    desk.apply()
+    desk.reads.on_confirmed()
+    assert desk.answers() == [], "the round of those acks began before the read"
+    assert len(desk.turn()) == 2, "a round of its own, at once"
+    desk.ack(1)
+    desk.reads.on_confirmed()
+    (reply,) = desk.answers()
+    assert (reply.indexed, reply.values, reply.versions) == (True, [b"v"], [5])
+
+
+def test_a_confirmed_round_is_not_enough_before_the_index_is_applied() -> None:
+    desk = Desk()
+    desk.puts(desk.two, b"x")
+    desk.index(0, b"x")
+    desk.turn()
+    desk.ack(1, match=1)
+    desk.reads.on_confirmed()
+    assert desk.answers() == []
+    desk.ack(1)
+    desk.apply()
+    desk.reads.on_confirmed()
+    assert desk.value(*desk.answers()) == ([b"v"], [5])
+
+
+def test_a_read_index_whose_dependency_is_not_logged_is_left_to_the_resend() -> None:
+    desk = Desk()
+    desk.index(1, b"x")
+    assert (desk.reads.count, desk.leader.round_wanted) == (0, False)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_leader_alone_confirms_itself_in_the_same_turn(mode: Mode) -> None:
+    cluster = Cluster(1, mode)
+    (session,) = cluster.open("s")
+    cluster.put(session, b"x", b"1")
+    cluster.settle()
+    cluster.strong_read(session, b"x", handle="r", versioned=True)
+    cluster.settle()
+    assert cluster.values("r") == [b"1"]
+
+
+# ---------------------------------------------------------------------------------------------------------- limits, links and ends
+
+
+def test_reads_beyond_the_limit_are_dropped_and_the_client_asks_again() -> None:
+    desk = Desk(reads_waiting_max=2)
+    desk.puts(desk.two, b"x")
+    desk.ask(0, b"x")
+    desk.ask(9, b"y", first=2)
+    assert desk.reads.count == 2
+    desk.ask(0, b"x", first=3)
+    desk.ask(9, b"y", first=4)
+    desk.index(0, b"y")
+    assert desk.reads.count == 2
+    desk.commit()
+    assert [reply.firsts for reply in desk.answers()] == [[1]]
+    assert desk.reads.count == 1
+
+
+def test_a_link_that_is_gone_takes_its_waiting_reads_with_it() -> None:
+    desk = Desk()
+    desk.puts(desk.two, b"x")
+    for link in (CLIENT, OTHER):
+        desk.ask(0, b"x", link=link)
+        desk.ask(7, b"x", link=link)
+    desk.index(0, b"x")
+    desk.reads.forget_link(CLIENT)
+    assert desk.reads.count == 2
+    desk.commit()
+    assert (len(desk.answers()), len(desk.answers(OTHER))) == (0, 1)
+
+
+def test_reads_of_a_session_that_ended_are_refused_by_name() -> None:
+    """They would wait for a dependency that nobody will ever log."""
+    desk = Desk()
+    desk.leader.draft.system.append([EXPIRE, desk.one])
+    desk.commit()
+    refusal = RecordAck(1, 1, [], [], [], [[desk.one, EXPIRED]])
+    desk.reads.on_strong_read(CLIENT, StrongRead([desk.one], [1], [1], [3], [b"x"]))
+    assert desk.replies(CLIENT) == [refusal]
+    desk.reads.on_read_index(CLIENT, ReadIndex([desk.one], [1], [1], [3], [b"x"]))
+    assert desk.replies(CLIENT) == [refusal]
+    assert desk.reads.count == 0
+
+
+def test_reads_of_a_session_that_is_not_open_yet_wait() -> None:
+    desk = Desk()
+    assert desk.ask(0, b"x", session=99) == []
+    assert desk.index(0, b"x", session=99) == []
+    assert desk.replies(CLIENT) == []
+
+
+def test_a_session_that_only_reads_learns_that_it_ended() -> None:
+    cluster = Cluster()
+    (session,) = cluster.open("s")
+    leader = cluster.replicas[0].leader
+    assert isinstance(leader, Leader)
+    leader.draft.system.append([EXPIRE, session.id])
+    cluster.turn(0)
+    cluster.run(0.1)
+    cluster.strong_read(session, b"x", handle="r")
+    cluster.run(0.1)
+    assert [(c.kind, c.reason) for c in cluster.answers("r")] == [(CompletionKind.FAILED, "expired")]
+
+
+# ----------------------------------------------------------------------------------------------------------- against a plain model
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("waiting", [True, False])
+def test_reads_see_what_their_session_did_before_them(mode: Mode, seed: int, waiting: bool) -> None:
+    """One session alone on its keys, frames in any order between places; a read that is not waited for may see what came after it too."""
+    rng = random.Random(seed)
+    cluster = Cluster(3, mode)
+    (session,) = cluster.open("s")
+    history: dict[bytes, list[Value]] = {b"x": [None], b"y": [None], b"z": [None]}
+    asked: dict[int, list[tuple[bytes, int]]] = {}
+    for step in range(60):
+        _act(rng, cluster, session, history, b"%d" % step)
+        keys = [rng.choice((b"x", b"y", b"z")) for _ in range(rng.randint(1, 3))]
+        asked[step] = [(key, len(history[key]) - 1) for key in keys]
+        (cluster.strong_read if rng.random() < 0.5 else cluster.causal_read)(session, *keys, handle=step)
+        for pair in rng.sample(sorted(cluster.queues, key=str), len(cluster.queues)):
+            if cluster.queues[pair] and rng.random() < 0.5:
+                cluster.deliver(*pair)
+        cluster.now += 0.0005
+        while waiting and not session.idle:
+            cluster.run(0.002)
+    cluster.run(1.0, delay=0.002)
+    for step, reads in asked.items():
+        for (key, since), value in zip(reads, cluster.values(step), strict=True):
+            assert value in history[key][since:]
+            assert not waiting or value == history[key][since]
+
+
+def _act(rng: random.Random, cluster: Cluster, session: Session, history: dict[bytes, list[Value]], value: bytes) -> None:
+    key = rng.choice(list(history))
+    kind, now = rng.choice(("put", "causal", "delete", "cas", "cas")), history[key][-1]
+    assert now is None or isinstance(now, bytes)
+    if kind == "delete":
+        cluster.delete(session, key, causal=rng.random() < 0.5)
+        history[key].append(None)
+    elif kind == "cas":
+        guess = rng.choice((now, b"wrong"))
+        if guess == now:
+            history[key].append(value)
+        cluster.cas(session, key, guess, value)
+    else:
+        cluster.put(session, key, value, causal=kind == "causal")
+        history[key].append(value)

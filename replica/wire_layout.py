@@ -49,7 +49,7 @@ _INT_COLUMNS = {Field.INTS, Field.COUNTS, Field.VERSIONS}
 
 _JUDGES = {
     Field.SECONDS: "check_seconds({name}, float, int)",
-    Field.REPLICA: "check_ints([{name}], -1)",
+    Field.REPLICA: "check_replica({name})",
     Field.TOKENS: "check_tokens({name})",
     Field.KEYS: "check_keys({name})",
     Field.VALUES: "check_values(kinds, {name}, size)",

@@ -213,7 +213,7 @@ def read_without_anchor() -> list[Patch]:
 
     def confirmed(self: Any, session: Any, flight: Any) -> bool:
         last, leader = flight.first + flight.count - 1, self.place.get(self.leader, -1)
-        confirmations = sum(read >= last and place != leader for place, read in enumerate(session.confirmed))
+        confirmations: int = sum(read >= last and place != leader for place, read in enumerate(session.confirmed))
         return confirmations >= int(self._majority_others)
 
     return [(Client, "reads_confirmed", confirmed)]

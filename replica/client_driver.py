@@ -211,7 +211,12 @@ class ClientDriver:
 
 @asynccontextmanager
 async def open_client(
-    addresses: Sequence[str], *, settings: ClientSettings | None = None, on_completions: OnCompletions
+    addresses: Sequence[str],
+    *,
+    settings: ClientSettings | None = None,
+    on_completions: OnCompletions,
+    clock: Callable[[], float] = monotonic,
+    fabric: Fabric | None = None,
 ) -> AsyncIterator[ClientDriver]:
     """Connect to a cluster.
 
@@ -221,12 +226,14 @@ async def open_client(
         addresses: of all replicas, ``host:port`` or ``ws://host:port/``.
         settings: what may be chosen.
         on_completions: called inside the turn with what completed and the time.
+        clock: as for ``ClientDriver``.
+        fabric: likewise.
 
     Raises:
         Unreachable: nobody answered within ``connect_seconds``, or everybody refused us.
     """
     settings = settings or ClientSettings()
-    driver = ClientDriver(settings, on_completions)
+    driver = ClientDriver(settings, on_completions, clock=clock, fabric=fabric)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(driver.turns.run)

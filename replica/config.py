@@ -176,7 +176,7 @@ class Settings:
     admin: str = _setting("", "addresses", "admin HTTP (health, status, metrics), HOST:PORT; empty = the cluster file's", address=True)
     insecure: bool = _setting(default=False, group="addresses", help="allow addresses that other machines reach, without encryption or identity")
 
-    heartbeat_seconds: float = _setting(0.05, "times", "the leader's idle frames to its followers", minimum=0.001, maximum=60.0)
+    heartbeat_seconds: float = _setting(0.1, "times", "the leader's idle frames to its followers", minimum=0.001, maximum=60.0)
     lease_seconds: float = _setting(30.0, "times", "an unheard session ends after", minimum=1.0, maximum=86_400.0)
     resend_seconds: float = _setting(0.25, "times", "unanswered commands and entries are sent again after", minimum=0.001, maximum=60.0)
     read_wait_seconds: float = _setting(

@@ -1,6 +1,7 @@
 """Pipelines: many commands of one task, in order, on their way together.
 
 The commands are issued in their order when the block ends, in runs of one kind, as far as the session has room; each result stands alone.
+A write waits for the reads before it that it would change: commands on their way together are concurrent, and a read might see it.
 """
 
 from __future__ import annotations
@@ -152,12 +153,7 @@ class Pipeline:
         refusal: TriskeleError = Unavailable(no_answer(timeout))
         with scope:
             try:
-                start = 0
-                while start < len(queued):
-                    session = await live.ready()
-                    run = _next_run(queued, start, live)
-                    calls.append((_submit(live, session, run), run))
-                    start += len(run)
+                await _send_all(live, queued, calls)
             except Unavailable as error:  # no session any more: what follows fails, what went before goes on
                 refusal = error
             for call, _ in calls:
@@ -170,14 +166,57 @@ class Pipeline:
         await _finish_scans(live, calls, scope.deadline, timeout)
 
 
-def _next_run(queued: list[Queued], start: int, live: LiveSession) -> list[Queued]:
+async def _send_all(live: LiveSession, queued: list[Queued], calls: list[tuple[Call, list[Queued]]]) -> None:
+    """Submit run after run, adding to ``calls``. Raises ``Unavailable`` when there is no session any more."""
+    reads = Reads()
+    start = 0
+    while start < len(queued):
+        before = reads.changed_by(queued[start])
+        if before is not None:
+            await before.done.wait()
+            continue
+        session = await live.ready()
+        run = _next_run(queued, start, live, reads)
+        calls.append((_submit(live, session, run), run))
+        reads.add(*calls[-1])
+        start += len(run)
+
+
+class Reads:
+    """The reads that are on their way, by what they read."""
+
+    def __init__(self) -> None:
+        self._keys: dict[bytes, Call] = {}  # {key: the newest submission that reads it}
+        self._scans: list[tuple[Scan, Call]] = []
+
+    def add(self, call: Call, run: list[Queued]) -> None:
+        """Take note of a submission; logged commands are none of ours."""
+        if not call.writes:
+            self._keys.update({item.query: call for item in run if isinstance(item.query, bytes)})
+            self._scans += [(item.scan, call) for item in run if item.scan is not None]
+
+    def changed_by(self, item: Queued) -> Call | None:
+        """Return a submission that reads what the command writes and has no answer yet."""
+        if item.kind < 0:
+            return None
+        call = self._keys.get(item.key)
+        if call is not None and not call.done.is_set():
+            return call
+        self._scans = [pair for pair in self._scans if not pair[1].done.is_set()]
+        return next((call for scan, call in self._scans if scan.covers(item.key)), None)
+
+
+def _next_run(queued: list[Queued], start: int, live: LiveSession, reads: Reads) -> list[Queued]:
     """Take commands that may go as one submission, the first and as many more as the session has room for."""
     room, form = live.room, queued[start].run
     commands = 1 + room.commands_max - room.commands
     size_bytes = room.bytes_max - room.bytes - queued[start].size_bytes
     end = start + 1
-    while end < len(queued) and end - start < commands and queued[end].run == form and size_bytes > 0:
-        size_bytes -= queued[end].size_bytes
+    while end < len(queued) and end - start < commands and size_bytes > 0:
+        item = queued[end]
+        if item.run != form or reads.changed_by(item) is not None:
+            break
+        size_bytes -= item.size_bytes
         end += 1
     return queued[start:end]
 

@@ -35,6 +35,10 @@ class Scan:
         """The next page."""
         return [self.start, self.end, min(self.limit - len(self.rows), SCAN_ROWS_MAX)]
 
+    def covers(self, key: bytes) -> bool:
+        """Whether the key is in what is left of the range."""
+        return self.start <= key and (self.end is None or key < self.end)
+
     def take(self, page: Value) -> None:
         """Take the answer to ``query``: ``[rows, more]`` with rows ``[key, value, version]``, and ``more`` false, true, or the next key."""
         assert isinstance(page, list)

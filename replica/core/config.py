@@ -22,7 +22,7 @@ class CoreConfig:
     view: int = 1
     leader: int = 0
     """Who leads the first view: appointed, as long as there are no elections."""
-    heartbeat_seconds: float = 0.05
+    heartbeat_seconds: float = 0.1
     commit_flush_seconds: float = 0.002
     """An idle leader tells its followers a new commit index after this long; a busy one tells it with the next entries."""
     note_seconds: float = 0.001

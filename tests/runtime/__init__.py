@@ -1,0 +1,1 @@
+"""Real cores and drivers in one nursery over the in-memory fabric, in virtual time."""

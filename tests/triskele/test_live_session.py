@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from replica.core import messages as m
+from replica.core.node import EXPIRED, NOSESSION
+from statemachine.command import PUT
+from tests.runtime.cluster import memory_cluster
+from triskele.calls import CAUSAL, STRONG
+from triskele.errors import Unavailable, Unknown
+from triskele.live_session import LiveSession, command_bytes
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
+
+    from replica.client_driver import ClientDriver
+
+
+def lose(driver: ClientDriver, reason: int = EXPIRED) -> None:
+    """Let a replica say that the only session is no more."""
+    (number,) = driver.client.sessions
+    driver.client.step(0, [m.RecordAck(1, 1, [], [], [], [[number, reason]])], driver.now())
+    driver.wake()
+
+
+@pytest.mark.parametrize("reason", [EXPIRED, NOSESSION])
+async def test_a_lost_session_is_replaced_by_one_that_keeps_its_floor(autojump_clock: MockClock, reason: int) -> None:  # noqa: ARG001
+    async with memory_cluster() as cluster, cluster.client() as driver:
+        live = LiveSession(driver)
+        session = await live.ready()
+        await live.submit_record(session, bytes([PUT]), [b"k"], [b"v"]).done.wait()
+        await live.read([b"k"], STRONG)
+        session.floor = 1_000_000  # something only this session has seen
+        lose(driver, reason)
+        again = await live.open()
+        assert again is not session
+        assert again.id != session.id
+        assert again.floor == 1_000_000
+
+
+async def test_reads_go_over_to_the_next_session(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    async with memory_cluster() as cluster, cluster.client() as driver:
+        live = LiveSession(driver)
+        await live.open()
+        cluster.fabric.clog("client", "r0")
+        found = []
+
+        async def read() -> None:
+            found.append((await live.read([b"k"], STRONG)).values)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await trio.testing.wait_all_tasks_blocked()
+            lose(driver)
+            cluster.fabric.unclog("client", "r0")
+        assert found == [[None]]
+        assert live.room.commands == 0
+
+
+async def test_writes_of_a_lost_session_have_failed_and_give_their_room_back(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    async with memory_cluster() as cluster, cluster.client() as driver:
+        live = LiveSession(driver)
+        cluster.fabric.delay(1, 1)
+        call = live.submit_record(await live.ready(), bytes([PUT, PUT]), [b"a", b"b"], [b"v", b"v"])
+        assert (live.room.commands, live.room.bytes) == (2, 4)
+        lose(driver)
+        await call.done.wait()
+        assert (live.room.commands, live.room.bytes) == (0, 0)
+        with pytest.raises(Unknown, match="expired"):
+            call.result(0, 1.0)
+        with pytest.raises(Unknown, match="expired"):
+            await live.flush()
+
+
+async def test_flush_says_once_that_writes_of_an_earlier_session_may_be_lost(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    async with memory_cluster() as cluster, cluster.client() as driver:
+        live = LiveSession(driver)
+        await live.flush()
+        call = live.submit_record(await live.ready(), bytes([PUT | 0x80]), [b"a"], [b"v"])
+        lose(driver)
+        await call.done.wait()
+        await live.open()
+        with pytest.raises(Unknown, match="expired"):
+            await live.flush()
+        await live.flush()
+
+
+async def test_who_gives_up_leaves_the_opening_to_the_next(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    async with memory_cluster() as cluster, cluster.client() as driver:
+        live = LiveSession(driver)
+        cluster.fabric.partition({"client"}, {"r0"})
+        for _ in range(5):
+            with trio.move_on_after(0.5) as scope:
+                await live.ready()
+            assert scope.cancelled_caught
+        assert live.room.commands == 0
+        assert len(driver.client.opening) == 1
+        cluster.fabric.heal()
+        await live.read([b"k"], CAUSAL)
+        assert cluster.replicas[0].core.status()["sessions"] == 1
+
+
+async def test_many_tasks_open_one_session_and_keep_within_its_room(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    async with memory_cluster() as cluster, cluster.client() as driver:
+        live = LiveSession(driver)
+        live.room.commands_max = 10
+        most = 0
+
+        async def write(number: int) -> None:
+            nonlocal most
+            call = live.submit_record(await live.ready(), bytes([PUT]), [b"%d" % number], [b"v"])
+            most = max(most, driver.client.sessions[call_session].in_flight)
+            await call.done.wait()
+
+        call_session = (await live.open()).id
+        async with trio.open_nursery() as nursery:
+            for number in range(100):
+                nursery.start_soon(write, number)
+        assert most == 10
+        assert live.room.commands == 0
+        assert cluster.replicas[0].core.status()["sessions"] == 1
+
+
+async def test_a_closed_session_takes_no_more(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    async with memory_cluster() as cluster, cluster.client() as driver:
+        live = LiveSession(driver)
+        await live.open()
+        live.close()
+        with pytest.raises(Unavailable, match="closed"):
+            await live.ready()
+        assert live.room.commands == 0
+
+
+def test_bytes_of_commands() -> None:
+    assert command_bytes(b"key", b"value") == 8
+    assert command_bytes(b"key", None) == 3
+    assert command_bytes(b"key", [b"old", b"new"]) == 9
+    assert command_bytes(b"key", [7, b"new"]) == 6

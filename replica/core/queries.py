@@ -49,7 +49,7 @@ def query(store: Store, position: int, queries: Sequence[Query]) -> tuple[list[V
     return values, versions
 
 
-LARGE_BYTES = 1 << 16
+LARGE_BYTES = 1 << 12
 """Sections from this size on are counted against a frame's limit."""
 ANSWER_BYTES_MAX = 1 << 20
 """Values in one section of answers; more go in several."""

@@ -10,8 +10,9 @@ from statemachine.command import CAS_VALUE, CAUSAL, DELETE, PUT
 
 if TYPE_CHECKING:
     from replica.core.config import Mode
+    from replica.core.flights import Completion
     from replica.core.messages import Query, Value
-    from replica.core.session import Completion, Session
+    from replica.core.session import Session
 
 SESSION = 9
 LEADER = 0

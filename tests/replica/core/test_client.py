@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from replica.core.client import causal
+from replica.core.flights import CompletionKind
 from replica.core.messages import (
     Anchor,
     CloseSession,
@@ -21,7 +22,6 @@ from replica.core.messages import (
     StrongRead,
 )
 from replica.core.node import EXPIRED, GAP, NOSESSION
-from replica.core.session import CompletionKind
 from tests.replica.core.caller import SESSION, Caller, brief
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from replica.core.config import MODES, Mode
+from replica.core.flights import CompletionKind
 from replica.core.leader import Leader
 from replica.core.messages import ReadIndex, RecordAck, StrongRead, StrongReadReply
 from replica.core.node import EXPIRED
 from replica.core.reads import StrongReads
-from replica.core.session import CompletionKind
 from statemachine.command import CAS_VALUE, CAUSAL, EXPIRE
 from tests.replica.core.seat import CLIENT, OTHER, Seat
 from tests.scenarios.cluster import Cluster

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from replica.core.config import MODES, Mode
+from replica.core.flights import CompletionKind
 from replica.core.messages import (
     CloseSession,
     Record,
     RecordAck,
 )
 from replica.core.node import NOSESSION
-from replica.core.session import CompletionKind
 from statemachine.command import PUT
 from tests.scenarios.cluster import Cluster
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from replica.core.flights import CompletionKind
 from replica.core.messages import Leader, RecordAck, SpecReply
-from replica.core.session import CompletionKind
 from statemachine.command import CAS_VALUE, PUT
 from tests.replica.core.caller import Caller, brief, results, values_of
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replica.core.flights import CompletionKind, ReadFlight
 from replica.core.messages import CausalRead, ReadIndex
-from replica.core.session import CompletionKind, ReadFlight, overlay_rows
+from replica.core.own_writes import overlay_rows
 from tests.replica.core.caller import SESSION, Caller, brief, values_of
 
 if TYPE_CHECKING:

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from replica.core.client import HOME_MOVES_AFTER, PINGS_FIRST, PINGS_KEPT, Client, ClientConfig
+from replica.core.messages import CausalRead, Home, Leader, Ping, Pong, Record, SessionOpened
+
+if TYPE_CHECKING:
+    from replica.core.messages import Message
+    from replica.core.session import Session
+
+
+class Far:
+    """A client whose links have round trips of their own: pings are answered after that long."""
+
+    def __init__(self, *round_trips: float, up: tuple[int, ...] | None = None) -> None:
+        self.round_trips = list(round_trips)
+        self.client = Client(ClientConfig(voters=tuple(range(len(round_trips)))))
+        self.now = 0.0
+        self.pongs: list[tuple[float, int, int]] = []
+        self.told: list[tuple[int, Message]] = []
+        for replica in range(len(round_trips)) if up is None else up:
+            self.client.link_up(replica, 0.0)
+        self.client.step(0, [Leader(1, 1, 0)], 0.0)
+        self.turn()
+        self.run(0.5)
+
+    def turn(self) -> None:
+        self.client.take_completions(self.now)
+        for replica, frame in self.client.take_sends():
+            for message in frame:
+                self.told.append((replica, message))
+                if isinstance(message, Ping):
+                    self.pongs.append((self.now + self.round_trips[replica], replica, message.nonce))
+
+    def run(self, seconds: float) -> None:
+        """Time passes; pings are answered as they come back, and what is due is run."""
+        end = self.now + seconds
+        while True:
+            events = sorted([(due, 0, replica, nonce) for due, replica, nonce in self.pongs] + [(self.client.deadline(), 1, 0, 0)])
+            due, kind, replica, nonce = events[0]
+            if due > end:
+                break
+            self.now = max(self.now, due)
+            if kind:
+                self.client.expire(self.now)
+            else:
+                self.pongs.remove((due, replica, nonce))
+                self.client.step(replica, [Pong(nonce)], self.now)
+            self.turn()
+        self.now = end
+
+    def open(self, number: int) -> Session:
+        session = self.client.open_session(b"%d" % number, number)
+        self.client.step(0, [SessionOpened([b"%d" % number], [number])], self.now)
+        self.turn()
+        return session
+
+    def homes(self) -> list[tuple[int, int, bool]]:
+        """Return what was told about homes since the last time: (replica, session, home)."""
+        found = [(replica, session, message.home) for replica, message in self.told if isinstance(message, Home) for session in message.sessions]
+        self.told.clear()
+        return found
+
+
+# ------------------------------------------------------------------------------------------------------------------------- choosing
+
+
+def test_the_home_is_the_replica_with_the_best_round_trip() -> None:
+    far = Far(0.050, 0.001, 0.030)
+    session = far.open(9)
+    assert session.home == 1
+    assert far.homes() == [(1, 9, True)]
+
+
+def test_replicas_within_a_fifth_and_a_tenth_of_a_millisecond_are_equal_and_share_the_sessions() -> None:
+    far = Far(0.0100, 0.0115, 0.0100 * 1.2 + 0.00015)
+    assert Counter(far.open(number).home for number in range(1, 41)) == {0: 20, 1: 20}
+
+
+def test_a_replica_that_was_not_measured_yet_is_nobodys_choice() -> None:
+    far = Far(0.010, 0.010, 9.0)
+    assert {far.open(number).home for number in range(1, 10)} == {0, 1}
+
+
+def test_before_anything_is_measured_all_that_are_linked_are_equal() -> None:
+    far = Far(9.0, 9.0, 9.0, up=(0, 2))
+    assert {far.open(number).home for number in range(1, 10)} == {0, 2}
+
+
+def test_a_fresh_link_is_measured_several_times_at_once() -> None:
+    far = Far(0.010, 0.010, 0.010)
+    assert [len(target.pings) for target in far.client.targets.values()] == [PINGS_FIRST] * 3
+
+
+def test_few_pings_are_on_their_way_at_a_time() -> None:
+    far = Far(0.010, 0.010, 0.010)
+    far.round_trips[2] = 1000.0
+    far.run(30.0)
+    assert sum(replica == 2 for _, replica, _ in far.pongs) <= PINGS_KEPT
+
+
+# --------------------------------------------------------------------------------------------------------------------------- moving
+
+
+def test_a_session_moves_after_several_worse_measurements_in_a_row() -> None:
+    far = Far(0.050, 0.001, 0.050)
+    session = far.open(9)
+    far.homes()
+    far.round_trips = [0.050, 0.200, 0.001]
+    moved_at = None
+    for second in range(30):
+        far.run(1.0)
+        if session.home == 2:
+            moved_at = second
+            break
+    assert moved_at is not None
+    assert moved_at >= HOME_MOVES_AFTER - 1
+    assert far.homes() == [(1, 9, False), (2, 9, True)]
+    assert far.client.moved == 1
+
+
+def test_a_measurement_in_between_that_is_good_again_keeps_it() -> None:
+    far = Far(0.010, 0.010, 0.010)
+    session = far.open(9)
+    home = session.home
+    for _ in range(20):
+        far.round_trips[home] = 0.100 if far.round_trips[home] == 0.010 else 0.010
+        far.run(1.0)
+    assert (session.home, far.client.moved) == (home, 0)
+
+
+@pytest.mark.parametrize("dead", [0, 1, 2])
+def test_a_session_whose_home_is_gone_moves_at_once_with_all_that_is_on_its_way(dead: int) -> None:
+    far = Far(0.010, 0.010, 0.010)
+    sessions = [far.open(number) for number in range(1, 7)]
+    for session in sessions:
+        session.record(bytes([0x80]), [b"x"], [b"1"], None, far.now)
+        session.causal_read([b"y"], None, far.now)
+    far.turn()
+    homeless = [session for session in sessions if session.home == dead]
+    far.told.clear()
+    far.client.link_down(dead, far.now)
+    far.turn()
+    assert homeless
+    for session in homeless:
+        told = [message for replica, message in far.told if replica == session.home]
+        assert session.home != dead
+        assert any(isinstance(message, Record) and session.id in message.sessions for message in told)
+        assert any(isinstance(message, CausalRead) and session.id in message.sessions for message in told)
+    assert sorted(far.homes()) == sorted((session.home, session.id, True) for session in homeless)
+
+
+def test_a_session_keeps_its_floor_when_it_moves() -> None:
+    far = Far(0.010, 0.010, 0.010)
+    session = far.open(9)
+    session.floor = 77
+    far.client.link_down(session.home, far.now)
+    session.causal_read([b"y"], None, far.now)
+    far.told.clear()
+    far.turn()
+    assert [message.floors for _, message in far.told if isinstance(message, CausalRead)] == [[77]]
+
+
+def test_sessions_are_bound_again_on_a_fresh_link_to_their_home() -> None:
+    far = Far(0.010, 0.010, 0.010)
+    sessions = [far.open(number) for number in range(1, 7)]
+    for replica in range(3):
+        far.client.link_down(replica, far.now)
+    far.homes()
+    far.client.link_up(2, far.now)
+    far.turn()
+    assert {session.home for session in sessions} == {2}
+    assert {(replica, home) for replica, _, home in far.homes()} == {(2, True)}
+    far.client.link_up(1, far.now)
+    far.turn()
+    assert far.homes() == []
+
+
+def test_with_no_link_at_all_nothing_is_sent_and_nothing_breaks() -> None:
+    far = Far(0.010, 0.010, 0.010)
+    session = far.open(9)
+    for replica in range(3):
+        far.client.link_down(replica, far.now)
+    session.causal_read([b"y"], None, far.now)
+    session.strong_read([b"y"], None, far.now)
+    session.record(b"\0", [b"x"], [b"1"], None, far.now)
+    far.told.clear()
+    far.run(5.0)
+    assert far.told == []
+    far.client.link_up(0, far.now)
+    far.turn()
+    assert {type(message).__name__ for _, message in far.told} >= {"Home", "Record", "CausalRead", "ReadIndex"}
+
+
+def test_a_pong_that_nobody_asked_for_measures_nothing() -> None:
+    far = Far(0.010, 0.010, 0.010)
+    before = [list(target.pings) for target in far.client.targets.values()]
+    far.client.step(1, [Pong(9999)], far.now)
+    assert [list(target.pings) for target in far.client.targets.values()] == before

@@ -36,7 +36,7 @@ class Alarm:
         self._ring = ring
         self._clock = clock
         self._deadline = math.inf
-        self._wakes_at = math.inf  # when the sleep ends, on the core's clock
+        self._wakes_at = -math.inf  # when the sleep ends, on the core's clock; awake: what is set is aimed at when the sleep begins
         self._rested_at = -math.inf
         self._sleep = trio.CancelScope()
         self.wakes = self.rings = 0
@@ -64,7 +64,7 @@ class Alarm:
             with trio.CancelScope() as self._sleep:
                 self._aim()
                 await trio.sleep_forever()
-            self._wakes_at = -math.inf  # awake: what is set now is aimed at when the sleep begins
+            self._wakes_at = -math.inf
             self.wakes += 1
             if self.is_due(self._clock()):
                 self.rings += 1

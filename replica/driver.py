@@ -123,17 +123,22 @@ class ReplicaDriver:
         statistics.frames_in += len(frames)
         limits, frame_bytes_max = (PEER_LIMITS, self._frame_bytes_max) if isinstance(source, int) else (CLIENT_LIMITS, CLIENT_FRAME_BYTES_MAX)
         for payload in frames:
+            if len(payload) > frame_bytes_max:
+                self._refuse_link(source, link, "frame_too_large", f"{len(payload)} bytes; a client's frame has {frame_bytes_max} at most")
+                return
             try:
-                if len(payload) > frame_bytes_max:
-                    raise WireError("frame_too_large", f"{len(payload)} bytes; a client's frame has {frame_bytes_max} at most")  # noqa: TRY301
                 _incarnation, messages = decode(payload, limits=limits)
             except WireError as error:
-                self._drop(source, error.reason)
-                logger.warning("closing link %s: %s", link.name, error)
-                link.close(error.reason)
+                self._refuse_link(source, link, error.reason, error.detail)
                 return
             statistics.commands_in += sum(map(count_commands, messages))
             self._step(Received(source, messages), now)
+
+    def _refuse_link(self, source: Source, link: Link, reason: str, detail: str) -> None:
+        """Close a link whose other side does not speak our language: there is no telling where it would go on."""
+        self._drop(source, reason)
+        logger.warning("closing link %s: %s: %s", link.name, reason, detail)
+        link.close(reason)
 
     def _step(self, event: Event, now: float) -> None:
         if self.broken:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from replica.core.session import CompletionKind
+from replica.core.flights import CompletionKind
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, DELETE
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from loadgen.driver import LoadSession
     from loadgen.runner import Runner
+    from replica.core.flights import Completion
     from replica.core.messages import Query, Value
-    from replica.core.session import Completion
 
 _READS: Final = 0
 _COMMANDS: Final = 1

@@ -16,14 +16,14 @@ import trio
 
 from loadgen.runner import Runner, Stream, submit_reads, submit_writes
 from loadgen.workload import CAUSAL_READ, CAUSAL_WRITE, MODIFY, STRONG_READ, STRONG_WRITE, Operations
-from replica.core.session import CompletionKind
+from replica.core.flights import CompletionKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadgen.runner import Handle, Modification
     from loadgen.window import Window
-    from replica.core.session import Completion
+    from replica.core.flights import Completion
 
 TICK_SECONDS: Final = 0.001
 """Arrivals closer together than this are submitted together; their latencies still count from each one's own start."""

@@ -22,7 +22,7 @@ import trio
 
 from loadgen.window import STEPS_PER_SECOND, Window
 from loadgen.workload import BLOCK, CAUSAL_READ, CAUSAL_WRITE, MODIFY, STRONG_READ, STRONG_WRITE, Operations
-from replica.core.session import CompletionKind
+from replica.core.flights import CompletionKind
 from statemachine.command import CAS_VALUE, CAUSAL, PUT
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from loadgen.driver import LoadDriver, LoadSession, SessionTap
     from loadgen.workload import OperationSource, Writes
+    from replica.core.flights import Completion
     from replica.core.messages import Query, Value
-    from replica.core.session import Completion
 
 UNLIMITED: Final = 1 << 62
 _OPENED, _RECORDED, _READ = CompletionKind.OPENED, CompletionKind.RECORDED, CompletionKind.READ

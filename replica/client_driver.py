@@ -17,7 +17,8 @@ import trio
 
 from replica.alarm import Alarm
 from replica.core.client import Client, ClientConfig
-from replica.core.session import Completion
+from replica.core.config import MODES
+from replica.core.flights import Completion
 from replica.hello import Hello, HelloError, decode_hello, encode_hello, encode_refusal, judge
 from replica.packing import FrameRoom, Packer
 from replica.wire import WireError, WireLimits, assemble, decode
@@ -121,23 +122,27 @@ class ClientDriver:
         try:
             theirs = decode_hello(payload)
             judge(self._mine, theirs)
+            self._judge_cluster(theirs)
         except HelloError as error:
             self.refused[error.reason] = error.detail
             raise HandshakeRefused(error.reason, error.detail) from None
         if self._client is None:
-            self._hello = theirs
-            config = ClientConfig(
-                voters=theirs.voters, mode=theirs.mode, lease_seconds=self.settings.lease_seconds, resend_seconds=self.settings.resend_seconds  # type: ignore[arg-type]
-            )  # fmt: skip
+            self._hello, settings = theirs, self.settings
+            mode = next(known for known in MODES if known == theirs.mode)
+            config = ClientConfig(theirs.voters, mode, lease_seconds=settings.lease_seconds, resend_seconds=settings.resend_seconds)
             self._client = Client(config)
             self._client.now = self._clock()
-        elif self._hello is not None and (theirs.cluster_id, theirs.mode, theirs.voters) != (
-            self._hello.cluster_id, self._hello.mode, self._hello.voters
-        ):  # fmt: skip
-            raise HandshakeRefused("wrong_cluster", "the replicas of this list are of different clusters")
-        if theirs.id not in self.client.targets:
-            raise HandshakeRefused("unknown_replica", f"replica {theirs.id} is no voter")
         return Identity(theirs.id, exclusive=True)
+
+    def _judge_cluster(self, theirs: Hello) -> None:
+        """Require a voter of the cluster that the first hello told."""
+        first = self._hello or theirs
+        if (theirs.cluster_id, theirs.mode, theirs.voters) != (first.cluster_id, first.mode, first.voters):
+            raise HelloError("wrong_cluster", "the replicas of this list are of different clusters")
+        if theirs.mode not in MODES:
+            raise HelloError("wrong_mode", f"mode {theirs.mode!r}; known here are {', '.join(MODES)}")
+        if theirs.id not in theirs.voters:
+            raise HelloError("unknown_replica", f"replica {theirs.id} is no voter")
 
     def _on_link_up(self, identity: Identity, link: Link) -> None:
         replica = identity.name

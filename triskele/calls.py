@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
-from replica.core.session import Completion, CompletionKind
+from replica.core.flights import Completion, CompletionKind
 from statemachine.command import CAS_VALUE, CAS_VERSION, InvalidCommand, check_command, check_query
 from triskele.errors import Refused, Unavailable, Unknown
 

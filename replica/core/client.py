@@ -8,35 +8,31 @@ What must not live here: what a command costs or returns to a program (``triskel
 
 from __future__ import annotations
 
+import copy
 import math
-from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
 from replica.core import messages as m
-from replica.core.node import BUSY, GAP, REFUSALS
+from replica.core.flights import Completion, CompletionKind
+from replica.core.freezing import Frozen, freeze
+from replica.core.homes import MOVES_AFTER, PINGS_FIRST, Homes, Line
 from replica.core.quorum import fast_quorum, majority
-from replica.core.session import Completion, CompletionKind, ReadFlight, Session
-from replica.core.witness import CAUSAL, Run
+from replica.core.requests import Reads, Requests, Target
+from replica.core.resending import Resending
+from replica.core.session import Session
+from replica.core.tallies import Tallies
+from replica.core.witness import CAUSAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
     from replica.core.config import Mode
-    from replica.core.messages import Message, Query, Value
-
-HOME_SLACK_SHARE, HOME_SLACK_SECONDS = 1.2, 100e-6
-"""Round trips within this of the best one count as equal: sessions are spread over equals."""
-HOME_MOVES_AFTER = 3
-"""Worse measurements in a row before a session moves."""
-PINGS_KEPT = 8
-PINGS_FIRST = 4
-"""A fresh link is measured so often at once: its first round trip says more about a starting process than about the line."""
-BACKOFF_MAX = 5
-LOST_READ_RESENDS = 8
-"""A read without an answer for so many times ``resend_seconds`` is asked again although its session goes on."""
+    from replica.core.flights import ReadFlight
+    from replica.core.messages import Message
+    from replica.core.witness import Run
 
 
 @attrs.frozen
@@ -51,80 +47,6 @@ class ClientConfig:
     refused_seconds: float = 0.02
     """A replica that answered GAP or BUSY is sent the session's commands again after this long."""
     ping_seconds: float = 1.0
-
-
-@attrs.define(eq=False)
-class Records:
-    """A ``Record`` while it grows."""
-
-    sessions: list[int] = attrs.Factory(list)
-    firsts: list[int] = attrs.Factory(list)
-    counts: list[int] = attrs.Factory(list)
-    previous: list[int] = attrs.Factory(list)
-    incomplete: list[int] = attrs.Factory(list)
-    kinds: list[bytes] = attrs.Factory(list)
-    keys: list[bytes] = attrs.Factory(list)
-    values: list[Value] = attrs.Factory(list)
-
-    def add(self, session: int, run: Run, previous: int) -> None:
-        """Add a run; one that continues the last one is merged with it."""
-        if self.sessions and self.sessions[-1] == session and previous == run.first - 1 == self.firsts[-1] + self.counts[-1] - 1:
-            self.counts[-1] += len(run.keys)
-        else:
-            self.sessions.append(session)
-            self.firsts.append(run.first)
-            self.counts.append(len(run.keys))
-            self.previous.append(previous)
-            self.incomplete.append(run.incomplete)
-        self.kinds.append(run.kinds)
-        self.keys += run.keys
-        self.values += run.values
-
-    def message(self) -> m.Record:
-        """Make the section."""
-        return m.Record(
-            self.sessions, self.firsts, self.counts, self.previous, self.incomplete, b"".join(self.kinds), self.keys, self.values
-        )
-
-
-@attrs.define(eq=False)
-class Reads:
-    """A read section while it grows; ``last`` is the column of dependencies or floors."""
-
-    sessions: list[int] = attrs.Factory(list)
-    firsts: list[int] = attrs.Factory(list)
-    counts: list[int] = attrs.Factory(list)
-    last: list[int] = attrs.Factory(list)
-    queries: list[Query] = attrs.Factory(list)
-
-    def add(self, session: int, flight: ReadFlight, last: int) -> None:
-        """Add a submission."""
-        self.sessions.append(session)
-        self.firsts.append(flight.first)
-        self.counts.append(flight.count)
-        self.last.append(last)
-        self.queries += flight.queries
-
-
-@attrs.define(eq=False)
-class Target:
-    """One replica as this client sees it."""
-
-    linked: bool = False
-    extra: list[Message] = attrs.Factory(list)
-    """Sections for this replica alone, before those for all."""
-    late: list[Message] = attrs.Factory(list)
-    """Likewise, behind them."""
-    causal: Reads = attrs.Factory(Reads)
-    pings: deque[float] = attrs.Factory(lambda: deque(maxlen=PINGS_KEPT))
-    """Latest round trips, seconds."""
-    pinged: dict[int, float] = attrs.Factory(dict)
-    # {nonce: sent at}
-
-    @property
-    def round_trip(self) -> float:
-        """The best of the latest round trips; infinite for an unmeasured or unlinked replica."""
-        return min(self.pings) if self.linked and self.pings else math.inf
 
 
 @attrs.define(eq=False)
@@ -147,20 +69,14 @@ class Client:
     """Times a session changed its home."""
     resent: int = 0
     """Times a session's commands were sent again."""
-    _records: Records = attrs.Factory(Records)
-    _witness_records: Records = attrs.Factory(Records)
-    _strong_reads: Reads = attrs.Factory(Reads)
-    _anchors: dict[int, tuple[int, int]] = attrs.Factory(dict)
-    # {session: (dependency, last read)} of this turn
-    _touched: dict[int, Session] = attrs.Factory(dict)
+    homes: Homes = attrs.Factory(Homes)
+    resending: Resending = attrs.field(init=False)
+    _requests: Requests = attrs.field(init=False)
+    touched: dict[int, Session] = attrs.Factory(dict)
     _again: dict[tuple[int, int], float] = attrs.Factory(dict)
     # {(replica, session): when to send it the session's commands again}
-    _check_at: float = math.inf
     _ping_at: float = math.inf
     _open_at: float = math.inf
-    _worse: dict[int, int] = attrs.Factory(dict)
-    # {session: worse measurements of its home in a row}
-    _nonce: int = 0
     _fast_others: int = attrs.field(init=False)
     _majority_others: int = attrs.field(init=False)
     _steps: dict[type, Callable[[int, Any], None]] = attrs.field(init=False)
@@ -168,6 +84,8 @@ class Client:
     def __attrs_post_init__(self) -> None:
         voters = self.config.voters
         self.targets = {voter: Target() for voter in voters}
+        self.resending = Resending(self)
+        self._requests = Requests(self.config.mode, self.targets)
         self.place = {voter: place for place, voter in enumerate(voters)}
         self._fast_others = fast_quorum(len(voters)) - 1
         self._majority_others = majority(len(voters)) - 1
@@ -212,18 +130,16 @@ class Client:
 
     def queue_record(self, session: Session, run: Run, *, causal: bool) -> None:
         """Put a numbered run into this turn's frames (called by the session)."""
-        self._records.add(session.id, run, run.first - 1)
-        mode = self.config.mode
-        if mode == "ht" and not causal:
-            self._witness_records.add(session.id, run, session.witnessed)
+        self._requests.records.add(session.id, run, run.first - 1)
+        if self.config.mode == "ht" and not causal:
+            self._requests.witness_records.add(session.id, run, session.witnessed)
             session.witnessed = run.last
-        self._arm()
+        self.resending.arm()
 
     def queue_strong_read(self, session: Session, flight: ReadFlight) -> None:
         """Put strong reads into this turn's frames (called by the session)."""
-        self._strong_reads.add(session.id, flight, flight.dependency)
-        self._anchors[session.id] = (flight.dependency, flight.first + flight.count - 1)
-        self._arm()
+        self._requests.add_strong_read(session.id, flight)
+        self.resending.arm()
 
     def queue_index_read(self, session: Session, flight: ReadFlight) -> None:
         """Put strong reads that go the long way into this turn's frame to the leader."""
@@ -232,16 +148,12 @@ class Client:
             reads = Reads()
             reads.add(session.id, flight, flight.dependency)
             target.late.append(m.ReadIndex(reads.sessions, reads.firsts, reads.counts, reads.last, reads.queries))
-        self._arm()
+        self.resending.arm()
 
     def queue_causal_read(self, session: Session, flight: ReadFlight) -> None:
         """Put causal reads into this turn's frame to the session's home (called by the session)."""
         self.targets[session.home].causal.add(session.id, flight, flight.floor)
-        self._arm()
-
-    def _arm(self) -> None:
-        if self._check_at == math.inf:
-            self._check_at = self.now + self.config.resend_seconds / 2
+        self.resending.arm()
 
     # ------------------------------------------------------------------------------------------------------------------ counting
 
@@ -282,15 +194,15 @@ class Client:
         self.now = now
         target = self.targets[replica]
         target.linked = True
-        target.pings.clear()
+        self.homes.lines[replica] = Line()
         self._ping(replica)
         self._ping_at = min(self._ping_at, now + self.config.ping_seconds)
         homes = [session.id for session in self.sessions.values() if session.home == replica]
         if homes:
             target.extra.append(m.Home(homes, home=True))
         for session in self.sessions.values():
-            self._resend(session, replica)
-            self._read_again(session, replica)
+            self.resending.commands(session, replica)
+            self.resending.reads(session, replica)
             if not self.targets[session.home].linked:
                 self._move(session)  # its home went when no other link was up
         if replica == self.leader and self.opening:
@@ -299,7 +211,8 @@ class Client:
     def link_down(self, replica: int, now: float) -> None:
         """A link is gone: sessions at home there move."""
         self.now = now
-        self.targets[replica] = Target()
+        self.targets[replica].unlink()
+        self.homes.lines.pop(replica, None)
         for session in self.sessions.values():
             if session.home == replica:
                 self._move(session)
@@ -314,13 +227,14 @@ class Client:
                 step(replica, message)
 
     def _steps_of_replicas(self) -> dict[type, Callable[[int, Any], None]]:
+        tallies = Tallies(self)
         return {
-            m.RecordAck: self._on_record_ack,
-            m.SpecReply: self._on_spec_reply,
-            m.AnchorAck: self._on_anchor_ack,
-            m.StrongReadReply: self._on_strong_read_reply,
-            m.CausalReadReply: self._on_causal_read_reply,
-            m.Applied: self._on_applied,
+            m.RecordAck: tallies.on_record_ack,
+            m.SpecReply: tallies.on_spec_reply,
+            m.AnchorAck: tallies.on_anchor_ack,
+            m.StrongReadReply: tallies.on_strong_read_reply,
+            m.CausalReadReply: tallies.on_causal_read_reply,
+            m.Applied: tallies.on_applied,
             m.SessionOpened: self._on_session_opened,
             m.Leader: self._on_leader,
             m.Pong: self._on_pong,
@@ -340,110 +254,15 @@ class Client:
         for session in self.sessions.values():
             if newer:
                 session.new_view()
-            self._resend_all(session)
+            self.resending.everything(session)
         if self.opening:
             self._send_openings(list(self.opening))
 
-    def _same_view(self, config: int, view: int) -> bool:
+    def same_view(self, config: int, view: int) -> bool:
+        """Adopt a newer view; tell whether an answer of this view counts."""
         if (config, view) > (self.config_id, self.view):
             self._on_view(config, view, -1)
         return config == self.config_id and view == self.view
-
-    def _on_record_ack(self, replica: int, ack: m.RecordAck) -> None:
-        same, place = self._same_view(ack.config, ack.view), self.place[replica]
-        sessions, touched = self.sessions, self._touched
-        for number, held, accepted in zip(ack.sessions, ack.held, ack.accepted, strict=True):
-            session = sessions.get(number)
-            if session is not None:
-                session.on_verdict(place, held, accepted, same_view=same)
-                touched[number] = session
-        for number, reason in ack.refusals:
-            session = sessions.get(number)
-            if session is None:
-                continue
-            if reason in (GAP, BUSY):
-                self._again.setdefault((replica, number), self.now + self.config.refused_seconds)
-            else:
-                self._lose(session, REFUSALS.get(reason, "refused"))
-
-    def _on_spec_reply(self, replica: int, reply: m.SpecReply) -> None:
-        if not self._same_view(reply.config, reply.view) or replica != self.leader:
-            return
-        sessions, touched = self.sessions, self._touched
-        starts: list[tuple[int, Session | None, int]] = []
-        start = 0
-        for number, first, count in zip(reply.sessions, reply.firsts, reply.counts, strict=True):
-            session = sessions.get(number)
-            if session is not None:
-                session.on_speculated(first, first + count - 1)
-                touched[number] = session
-            if reply.results:
-                starts.append((start, session, first))
-                start += count
-        at = 0
-        for place, succeeded in reply.results:
-            while at + 1 < len(starts) and starts[at + 1][0] <= place:
-                at += 1
-            start, session, first = starts[at]
-            if session is not None and first + place - start > session.strong_done:
-                session.speculated[first + place - start] = bool(succeeded)
-                session.seen = max(session.seen, reply.position)
-
-    def _on_anchor_ack(self, replica: int, ack: m.AnchorAck) -> None:
-        if not self._same_view(ack.config, ack.view):
-            return
-        place, sessions, touched = self.place[replica], self.sessions, self._touched
-        for number, read, anchored in zip(ack.sessions, ack.reads, ack.anchored, strict=True):
-            session = sessions.get(number)
-            if session is not None:
-                if read > session.confirmed[place]:  # noqa: PLR1730 - one call less for each session
-                    session.confirmed[place] = read
-                if anchored > session.anchored[place]:  # noqa: PLR1730 - likewise
-                    session.anchored[place] = anchored
-                touched[number] = session
-
-    def _on_strong_read_reply(self, replica: int, reply: m.StrongReadReply) -> None:
-        if not self._same_view(reply.config, reply.view) or replica != self.leader:
-            return
-        end = 0
-        for number, first, count in zip(reply.sessions, reply.firsts, reply.counts, strict=True):
-            start, end = end, end + count
-            session = self.sessions.get(number)
-            if session is not None:
-                session.on_strong_values(
-                    first, reply.values[start:end], reply.versions[start:end], indexed=reply.indexed, horizon=reply.horizon, now=self.now
-                )
-                self._touched[number] = session
-
-    def _on_causal_read_reply(self, replica: int, reply: m.CausalReadReply) -> None:
-        end = 0
-        for number, first, count, applied in zip(reply.sessions, reply.firsts, reply.counts, reply.applied, strict=True):
-            start, end = end, end + count
-            session = self.sessions.get(number)
-            if session is not None:
-                session.on_causal_values(
-                    first, reply.values[start:end], reply.versions[start:end], applied=applied, horizon=reply.horizon,
-                    position=reply.position, from_home=session.home == replica, now=self.now,
-                )  # fmt: skip
-                self._touched[number] = session
-        for number, first, _count in reply.lagging:
-            session = self.sessions.get(number)
-            flight = session.causal_reads.get(first) if session is not None else None
-            other = self.targets.get(self.leader)
-            if session is not None and flight is not None and other is not None and other.linked:
-                other.causal.add(number, flight, flight.floor)
-
-    def _on_applied(self, replica: int, note: m.Applied) -> None:
-        for number, command, succeeded in note.results if note.leader else ():
-            session = self.sessions.get(number)
-            if session is not None and command > session.strong_done:
-                session.results[command] = bool(succeeded)
-                session.seen = max(session.seen, note.position)
-        for number, upto in zip(note.sessions, note.upto, strict=True):
-            session = self.sessions.get(number)
-            if session is not None:
-                session.on_applied(upto, note.position, at_home=session.home == replica)
-                self._touched[number] = session
 
     def _on_session_opened(self, replica: int, opened: m.SessionOpened) -> None:  # noqa: ARG002 - one signature for all
         for token, number in zip(opened.tokens, opened.sessions, strict=True):
@@ -456,14 +275,18 @@ class Client:
                 continue
             session.id = session.floor = number
             self.sessions[number] = session
-            session.home = self._choose_home(session)
+            session.home = self.homes.choose(session.id, list(self.targets))
             self.targets[session.home].extra.append(m.Home([number], home=True))
             self.completions.append(Completion(session, session.handle, CompletionKind.OPENED, 0, 1))
 
-    def _lose(self, session: Session, reason: str) -> None:
+    def send_again(self, replica: int, session: int) -> None:
+        """Send a replica that answered GAP or BUSY the session's commands again, a little later."""
+        self._again.setdefault((replica, session), self.now + self.config.refused_seconds)
+
+    def lose(self, session: Session, reason: str) -> None:
         """The session ended in the log: complete what is known to be complete, and fail the rest."""
         self.sessions.pop(session.id, None)
-        self._touched.pop(session.id, None)
+        self.touched.pop(session.id, None)
         session.complete_strong(self.now)
         session.complete_causal(self.now)
         session.complete_reads(self.now)
@@ -472,40 +295,27 @@ class Client:
     # ------------------------------------------------------------------------------------------------------------------ homes
 
     def _ping(self, replica: int) -> None:
-        target = self.targets[replica]
-        self._nonce += 1
-        if len(target.pinged) < PINGS_KEPT:
-            target.pinged[self._nonce] = self.now
-            target.extra.append(m.Ping(self._nonce))
+        nonce = self.homes.ping(replica, self.now)
+        if nonce:
+            self.targets[replica].extra.append(m.Ping(nonce))
 
     def _on_pong(self, replica: int, pong: m.Pong) -> None:
-        target = self.targets[replica]
-        sent = target.pinged.pop(pong.nonce, None)
-        if sent is None:
-            return
-        target.pings.append(self.now - sent)
-        if len(target.pings) < PINGS_FIRST:
+        measured = self.homes.on_pong(replica, pong.nonce, self.now)
+        if 0 < measured < PINGS_FIRST:
             self._ping(replica)
-        elif len(target.pings) == PINGS_FIRST:
-            self._measure_homes(HOME_MOVES_AFTER)
+        elif measured == PINGS_FIRST:
+            self._measure_homes(MOVES_AFTER)
 
-    def _equals(self) -> list[int]:
-        """Return the replicas whose round trip counts as the best."""
-        linked = [replica for replica, target in self.targets.items() if target.linked]
-        if not linked:
-            return list(self.targets)
-        best = min(self.targets[replica].round_trip for replica in linked)
-        slack = best * HOME_SLACK_SHARE + HOME_SLACK_SECONDS
-        return [replica for replica in linked if self.targets[replica].round_trip <= slack] or linked
-
-    def _choose_home(self, session: Session) -> int:
-        equals = self._equals()
-        return equals[session.id % len(equals)]
+    def _measure_homes(self, measurements: int = 1) -> None:
+        """Move the sessions whose home measured worse than the best often enough."""
+        for session in self.sessions.values():
+            if self.homes.is_worse(session.id, session.home, measurements):
+                self._move(session)
 
     def _move(self, session: Session) -> None:
         """Bind a session to another home; it keeps its floor and sends its commands there again."""
         old = session.home
-        session.home = self._choose_home(session)
+        session.home = self.homes.choose(session.id, list(self.targets))
         if session.home == old:
             return
         self.moved += 1
@@ -513,66 +323,17 @@ class Client:
         if self.targets[old].linked:
             self.targets[old].extra.append(m.Home([session.id], home=False))
         self.targets[session.home].extra.append(m.Home([session.id], home=True))
-        self._resend(session, session.home)
+        self.resending.commands(session, session.home)
         for flight in session.causal_reads.values():
             self.targets[session.home].causal.add(session.id, flight, flight.floor)
-
-    def _measure_homes(self, measurements: int = 1) -> None:
-        """Count how often each session's home measured worse than the best, and move those for whom it was often enough."""
-        best = set(self._equals())
-        for session in self.sessions.values():
-            if session.home in best or not self.targets[session.home].pings:
-                self._worse.pop(session.id, None)
-                continue
-            worse = self._worse[session.id] = self._worse.get(session.id, 0) + measurements
-            if worse >= HOME_MOVES_AFTER:
-                del self._worse[session.id]
-                self._move(session)
-
-    # ------------------------------------------------------------------------------------------------------------------ resending
-
-    def _resend(self, session: Session, replica: int) -> None:
-        """Send one replica the session's uncommitted commands again, under their numbers; the leader also those whose outcome is not known."""
-        mode, leads = self.config.mode, replica == self.leader
-        if not session.log or (mode == "paxos" and not leads):
-            return
-        records = Records()
-        previous = session.committed
-        for flight in session.log:
-            run = flight.run.after(min(flight.done, session.committed) if leads else session.committed)
-            if not run.keys or (flight.causal and mode == "ht" and not leads):
-                continue
-            records.add(session.id, run, run.first - 1 if leads or mode != "ht" else previous)
-            previous = run.last
-        if records.sessions:
-            self.targets[replica].extra.append(records.message())
-            self.resent += 1
-
-    def _resend_all(self, session: Session) -> None:
-        """Send everything unanswered again: commands to all voters, reads to whom they belong."""
-        for replica, target in self.targets.items():
-            if target.linked:
-                self._resend(session, replica)
-                self._read_again(session, replica)
-
-    def _read_again(self, session: Session, replica: int) -> None:
-        """Ask a replica again for the reads that wait for its answer: strong ones the long way."""
-        if replica == self.leader:
-            for flight in session.strong_reads:
-                flight.sent_at = self.now
-                self.queue_index_read(session, flight)
-        if replica == session.home:
-            for flight in session.causal_reads.values():
-                flight.sent_at = self.now
-                self.queue_causal_read(session, flight)
 
     # ------------------------------------------------------------------------------------------------------------------ the turn
 
     def take_completions(self, now: float) -> list[Completion]:
         """Complete what this turn's frames allow and hand it over."""
         self.now = now
-        if self._touched:
-            touched, self._touched = self._touched, {}
+        if self.touched:
+            touched, self.touched = self.touched, {}
             for session in touched.values():
                 if session.strong:
                     session.complete_strong(now)
@@ -587,49 +348,19 @@ class Client:
 
     def take_sends(self) -> list[tuple[int, list[Message]]]:
         """Make one frame for each replica that has something to be told; equal sections are the same objects."""
-        shared: list[Message] = []
-        witness: list[Message] = []
-        mode = self.config.mode
-        if self._records.sessions:
-            shared.append(self._records.message())
-            self._records = Records()
-        if mode == "ht":
-            if self._witness_records.sessions:
-                witness.append(self._witness_records.message())
-                self._witness_records = Records()
-        elif mode != "paxos":
-            witness = list(shared)
-        leader_only: list[Message] = []
-        if self._anchors:
-            reads, self._strong_reads = self._strong_reads, Reads()
-            leader_only.append(m.StrongRead(reads.sessions, reads.firsts, reads.counts, reads.last, reads.queries))
-            levels = self._anchors.values()
-            witness.append(m.Anchor(list(self._anchors), [level[0] for level in levels], [level[1] for level in levels]))
-            self._anchors = {}
-        sends = []
-        for replica, target in self.targets.items():
-            sections = [*shared, *leader_only] if replica == self.leader else witness
-            if target.extra or target.late or target.causal.sessions:
-                sections = [*target.extra, *sections, *target.late]
-                target.extra, target.late = [], []
-                if target.causal.sessions:
-                    causal, target.causal = target.causal, Reads()
-                    sections.append(m.CausalRead(causal.sessions, causal.firsts, causal.counts, causal.last, causal.queries))
-            if sections and target.linked:
-                sends.append((replica, sections))
-        return sends
+        return self._requests.take(self.leader)
 
     def expire(self, now: float) -> None:
         """Run what is due: resends, pings, openings."""
         self.now = now
-        if now >= self._check_at:
-            self._check_progress(now)
+        if now >= self.resending.at:
+            self.resending.check(now)
         if self._again:
             for replica, number in [key for key, due in self._again.items() if due <= now]:
                 del self._again[replica, number]
                 session = self.sessions.get(number)
                 if session is not None and self.targets[replica].linked:
-                    self._resend(session, replica)
+                    self.resending.commands(session, replica)
         if now >= self._ping_at:
             self._ping_at = now + self.config.ping_seconds
             self._measure_homes()
@@ -643,29 +374,18 @@ class Client:
         if self.opening and now >= self._open_at:
             self._send_openings(list(self.opening))
 
-    def _check_progress(self, now: float) -> None:
-        """Send again for sessions that wait without progress; a timer may resend, it never decides anything."""
-        busy = False
-        for session in self.sessions.values():
-            if session.idle:
-                session.backoff = 0
-                continue
-            busy = True
-            if session.progress_at > session.resent_at:
-                session.backoff = 0
-            wait = self.config.resend_seconds * (1 << min(session.backoff, BACKOFF_MAX))
-            if now - session.progress_at >= wait:
-                session.backoff += 1
-                session.progress_at = session.resent_at = now
-                self._resend_all(session)
-            elif now - session.oldest_read >= self.config.resend_seconds * LOST_READ_RESENDS:
-                for replica in {self.leader: None, session.home: None}:
-                    self._read_again(session, replica)
-        self._check_at = now + self.config.resend_seconds / 2 if busy else math.inf
+    def clone(self) -> Self:
+        """Return an independent copy, handles of callers included."""
+        return copy.deepcopy(self)
+
+    def freeze(self) -> Frozen:
+        """Return the state in canonical form: equal states of different histories are equal."""
+        waiting = (self.touched, self.completions, self.resending, self._requests, self._again, self._ping_at, self._open_at)
+        return freeze((self.view, self.config_id, self.leader, self.sessions, self.opening, self.homes, *waiting), (id(self),))
 
     def deadline(self) -> float:
         """When ``expire`` is needed next."""
-        due = min(self._check_at, self._ping_at, *self._again.values(), math.inf)
+        due = min(self.resending.at, self._ping_at, *self._again.values(), math.inf)
         return min(due, self._open_at) if self.opening else due
 
 

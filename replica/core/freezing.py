@@ -12,8 +12,12 @@ Frozen = object
 """Nested tuples of plain values."""
 
 
-def freeze(value: object) -> Frozen:
-    """Return ``value`` as nested tuples; dicts are sorted by their keys' forms, functions are left out.
+def freeze(value: object, above: tuple[int, ...] = ()) -> Frozen:
+    """Return ``value`` as nested tuples; dicts are sorted by their keys' forms, functions are left out, the way back up is only named.
+
+    Args:
+        value: the state.
+        above: identities of the objects that hold it, against cycles.
 
     Raises:
         TypeError: a kind of object that no state may hold (a set, for its order).
@@ -21,9 +25,9 @@ def freeze(value: object) -> Frozen:
     if value is None or isinstance(value, bool | int | float | str | bytes):
         return value
     if isinstance(value, list | tuple | deque):
-        return tuple(freeze(item) for item in value)
+        return tuple(freeze(item, above) for item in value)
     if isinstance(value, dict):
-        return tuple(sorted(((freeze(key), freeze(item)) for key, item in value.items()), key=repr))
+        return tuple(sorted(((freeze(key), freeze(item, above)) for key, item in value.items()), key=repr))
     if isinstance(value, Enum):
         return str(value)
     own = getattr(value, "freeze", None)
@@ -31,8 +35,10 @@ def freeze(value: object) -> Frozen:
         return own()
     kind: type = type(value)
     if attrs.has(kind):
-        fields = attrs.fields(kind)
-        return (type(value).__name__, *(freeze(getattr(value, field.name)) for field in fields if not _function(getattr(value, field.name))))
+        if id(value) in above:
+            return kind.__name__
+        held = [getattr(value, field.name) for field in attrs.fields(kind)]
+        return (kind.__name__, *(freeze(item, (*above, id(value))) for item in held if not _function(item)))
     message = f"no canonical form for {type(value).__name__}"
     raise TypeError(message)
 

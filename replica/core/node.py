@@ -196,9 +196,7 @@ class Node:
         for link in list(self.notes) if urgent else [link for link in self.notes if link in self.outbox]:
             noted = self.notes.pop(link)
             told = self.results.pop(link, [])
-            self.reply(
-                link, Applied(self.config.config, self.view, self.leads, self.applied_position, list(noted), list(noted.values()), told)
-            )
+            self.reply(link, Applied(self.config.config, self.view, self.leads, self.applied_position, list(noted), list(noted.values()), told))
         return bool(self.notes)
 
     def forget_link(self, link: Source) -> None:

@@ -54,6 +54,7 @@ LARGE_BYTES = 1 << 12
 ANSWER_BYTES_MAX = 1 << 20
 """Values in one section of answers; more go in several."""
 
+
 def pieces(sessions: list[int], firsts: list[int], counts: list[int], values: list[Value], versions: list[int]) -> list[Answer]:
     """Cut columns of answers into sections of about ``ANSWER_BYTES_MAX`` of values; nearly always they are one.
 

@@ -32,4 +32,3 @@ def recovery_threshold(voters: int, heard: int) -> int:
     """
     assert heard >= majority(voters), "recovery hears a majority"
     return fast_quorum(voters) + heard - voters
-

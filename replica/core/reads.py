@@ -64,9 +64,7 @@ class Answers:
     def send(self, node: Node, link: Source, *, indexed: bool = False) -> None:
         """Answer a link, in as many sections as the values need."""
         for some, starts, lengths, values, versions, size in pieces(self.sessions, self.firsts, self.counts, self.values, self.versions):
-            answer = StrongReadReply(
-                node.config.config, node.view, indexed, node.store.horizon, some, starts, lengths, values, versions
-            )
+            answer = StrongReadReply(node.config.config, node.view, indexed, node.store.horizon, some, starts, lengths, values, versions)
             if size < LARGE_BYTES:
                 node.reply(link, answer)
             else:

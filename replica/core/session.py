@@ -16,100 +16,20 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from enum import Enum
 from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.core.messages import Query, Value
+from replica.core.flights import Completion, CompletionKind, Flight, Part, ReadFlight
+from replica.core.own_writes import OwnWrites
 from replica.core.witness import CAUSAL, Run
 from statemachine.command import CAS_VALUE, CAS_VERSION, DELETE, PUT
 
 if TYPE_CHECKING:
     from replica.core.client import Client
+    from replica.core.messages import Query, Value
 
 BLIND = bytes([PUT, DELETE, PUT | CAUSAL, DELETE | CAUSAL])
-
-
-class CompletionKind(Enum):
-    """What happened to what the caller submitted."""
-
-    OPENED = "opened"
-    RECORDED = "recorded"
-    READ = "read"
-    FLUSHED = "flushed"
-    FAILED = "failed"
-
-
-@attrs.define(eq=False)
-class Completion:
-    """Some consecutive commands of one submission are complete; the counts of a submission's completions add up to its size."""
-
-    session: Session
-    handle: object
-    """The caller's own, as given with the submission."""
-    kind: CompletionKind
-    first: int
-    """Place of the first of them in the submission."""
-    count: int
-    values: list[Value] | None = None
-    """Reads: the values. Recorded commands with a result (cas): whether each succeeded, None for blind ones; None when all are blind."""
-    versions: list[int] | None = None
-    """Reads: versions, 0 where there is none or none may be told yet."""
-    fast: bool = False
-    """Strong recorded commands: by the fast path."""
-    reason: str = ""
-    """Why it failed; a failed recorded command may have taken effect."""
-
-
-@attrs.define(eq=False)
-class Flight:
-    """A submission of logged commands, all strong or all causal."""
-
-    run: Run
-    handle: object
-    causal: bool
-    blind: bool
-    done: int
-    """Last number that is complete."""
-    sent_at: float
-
-
-Part = tuple[int, list[Value], list[int]]
-"""(place in the submission, values, versions)."""
-
-
-@attrs.define(eq=False)
-class ReadFlight:
-    """A submission of reads of one kind."""
-
-    first: int
-    count: int
-    queries: list[Query]
-    handle: object
-    dependency: int
-    sent_at: float
-    floor: int = 0
-    left: int = 0
-    """Reads that are not complete."""
-    parts: list[Part] = attrs.Factory(list)
-    """Strong: the leader's answers that still want confirmations."""
-    seen: bytearray | None = None
-    """Strong, once answered in parts: which reads are complete."""
-
-    def fresh(self, parts: list[Part]) -> list[Part]:
-        """Return what of the parts is not complete yet (a read asked twice may be answered twice), and count it as complete."""
-        seen = self.seen = self.seen or bytearray(self.count)
-        kept: list[Part] = []
-        for place, values, versions in parts:
-            start = place
-            for at in range(place, place + len(values) + 1):
-                if at == place + len(values) or seen[at]:
-                    if at > start:
-                        kept.append((start, values[start - place : at - place], versions[start - place : at - place]))
-                        seen[start:at] = b"\1" * (at - start)
-                    start = at + 1
-        return kept
 
 
 @attrs.define(eq=False)
@@ -129,7 +49,7 @@ class Session:
     floor: int = 0
     """Causal reads must see at least this position."""
     least: int = 0
-    """Answers below this position lack own writes that left ``pending``."""
+    """Answers below this position lack own writes that are not laid over any more."""
     seen: int = 0
     """What the outcomes of own cas that came so far rest on, a position."""
     committed: int = 0
@@ -154,12 +74,8 @@ class Session:
     # {number of its first read: flight}
     late_reads: dict[int, ReadFlight] = attrs.Factory(dict)
     # {number of its first read: flight that must be asked again}
-    pending: dict[bytes, tuple[int, bytes | None]] = attrs.Factory(dict)
-    # {key: own newest write not yet applied at home: (number, value)}
-    pending_order: deque[tuple[int, bytes, bytes | None]] = attrs.Factory(deque)
-    """Own writes not yet applied at home, in about their order: (number, key, value)."""
-    unsure: dict[bytes, list[int]] = attrs.Factory(dict)
-    # {key: numbers of own cas whose outcomes are not known yet, ascending}
+    own: OwnWrites = attrs.Factory(OwnWrites)
+    """Own writes not yet applied at home."""
     speculated: dict[int, bool] = attrs.Factory(dict)
     # {number: outcome of a cas in the present view, good for the fast path only}
     results: dict[int, bool] = attrs.Factory(dict)
@@ -195,29 +111,17 @@ class Session:
             self.progress_at = now
         self.log.append(flight)
         (self.causal if causal else self.strong).append(flight)
-        if not client.causal_mode:
-            pass  # no causal reads to lay own writes over
-        elif blind:
-            self.pending.update(zip(keys, enumerate(values, first), strict=True))  # type: ignore[arg-type]
-            self.pending_order.extend(zip(range(first, last + 1), keys, values, strict=True))  # type: ignore[arg-type]
-        else:
-            self._note_cas(run)
+        if client.causal_mode:  # elsewhere there are no causal reads to lay own writes over
+            if blind:
+                self.own.note(run)
+            else:
+                self.own.note_each(run)
         client.queue_record(self, run, causal=causal)
         return first
 
     def _first_incomplete(self, first: int) -> int:
         strong = self.strong[0].done + 1 if self.strong else first
         return min(strong, self.causal[0].done + 1) if self.causal else strong
-
-    def _note_cas(self, run: Run) -> None:
-        """Lay the blind writes of a mixed run over reads, and remember that a cas may change its key."""
-        for number, kind, key, value in zip(range(run.first, run.last + 1), run.kinds, run.keys, run.values, strict=True):
-            if kind in (CAS_VALUE, CAS_VERSION):
-                self.unsure.setdefault(key, []).append(number)
-            else:
-                assert value is None or isinstance(value, bytes)
-                self.pending[key] = (number, value)
-                self.pending_order.append((number, key, value))
 
     def flush(self, handle: object) -> None:
         """Ask for a FLUSHED completion when everything submitted so far is committed."""
@@ -337,7 +241,7 @@ class Session:
             flight = strong[0]
             last = min(flight.run.last, upto)
             if not flight.blind:
-                last = self._known_upto(flight, last, fast)
+                last = flight.known_upto(last, fast, self.results, self.speculated)
                 if last <= flight.done:
                     break
             self._complete(flight, last, fast=last <= fast)
@@ -349,18 +253,6 @@ class Session:
         self._trim_log()
         if waits and strong and strong[0].done + 1 >= self.spec_first:
             self.complete_strong(now)  # what it waited for is complete
-
-    def _known_upto(self, flight: Flight, last: int, fast: int) -> int:
-        """Cut ``last`` to the commands whose results are known.
-
-        A speculated result counts on the fast path only: committed by another view's leader, the command may have had another one.
-        """
-        run = flight.run
-        for number in range(flight.done + 1, last + 1):
-            known = number in self.results or (number <= fast and number in self.speculated)
-            if run.kinds[number - run.first] in (CAS_VALUE, CAS_VERSION) and not known:
-                return number - 1
-        return last
 
     def _complete(self, flight: Flight, last: int, *, fast: bool) -> None:
         run, first = flight.run, flight.done + 1
@@ -388,14 +280,8 @@ class Session:
             assert isinstance(value, list)
             new = value[1]
             assert isinstance(new, bytes)
-            if self.pending.get(key, (0, None))[0] < number:
-                self.pending[key] = (number, new)
-            self.pending_order.append((number, key, new))
-        unsure = self.unsure.get(key)
-        if unsure is not None:
-            unsure.remove(number)
-            if not unsure:
-                del self.unsure[key]
+            self.own.succeed(number, key, new)
+        self.own.settle(number, key)
         return succeeded  # type: ignore[return-value]
 
     def complete_causal(self, now: float) -> None:
@@ -423,21 +309,14 @@ class Session:
         if at_home and upto > self.applied_home:
             self.applied_home = upto
             self.least = max(self.least, position)
-            self.floor = max(self.floor, position)  # covers the own writes that leave ``pending``, also at another home
-            self._drop_pending(upto)
+            self.floor = max(self.floor, position)  # covers the own writes that are dropped, also at another home
+            self.own.drop(upto)
 
     def _trim_log(self) -> None:
         """Forget submissions that are committed and complete: a committed cas may still lack its outcome, which a resend asks for."""
         log = self.log
         while log and log[0].done == log[0].run.last <= self.committed:
             log.popleft()
-
-    def _drop_pending(self, upto: int) -> None:
-        order, pending = self.pending_order, self.pending
-        while order and order[0][0] <= upto:
-            key = order.popleft()[1]
-            if key in pending and pending[key][0] <= upto:
-                del pending[key]
 
     # ------------------------------------------------------------------------------------------------------------------ reads
 
@@ -464,9 +343,7 @@ class Session:
             parts = flight.fresh(parts)
         for place, values, versions in parts:
             flight.left -= len(values)
-            self.client.completions.append(
-                Completion(self, flight.handle, CompletionKind.READ, place, len(values), values, versions)
-            )
+            self.client.completions.append(Completion(self, flight.handle, CompletionKind.READ, place, len(values), values, versions))
         self.progress_at = now
         if flight.left <= 0:
             self.strong_reads.remove(flight)
@@ -478,7 +355,7 @@ class Session:
         flight = self.causal_reads.get(first) or self._causal_flight(first)
         if flight is None:
             return
-        if position < flight.floor or position < self.least or (self.unsure and self._unsure_before(flight)):
+        if position < flight.floor or position < self.least or (self.own.unsure and self.own.unsure_before(flight.dependency)):
             self.late_reads[flight.first] = flight  # too old for what this session knows of its own commands by now, or will know
             return
         if applied > self.applied_home and from_home:
@@ -500,89 +377,17 @@ class Session:
         place, values, versions = part
         queries = flight.queries if len(values) == flight.count else flight.queries[place : place + len(values)]
         scans = False
-        if self.pending or list in map(type, queries):
-            scans = self._overlay(queries, values, versions, applied, flight.dependency)
+        if self.own.newest or list in map(type, queries):
+            scans = self.own.lay_over(queries, values, versions, applied, flight.dependency)
         self.floor = max(self.floor, position if scans else 0, *versions)
         flight.left -= len(values)
-        self.client.completions.append(
-            Completion(self, flight.handle, CompletionKind.READ, place, len(values), values, versions)
-        )
-
-    def _unsure_before(self, flight: ReadFlight) -> bool:
-        """Whether the outcome of an own, earlier cas is not known: the read must see what that cas saw."""
-        return any(numbers[0] <= flight.dependency for numbers in self.unsure.values())
+        self.client.completions.append(Completion(self, flight.handle, CompletionKind.READ, place, len(values), values, versions))
 
     def ask_again(self) -> None:
         """Send causal reads whose answer came too early again, unless an own cas before them still has no outcome."""
         for first, flight in list(self.late_reads.items()):
-            if not self._unsure_before(flight):
+            if not self.own.unsure_before(flight.dependency):
                 del self.late_reads[first]
                 if first in self.causal_reads:
                     flight.floor = self.floor
                     self.client.queue_causal_read(self, flight)
-
-    def _overlay(self, queries: list[Query], values: list[Value], versions: list[int], applied: int, dependency: int) -> bool:
-        """Lay own pending writes over the values (read your writes); return whether a scan was among them."""
-        pending = self.pending
-        try:
-            if pending.keys().isdisjoint(queries):
-                return False
-        except TypeError:
-            pass
-        scans = False
-        for place, item in enumerate(queries):
-            if isinstance(item, bytes):
-                own = pending.get(item)
-                if own is not None and own[0] > applied:
-                    values[place], versions[place] = own[1], 0
-            else:
-                scans = True
-                values[place] = overlay_rows(values[place], item, self._own_writes(applied, dependency))
-        return scans
-
-    def _own_writes(self, after: int, upto: int) -> dict[bytes, tuple[int, bytes | None]]:
-        """Return the newest own write of each key among some numbers.
-
-        A scan is one moment: own writes issued after it may follow what this session saw after it, and do not belong there.
-        """
-        newest: dict[bytes, tuple[int, bytes | None]] = {}
-        for number, key, value in self.pending_order:
-            if after < number <= upto and newest.get(key, (0, None))[0] < number:
-                newest[key] = (number, value)
-        return newest
-
-
-def _within(key: bytes, scan: list[object]) -> bool:
-    start, end = scan[0], scan[1]
-    assert isinstance(start, bytes)
-    return start <= key and (not isinstance(end, bytes) or key < end)
-
-
-def overlay_rows(answer: Value, scan: list[object], own: dict[bytes, tuple[int, bytes | None]]) -> Value:
-    """Lay own pending writes over one page of a scan.
-
-    Args:
-        answer: ``[rows, more]`` from the replica.
-        scan: ``[start, end, limit]``.
-        own: own writes by key that are not in the rows.
-
-    Returns:
-        ``[rows, more]``; own deletes shorten a page, own inserts beyond its last row are left for the next page when there is more.
-        ``more`` is then the key from which to go on: the page's last row may be an own delete.
-    """
-    assert isinstance(answer, list)
-    rows, more = answer[0], answer[1]
-    assert isinstance(rows, list)
-    merged = {row[0]: row for row in rows}
-    limit = scan[2]
-    assert isinstance(limit, int)
-    for key, (_, value) in own.items():
-        if _within(key, scan):
-            if value is None:
-                merged.pop(key, None)
-            elif not more or key <= rows[-1][0]:
-                merged[key] = [key, value, 0]
-    kept = [merged[key] for key in sorted(merged)]
-    if len(kept) > limit:
-        return [kept[:limit], True]
-    return [kept, rows[-1][0] + b"\0" if more else False]

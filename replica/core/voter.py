@@ -125,9 +125,7 @@ class Voter:
         self.node.witness.hold(chain, run, self.node.now)
         return 0
 
-    def _refuse_unknown(
-        self, source: Source, record: Record, place: tuple[int, int, int, int, int, int], refusals: list[list[int]]
-    ) -> None:
+    def _refuse_unknown(self, source: Source, record: Record, place: tuple[int, int, int, int, int, int], refusals: list[list[int]]) -> None:
         """Keep the record of a session whose opening is still on its way here, or say why it cannot be served."""
         session, start, end, first, previous, incomplete = place
         reason = self.node.refusal(session)
@@ -180,7 +178,7 @@ class Voter:
     def on_causal_read(self, source: Source, read: CausalRead) -> None:
         """Answer from the applied prefix; what needs a longer prefix waits for it."""
         node = self.node
-        if node.applied_position >= max(read.floors):
+        if node.applied_position >= max(read.floors, default=0):
             self._answer(source, read.sessions, read.firsts, read.counts, read.queries)
             return
         now_sessions, now_firsts, now_counts = [], [], []
@@ -242,4 +240,3 @@ class Voter:
     def deadline(self) -> float:
         """When the first waiting read must be answered."""
         return self.waiting[0].until if self.waiting else float("inf")
-

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from replica.core.session import Completion, CompletionKind
+from replica.core.flights import Completion, CompletionKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

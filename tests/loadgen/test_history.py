@@ -13,7 +13,7 @@ from loadgen.history import Capture, merge, text, write
 from loadgen.runner import Runner, Stream
 from loadgen.window import Window
 from loadgen.workload import KeySampler, Operations, WorkloadSettings
-from replica.core.session import Completion, CompletionKind
+from replica.core.flights import Completion, CompletionKind
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, DELETE, PUT
 from tests.loadgen.fakes import FakeDriver
 

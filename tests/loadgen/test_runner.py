@@ -12,7 +12,7 @@ from loadgen.latency import decode, summary
 from loadgen.runner import LoadFailed, Runner, Stream
 from loadgen.window import Window
 from loadgen.workload import HOT_KEY, KeySampler, Operations, Preload, WorkloadSettings
-from replica.core.session import Completion, CompletionKind
+from replica.core.flights import Completion, CompletionKind
 from tests.loadgen.fakes import FakeDriver
 
 if TYPE_CHECKING:

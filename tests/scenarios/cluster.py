@@ -14,14 +14,15 @@ import attrs
 from replica.core.client import Client, ClientConfig
 from replica.core.config import CoreConfig, Mode
 from replica.core.effects import LinkDown, LinkUp, Received, Source
+from replica.core.flights import Completion, CompletionKind
 from replica.core.replica import Replica
-from replica.core.session import Completion, CompletionKind, Session
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, DELETE, PUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from replica.core.messages import Message, Query, Value
+    from replica.core.session import Session
 
 Place = int | str
 """A replica's id or a client's name."""
@@ -47,6 +48,7 @@ class Cluster:
     Attributes:
         now: the time everybody is told, seconds.
         queues: ``{(from, to): frames on their way}``.
+        journal: every frame that was sent, ``(from, to, sections)``.
         drops: what replicas refused, ``(replica, source, reason)``; a test that expects some empties it.
     """
 
@@ -62,6 +64,7 @@ class Cluster:
         self.drops: list[tuple[int, Source, str]] = []
         self.links: dict[tuple[str, int], Source] = {}  # {(client, replica): the live link's name at the replica}
         self.peers: set[tuple[int, int]] = set()
+        self.journal: list[tuple[Place, Place, Frame]] = []
         self._connections = 0
         if linked:
             for place in ids:
@@ -124,7 +127,7 @@ class Cluster:
             process.done += process.core.take_completions(self.now)
             for replica, sections in process.core.take_sends():
                 if (place, replica) in self.links:
-                    self.queues.setdefault((place, replica), deque()).append(sections)
+                    self._send(place, replica, sections)
             return
         core = self.replicas[place]
         if core.deadline() <= self.now:
@@ -136,11 +139,15 @@ class Cluster:
         self.drops += [(place, source, reason) for source, reason in effects.drops]
         for peer, sections in effects.sends:
             if (place, peer) in self.peers:
-                self.queues.setdefault((place, peer), deque()).append(sections)
+                self._send(place, peer, sections)
         for link, sections in effects.replies:
             for (name, replica), live in self.links.items():
                 if replica == place and live == link:
-                    self.queues.setdefault((place, name), deque()).append(sections)
+                    self._send(place, name, sections)
+
+    def _send(self, source: Place, place: Place, frame: Frame) -> None:
+        self.queues.setdefault((source, place), deque()).append(frame)
+        self.journal.append((source, place, frame))
 
     def receive(self, place: Place, source: Place, *messages: Message) -> None:
         """Give a place one frame as if ``source`` had sent it, and end its turn."""

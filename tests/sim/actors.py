@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replica.core.effects import LinkDown, LinkUp, Received, Source
-from replica.core.session import Completion, CompletionKind
+from replica.core.flights import Completion, CompletionKind
 from replica.wire import WireLimits, decode, encode
 from tests.sim.history import Submission, Violation
 from tests.sim.workload import Program

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.core.session import Completion, CompletionKind
+from replica.core.flights import Completion, CompletionKind
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from replica.core import reads as reads_module
 from replica.core import voter as voter_module
 from replica.core.client import Client
 from replica.core.leader import Leader, Speculation
+from replica.core.own_writes import OwnWrites
 from replica.core.queries import query
 from replica.core.quorum import majority
 from replica.core.reads import StrongReads
@@ -259,12 +260,12 @@ def lost_outcome() -> list[Patch]:
 
 def later_own_writes_in_scans() -> list[Patch]:
     """A causal scan shows own writes issued after it."""
-    own_writes = Session._own_writes
+    among = OwnWrites._among
 
     def all_of_them(self: Any, after: int, upto: int) -> Any:  # noqa: ARG001 - the signature is the core's
-        return own_writes(self, after, 1 << 60)
+        return among(self, after, 1 << 60)
 
-    return [(Session, "_own_writes", all_of_them)]
+    return [(OwnWrites, "_among", all_of_them)]
 
 
 def unapplied_read() -> list[Patch]:

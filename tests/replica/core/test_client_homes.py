@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from replica.core.client import HOME_MOVES_AFTER, PINGS_FIRST, PINGS_KEPT, Client, ClientConfig
+from replica.core.client import Client, ClientConfig
+from replica.core.homes import MOVES_AFTER, PINGS_FIRST, PINGS_KEPT
 from replica.core.messages import CausalRead, Home, Leader, Ping, Pong, Record, SessionOpened
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def test_before_anything_is_measured_all_that_are_linked_are_equal() -> None:
 
 def test_a_fresh_link_is_measured_several_times_at_once() -> None:
     far = Far(0.010, 0.010, 0.010)
-    assert [len(target.pings) for target in far.client.targets.values()] == [PINGS_FIRST] * 3
+    assert [len(line.trips) for line in far.client.homes.lines.values()] == [PINGS_FIRST] * 3
 
 
 def test_few_pings_are_on_their_way_at_a_time() -> None:
@@ -118,7 +119,7 @@ def test_a_session_moves_after_several_worse_measurements_in_a_row() -> None:
             moved_at = second
             break
     assert moved_at is not None
-    assert moved_at >= HOME_MOVES_AFTER - 1
+    assert moved_at >= MOVES_AFTER - 1
     assert far.homes() == [(1, 9, False), (2, 9, True)]
     assert far.client.moved == 1
 
@@ -198,6 +199,6 @@ def test_with_no_link_at_all_nothing_is_sent_and_nothing_breaks() -> None:
 
 def test_a_pong_that_nobody_asked_for_measures_nothing() -> None:
     far = Far(0.010, 0.010, 0.010)
-    before = [list(target.pings) for target in far.client.targets.values()]
+    before = [list(line.trips) for line in far.client.homes.lines.values()]
     far.client.step(1, [Pong(9999)], far.now)
-    assert [list(target.pings) for target in far.client.targets.values()] == before
+    assert [list(line.trips) for line in far.client.homes.lines.values()] == before

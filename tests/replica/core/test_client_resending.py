@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from replica.core.client import BACKOFF_MAX
 from replica.core.messages import (
     CausalRead,
     ReadIndex,
     Record,
 )
 from replica.core.node import BUSY, GAP
+from replica.core.resending import BACKOFF_MAX
 from tests.replica.core.caller import SESSION, Caller, results
 
 if TYPE_CHECKING:

@@ -1,0 +1,87 @@
+"""Where sessions are at home: the replica with the shortest round trip, spread over those that are as good.
+
+Round trips are the best of the latest few: a busy process measures its own queue.  Replicas within 20 % and 100 us of the best are equals; sessions
+are spread over equals by their id.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import attrs
+
+SLACK_SHARE, SLACK_SECONDS = 1.2, 100e-6
+"""Round trips within this of the best one count as equal."""
+MOVES_AFTER = 3
+"""Worse measurements in a row before a session moves."""
+PINGS_KEPT = 8
+PINGS_FIRST = 4
+"""A fresh link is measured so often at once: its first round trip says more about a starting process than about the line."""
+
+
+@attrs.define(eq=False)
+class Line:
+    """What is known of the way to one replica while it is linked."""
+
+    trips: deque[float] = attrs.Factory(lambda: deque(maxlen=PINGS_KEPT))
+    """Latest round trips, seconds."""
+    pinged: dict[int, float] = attrs.Factory(dict)
+    # {nonce: sent at}
+
+    @property
+    def round_trip(self) -> float:
+        """The best of the latest round trips; infinite while unmeasured."""
+        return min(self.trips, default=math.inf)
+
+
+@attrs.define(eq=False)
+class Homes:
+    """Measures the ways to all linked replicas."""
+
+    lines: dict[int, Line] = attrs.Factory(dict)
+    # {linked replica: its line}
+    worse: dict[int, int] = attrs.Factory(dict)
+    # {session: worse measurements of its home in a row}
+    nonce: int = 0
+
+    def ping(self, replica: int, now: float) -> int:
+        """Begin a measurement; returns the nonce to send, 0 when enough are on their way."""
+        line = self.lines[replica]
+        self.nonce += 1
+        if len(line.pinged) >= PINGS_KEPT:
+            return 0
+        line.pinged[self.nonce] = now
+        return self.nonce
+
+    def on_pong(self, replica: int, nonce: int, now: float) -> int:
+        """End a measurement; returns how many there are of this line by now, 0 for an answer to nothing."""
+        line = self.lines.get(replica)
+        sent = line.pinged.pop(nonce, None) if line is not None else None
+        if line is None or sent is None:
+            return 0
+        line.trips.append(now - sent)
+        return len(line.trips)
+
+    def equals(self) -> list[int]:
+        """Return the linked replicas whose round trip counts as the best, in their order; none if nothing is linked."""
+        best = min((line.round_trip for line in self.lines.values()), default=math.inf)
+        slack = best * SLACK_SHARE + SLACK_SECONDS
+        return [replica for replica, line in sorted(self.lines.items()) if line.round_trip <= slack]
+
+    def choose(self, session: int, otherwise: list[int]) -> int:
+        """Choose a session's home, among ``otherwise`` if nothing is linked."""
+        equals = self.equals() or otherwise
+        return equals[session % len(equals)]
+
+    def is_worse(self, session: int, home: int, measurements: int) -> bool:
+        """Count a measurement of a session's home; tell whether it was worse than the best often enough to move."""
+        line = self.lines.get(home)
+        if line is None or not line.trips or home in self.equals():
+            self.worse.pop(session, None)
+            return False
+        worse = self.worse[session] = self.worse.get(session, 0) + measurements
+        if worse < MOVES_AFTER:
+            return False
+        del self.worse[session]
+        return True

@@ -1,0 +1,90 @@
+"""Sending again: the same commands under the same numbers, for ever, until their fate is known (RIFL, SOSP'15; docs/protocol.md, "Sessions").
+
+A timer may send again; it never decides what is true.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import attrs
+
+from replica.core.requests import Records
+
+if TYPE_CHECKING:
+    from replica.core.client import Client
+    from replica.core.session import Session
+
+BACKOFF_MAX = 5
+LOST_READ_RESENDS = 8
+"""A read without an answer for so many times ``resend_seconds`` is asked again although its session goes on."""
+
+
+@attrs.define(eq=False)
+class Resending:
+    """What a client sends again, and when it looks."""
+
+    client: Client
+    at: float = math.inf
+    """When to look for sessions without progress, seconds."""
+
+    def arm(self) -> None:
+        """See to it that somebody looks: something is on its way."""
+        if self.at == math.inf:
+            self.at = self.client.now + self.client.config.resend_seconds / 2
+
+    def commands(self, session: Session, replica: int) -> None:
+        """Send one replica the session's uncommitted commands again, under their numbers; the leader also those whose outcome is not known."""
+        mode, leads = self.client.config.mode, replica == self.client.leader
+        if not session.log or (mode == "paxos" and not leads):
+            return
+        records = Records()
+        previous = session.committed
+        for flight in session.log:
+            run = flight.run.after(min(flight.done, session.committed) if leads else session.committed)
+            if not run.keys or (flight.causal and mode == "ht" and not leads):
+                continue
+            records.add(session.id, run, run.first - 1 if leads or mode != "ht" else previous)
+            previous = run.last
+        if records.sessions:
+            self.client.targets[replica].extra.append(records.message())
+            self.client.resent += 1
+
+    def everything(self, session: Session) -> None:
+        """Send everything unanswered again: commands to all voters, reads to whom they belong."""
+        for replica, target in self.client.targets.items():
+            if target.linked:
+                self.commands(session, replica)
+                self.reads(session, replica)
+
+    def reads(self, session: Session, replica: int) -> None:
+        """Ask a replica again for the reads that wait for its answer: strong ones the long way."""
+        if replica == self.client.leader:
+            for flight in session.strong_reads:
+                flight.sent_at = self.client.now
+                self.client.queue_index_read(session, flight)
+        if replica == session.home:
+            for flight in session.causal_reads.values():
+                flight.sent_at = self.client.now
+                self.client.queue_causal_read(session, flight)
+
+    def check(self, now: float) -> None:
+        """Send again for sessions that wait without progress; a timer may resend, it never decides anything."""
+        busy = False
+        for session in self.client.sessions.values():
+            if session.idle:
+                session.backoff = 0
+                continue
+            busy = True
+            if session.progress_at > session.resent_at:
+                session.backoff = 0
+            wait = self.client.config.resend_seconds * (1 << min(session.backoff, BACKOFF_MAX))
+            if now - session.progress_at >= wait:
+                session.backoff += 1
+                session.progress_at = session.resent_at = now
+                self.everything(session)
+            elif now - session.oldest_read >= self.client.config.resend_seconds * LOST_READ_RESENDS:
+                for replica in {self.client.leader: None, session.home: None}:
+                    self.reads(session, replica)
+        self.at = now + self.client.config.resend_seconds / 2 if busy else math.inf

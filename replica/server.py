@@ -11,6 +11,7 @@ import logging
 import random
 import signal
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import attrs
@@ -166,7 +167,7 @@ class Server:
         Raises:
             ListenError: a port is taken.
         """
-        sockets = {name: open_socket(getattr(self.settings, name)) for name in ("listen", "websocket", "admin")}
+        sockets = self._open_sockets()
         addresses = {name: bound_address(opened) for name, opened in sockets.items()}
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with trio.open_nursery() as nursery:
@@ -187,6 +188,13 @@ class Server:
                     await self._stop(signal.Signals(number).name)
                     nursery.cancel_scope.cancel()
                     break
+
+    def _open_sockets(self) -> dict[str, socket.socket]:
+        """Open all listening sockets, or none."""
+        with ExitStack() as opened:
+            sockets = {name: opened.enter_context(open_socket(getattr(self.settings, name))) for name in ("listen", "websocket", "admin")}
+            opened.pop_all()
+        return sockets
 
     async def _listen(self, address: str, opened: socket.socket, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         await self.mesh.listen(address, listening=opened, task_status=task_status)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from replica.core.session import Completion, CompletionKind
+from replica.core.flights import Completion, CompletionKind
 from statemachine.command import CAS_VALUE, CAS_VERSION, PUT
 from triskele.calls import Call, Room, cas_condition, command_or_refuse, limited, on_completions, query_or_refuse
 from triskele.errors import Refused, Unavailable, Unknown

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from tests.sim.world import World
 
 
+NEVER = 1 << 62
+"""Stands for the position of a write that the log will never have."""
+
+
 @attrs.frozen
 class Source:
     """What a read saw of one key: the write at ``position`` (0: none yet)."""
@@ -205,6 +209,8 @@ class Certificate:
 
     def _by_value(self, operation: Operation, key: bytes, value: bytes, version: int) -> Source:
         writer = self.history.writers.get(value)
+        if writer is not None and writer.session == operation.session and not writer.position and self.history.tracks[writer.session].dead:
+            return Source(key, NEVER, writer)  # an own write that died with its client, and was shown to nobody else
         if writer is None or writer.key != key or not writer.wrote or writer.invoked > operation.returned:
             raise Violation(f"{value!r} was never there ({writer}): {operation}")
         if version != writer.position and (version or writer.session != operation.session):
@@ -219,6 +225,10 @@ class Certificate:
         if before and before[-1].kind == DELETE:
             found.append(before[-1])
         kept = [Source(key, write.position, write) for write in found]
+        track = self.history.tracks[operation.session]
+        for write in track.logged[: operation.newest_own] if track.dead else ():
+            if not write.position and write.key == key and write.kind == DELETE:
+                kept.append(Source(key, NEVER, write))
         if not before:
             at, writer = self.keys.get(key, KeyLog()).at(position)
             if written(writer) is None:

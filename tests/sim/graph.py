@@ -101,7 +101,7 @@ class Graph:
             if len(choices) > 1:
                 continue  # what it saw of this key is not certain: it proves nothing
             source = choices[0]
-            if source.writer is not None:
+            if source.writer is not None and source.writer.node >= 0:
                 self._edge(source.writer.node, operation.node, "saw")
             log = self.certificate.keys.get(source.key)
             following = log.after(source.position) if log is not None else None

@@ -262,6 +262,14 @@ class Observer:
         if reads is not None and reads.count > config.reads_waiting_max:
             raise Violation(f"I-GC: {actor.name} has {reads.count} reads waiting")
 
+    def _orphan(self) -> Operation | None:
+        """Return an acknowledged command of a dead client that nobody has handed to the leader yet."""
+        for track in self.world.history.tracks:
+            for operation in track.logged if track.dead else ():
+                if operation.returned and (track.index, operation.number) not in self.places:
+                    return operation
+        return None
+
     def what_is_left(self) -> str:
         """Say what keeps the world from being quiet; empty when it is."""
         world = self.world
@@ -274,6 +282,8 @@ class Observer:
                     return f"session {program.track.index} ({session and session.in_flight} in flight, {left}) waits for {waiting}"
         alive = [actor.core.node for actor in world.replicas if actor.alive]
         orphans = any(not client.alive for client in world.clients)
+        if orphans and len(alive) == len(world.replicas) and (lost := self._orphan()):
+            return f"a dead client's acknowledged write is not in the log: {lost}"
         for node in alive:
             if node.applied_index < len(self.log) or node.notes or (node.witness.commands and not orphans):
                 return f"replica {node.config.id} applied {node.applied_index} of {len(self.log)} entries and holds {node.witness.commands} commands"

@@ -112,7 +112,7 @@ def draw(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Op
         depth=rng.choice((1, 2, 4, 8, 15, 15)), burst=rng.choice((1, 2, 5)), think_seconds=rng.choice((0.0, 0.5, 2.0, 5.0)) * quick,
         delays=(quick, quick * rng.choice((1, 2, 10))), turn_seconds=rng.choice((0.0, 0.2, 1.0)) * quick,
         apply_commands=rng.choice((1 << 30, 8, 2)), apply_seconds=rng.choice((0.0, 1.0, 20.0)) * quick,
-        encore=rng.choice((0, 120)) if core.witness_commands_max > 1000 else 0, faults=faults,
+        encore=rng.choice((0, 120)), faults=faults,
         fault_seconds=rng.choice((0.5, 2.0)), core=core, client=client,
     )  # fmt: skip
 

@@ -155,8 +155,10 @@ class World:
         self.observer.deep()
 
     def _calm_down(self) -> None:
-        """Faults end: links come up, nothing is lost any more."""
+        """Faults end: who stands still goes on, links come up, nothing is lost any more."""
         network = self.network
+        for actor in self.replicas:
+            actor.resume()
         network.loss = network.duplication = network.reordering = 0.0
         for link in dict.fromkeys(network.links.values()):
             for way in link.ways.values():

@@ -33,7 +33,8 @@ def text(value: object) -> str:
             return "-"
         case bool():
             return "succeeded" if value else "failed"
-    return str(value)
+        case _:
+            return str(value)
 
 
 def numbers(first: int, count: int) -> str:

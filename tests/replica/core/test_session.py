@@ -116,7 +116,7 @@ def test_only_the_leader_of_the_view_speculates() -> None:
 
 
 def test_acceptances_of_different_views_are_never_counted_together() -> None:
-    """D8: the prototype kept acks of different ballots in one set."""
+    """D8: the prototype kept them in one set."""
     caller = Caller()
     caller.put(b"x")
     caller.speculate(1, 1)

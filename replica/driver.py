@@ -38,7 +38,7 @@ REPLY_BYTES_MAX = 8 << 20
 """Answers in one frame; the core keeps most frames below half of it, more go in several."""
 REPLY_SECTIONS_MAX = 1 << 12
 """Sections in one frame of answers; more go in several."""
-CLIENT_LIMITS = WireLimits(commands_per_frame_max=1 << 17, sections_per_frame_max=1 << 14, items_per_frame_max=1 << 20)
+CLIENT_LIMITS = WireLimits()
 PEER_LIMITS = WireLimits(commands_per_frame_max=1 << 18, sections_per_frame_max=1 << 14, items_per_frame_max=1 << 22)
 """An entry holds what was drafted and one client's frame: it must pass the followers whatever the client put into its frame."""
 APPLY_COMMANDS_PER_TURN = 2048

@@ -36,8 +36,8 @@ class FrameRoom:
     """
 
     bytes_max: int = 4 << 20
-    rows_max: int = 1 << 15
-    sections_max: int = 1 << 12
+    rows_max: int = 1 << 14
+    sections_max: int = 1 << 9
 
 
 _RUN_COLUMNS = ("previous", "incomplete", "dependencies", "floors")

@@ -4,131 +4,202 @@ from __future__ import annotations
 
 import socket
 import struct
-import zlib
+import sys
 from typing import TYPE_CHECKING
 
-import cbor2
 import pytest
 import trio
 import trio_websocket
 
 import triskele
+from replica.config import Settings
 from replica.core import messages as m
 from replica.hello import Hello, encode_hello
 from replica.wire import encode
-from tests.loopback.conftest import addresses_of, status_of
+from tests.loopback.conftest import addresses_of, counters_of, resident, status_of
+from tests.loopback.garbage import BAD_HELLOS, BAD_PAYLOADS, GREETED, NATIVE, PREAMBLE, REASONS, framed, hello
+from triskele.cluster import local_cluster
 
 if TYPE_CHECKING:
-    from triskele.cluster import LocalCluster
+    from collections.abc import Callable
 
-PREAMBLE = b"TSK1"
+    from replica.cluster_file import ClusterFile
 
-
-def framed(payload: bytes) -> bytes:
-    return struct.pack("<II", len(payload), zlib.crc32(payload)) + payload
-
-
-def hello(**changes: object) -> bytes:
-    known: dict[str, object] = {"cluster_id": "", "mode": "", "role": "client", "id": 0, "incarnation": 0, "config": 0, "voters": ()}
-    return encode_hello(Hello(**{**known, **changes}))  # type: ignore[arg-type]
+LIMITED = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
+sys.argv[0] = "triskele"
+runpy.run_module("triskele", run_name="__main__")
+"""
 
 
-GREETED = PREAMBLE + framed(hello())
-NATIVE = {
-    "bad_preamble": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-    "bad_checksum": PREAMBLE + struct.pack("<II", 3, 1) + b"abc",
-    "frame_too_large": PREAMBLE + struct.pack("<II", 1 << 31, 0),
-    "wrong_cluster": PREAMBLE + framed(hello(cluster_id="another")),
-    "wrong_mode": PREAMBLE + framed(hello(mode="paxos")),
-    "wrong_magic": PREAMBLE + framed(cbor2.dumps(["etcd", 1])),
-    "wrong_version": PREAMBLE + framed(cbor2.dumps(["triskele", 99, "", "", "client", 0, 0, 0, []])),
-    "unknown_replica": PREAMBLE + framed(hello(role="replica", id=7, cluster_id="?")),
-    "unknown_tag": GREETED + framed(cbor2.dumps([0, [99, 1]])),
-    "wrong_type": GREETED + framed(cbor2.dumps([0, [10, "nonce"]])),
-    "malformed_cbor": GREETED + framed(b"\x9f\xff\x00"),
-    "absurd_count": GREETED + framed(cbor2.dumps([0, [6, [1], [1], [1 << 40], [0], [b"k"]]])),
-    "huge_declared_array": GREETED + framed(b"\x9b" + b"\xff" * 8),
-}
+def dial(address: str) -> socket.socket:
+    host, port = address.rsplit(":", 1)
+    return socket.create_connection((host, int(port)), timeout=5)
 
 
 def closes(address: str, data: bytes) -> bool:
     """Send and wait until the other side closes; True if it did within 5 s."""
-    host, port = address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=5) as link:
-        link.sendall(data)
+    with dial(address) as link:
         try:
+            link.sendall(data)
             while link.recv(65536):
                 pass
-        except ConnectionResetError:
+        except (ConnectionResetError, BrokenPipeError):
             pass
     return True
 
 
-async def test_garbage_on_the_native_port_closes_its_own_link_by_name(cluster: LocalCluster) -> None:
-    leader = cluster.file.replica(0).address
-    async with triskele.connect(addresses_of(cluster)) as store:
+async def until(found: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for what only the replica's own pages tell."""
+    with trio.fail_after(seconds):
+        while not await trio.to_thread.run_sync(found):  # noqa: ASYNC110 - asked from outside
+            await trio.sleep(0.02)
+
+
+async def closed_by(file: ClusterFile, replica: int, reason: str, *, more_than: int = 0) -> None:
+    """Wait until a replica has counted a link that was closed for this reason."""
+    await until(lambda: sum(count for name, count in counters_of(file, replica)["links_closed"].items() if reason in name) > more_than)
+
+
+async def test_garbage_on_the_native_port_closes_its_own_link_by_name(whole: ClusterFile) -> None:
+    leader = whole.replica(0).address
+    async with triskele.connect(addresses_of(whole)) as store:
         for what, data in NATIVE.items():
-            if what == "unknown_replica":
-                data = PREAMBLE + framed(hello(role="replica", id=7, cluster_id=cluster.file.cluster_id, mode="ho", voters=(0, 1, 2)))  # noqa: PLW2901
             assert await trio.to_thread.run_sync(closes, leader, data), what
             await store.put(what.encode(), b"still here")
-    closed = status_of(cluster, 0)["counters"]["links_closed"]
-    for reason in ("bad_preamble", "bad_checksum", "frame_too_large", "unknown_tag", "wrong_type"):
-        assert closed.get(reason), (reason, closed)
-    for reason in ("wrong_cluster", "wrong_mode", "wrong_magic", "wrong_version", "unknown_replica"):
-        assert any(reason in name for name in closed), (reason, closed)
+    for reason in ("bad_preamble", "bad_checksum", "frame_too_large", *REASONS):
+        await closed_by(whole, 0, reason)
 
 
-async def test_a_truncated_frame_is_counted_when_its_link_ends(cluster: LocalCluster) -> None:
-    host, port = cluster.file.replica(0).address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=5) as link:
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the library's client leaves its socket to the collector
+async def test_the_same_garbage_on_the_websocket_port_closes_its_own_link_by_name(whole: ClusterFile) -> None:
+    url = whole.replica(1).websocket
+    before = counters_of(whole, 1)["links_closed"]
+
+    async def refused(*messages: str | bytes) -> None:
+        with trio.fail_after(10):
+            async with trio_websocket.open_websocket_url(url) as link:
+                for message in messages:
+                    await link.send_message(message)
+                with pytest.raises(trio_websocket.ConnectionClosed):
+                    while True:
+                        await link.get_message()
+
+    async with triskele.connect(",".join(whole.addresses("websocket"))) as store:
+        for payload in BAD_HELLOS.values():
+            await refused(payload)
+        for payload in BAD_PAYLOADS.values():
+            await refused(hello(), payload)
+            await store.put(b"k", b"still here")
+        await refused("text")
+    for reason in (*REASONS, "text_message"):
+        await closed_by(whole, 1, reason, more_than=sum(count for name, count in before.items() if reason in name))
+
+
+async def test_what_is_no_websocket_closes_its_own_connection(whole: ClusterFile) -> None:
+    address = whole.replica(0).websocket.removeprefix("ws://").rstrip("/")
+    for data in (b"\xff" * 1000, b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 100_000, PREAMBLE + framed(hello())):
+        assert await trio.to_thread.run_sync(closes, address, data)
+    async with triskele.connect(",".join(whole.addresses("websocket"))) as store:
+        await store.put(b"k", b"v")
+
+
+async def test_a_stranger_who_says_it_is_a_replica_is_refused_by_name(whole: ClusterFile) -> None:
+    known = {"cluster_id": whole.cluster_id, "mode": "ho", "role": "replica", "voters": (0, 1, 2)}
+    for changes, why in (({"id": 7}, "unknown_replica"), ({"id": 1, "voters": (0, 1, 9)}, "wrong_voters"), ({"id": 0}, "own_id")):
+        data = PREAMBLE + framed(hello(**{**known, "config": 1, **changes}))
+        assert await trio.to_thread.run_sync(closes, whole.replica(0).address, data)
+        await closed_by(whole, 0, why)
+
+
+async def test_an_empty_replica_does_not_come_back_under_its_id(whole: ClusterFile) -> None:
+    """It has forgotten what it acknowledged; the others keep it out, by name."""
+    again = Hello(cluster_id=str(whole.cluster_id), mode="ho", role="replica", id=2, incarnation=1, config=1, voters=(0, 1, 2))
+    assert await trio.to_thread.run_sync(closes, whole.replica(1).address, PREAMBLE + framed(encode_hello(again)))
+    await closed_by(whole, 1, "forgotten_state")
+
+
+async def test_a_truncated_frame_is_counted_when_its_link_ends(whole: ClusterFile) -> None:
+    with dial(whole.replica(0).address) as link:
         link.sendall(GREETED + struct.pack("<II", 100, 0) + b"only a part")
         link.shutdown(socket.SHUT_WR)
         while link.recv(65536):
             pass
-    with trio.fail_after(5):
-        while "truncated" not in status_of(cluster, 0)["counters"]["links_closed"]:
-            await trio.sleep(0.01)
+    await until(lambda: "truncated" in counters_of(whole, 0)["links_closed"])
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the library's client leaves its socket to the collector
-@pytest.mark.parametrize("message", ["text", b"\xff\xff", cbor2.dumps({"a": 1})])
-async def test_garbage_on_the_websocket_port_closes_its_own_link(cluster: LocalCluster, message: str | bytes) -> None:
-    place = cluster.file.replica(0)
-    with trio.fail_after(10):
-        async with trio_websocket.open_websocket_url(place.websocket) as socket_:
-            await socket_.send_message(message)
-            with pytest.raises(trio_websocket.ConnectionClosed):
-                while True:
-                    await socket_.get_message()
-        async with triskele.connect(addresses_of(cluster)) as store:
-            await store.put(b"k", b"v")
+async def test_who_never_says_hello_is_closed_by_name(whole: ClusterFile) -> None:
+    silent = [dial(whole.replica(2).address) for _ in range(50)]
+    silent += [dial(whole.replica(2).websocket.removeprefix("ws://").rstrip("/")) for _ in range(50)]
+    await until(lambda: counters_of(whole, 2)["links_closed"].get("handshake_timeout", 0) >= 50)
+    for link in silent:
+        link.close()
 
 
-async def test_a_request_bomb_on_the_admin_port_is_refused_and_the_next_one_served(cluster: LocalCluster) -> None:
-    admin = cluster.file.replica(0).admin.removeprefix("http://")
+async def test_a_request_bomb_on_the_admin_port_is_refused_and_the_next_one_served(whole: ClusterFile) -> None:
+    admin = whole.replica(0).admin.removeprefix("http://")
     assert await trio.to_thread.run_sync(closes, admin, b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 100_000)
     assert await trio.to_thread.run_sync(closes, admin, b"\0\0\0\0 nonsense\r\n\r\n")
-    assert status_of(cluster, 0)["role"] == "leader"
+    assert status_of(whole, 0)["role"] == "leader"
 
 
-async def test_a_peers_message_from_a_client_is_refused_by_name(cluster: LocalCluster) -> None:
+async def test_a_peers_message_from_a_client_is_refused_by_name(whole: ClusterFile) -> None:
     accept = m.Accept(1, 1, 0, 0, 5, 1, [])
-    host, port = cluster.file.replica(1).address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=5) as link:
+    with dial(whole.replica(1).address) as link:
         link.sendall(GREETED + framed(encode(0, [accept, m.Ping(7)])))
         link.recv(4)
-        with trio.fail_after(5):
-            while not status_of(cluster, 1)["counters"]["drops"]:
-                await trio.sleep(0.01)
-    assert status_of(cluster, 1)["counters"]["drops"] == {"unexpected_Accept": 1}
+        await until(lambda: counters_of(whole, 1)["drops"].get("unexpected_Accept") == 1)
 
 
-async def test_keys_and_values_over_their_limits_are_refused_with_the_limit(cluster: LocalCluster) -> None:
-    async with triskele.connect(addresses_of(cluster)) as store:
+async def test_keys_and_values_over_their_limits_are_refused_with_the_limit(whole: ClusterFile) -> None:
+    async with triskele.connect(addresses_of(whole)) as store:
         with pytest.raises(triskele.Refused, match="4096"):
             await store.put(b"k" * 4097, b"v")
         with pytest.raises(triskele.Refused, match="1048576"):
             await store.put(b"k", b"v" * (1 << 20) + b"v")
         await store.put(b"k" * 4096, b"v" * (1 << 20))
         assert await store.get(b"k" * 4096) == b"v" * (1 << 20)
+
+
+async def test_memory_stays_bounded_under_a_flood_of_garbage_connections(whole: ClusterFile) -> None:
+    kinds = [data for name, data in NATIVE.items() if name != "client_frame_too_large"]
+
+    def flood(count: int) -> None:
+        address = whole.replica(1).address
+        for number in range(count):
+            closes(address, kinds[number % len(kinds)])
+
+    await trio.to_thread.run_sync(flood, 300)  # what the first ones leave behind is not what grows
+    before = resident(whole, 1)
+    await trio.to_thread.run_sync(flood, 1500)
+    # Frames announced and never sent cost nothing either.
+    announced = [dial(whole.replica(1).address) for _ in range(100)]
+    for link in announced:
+        link.sendall(GREETED + struct.pack("<II", 16 << 20, 0) + b"a little")
+    async with triskele.connect(addresses_of(whole)) as store:
+        await store.put(b"k", b"v")
+    assert resident(whole, 1) - before < 16 << 20
+    for link in announced:
+        link.close()
+
+
+async def test_running_out_of_descriptors_is_survived() -> None:
+    """Connections wait in the backlog or are turned away; those that are there go on, and new ones come in when others leave."""
+    program = [sys.executable, "-c", LIMITED, "replica"]
+    async with local_cluster(3, Settings(), say=lambda _line: None, program=program) as running:
+        async with triskele.connect(addresses_of(running.file)) as store:
+            await store.put(b"k", b"before")
+            for port in (running.file.replica(1).address, running.file.replica(1).websocket.removeprefix("ws://").rstrip("/")):
+                crowd = []
+                for _ in range(80):
+                    crowd.append(dial(port))
+                    crowd[-1].sendall(GREETED)
+                await store.put(b"k", b"crowded")
+                assert await store.get(b"k") == b"crowded"
+                for link in crowd:
+                    link.close()
+                await until(lambda: status_of(running.file, 1)["role"] == "follower")
+        async with triskele.connect(running.file.replica(1).address + "," + running.file.replica(0).address) as late:
+            assert await late.get(b"k") == b"crowded"
+        assert len(running.alive) == 3

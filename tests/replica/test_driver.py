@@ -16,7 +16,7 @@ from replica.core.effects import Effects
 from replica.core.replica import Replica
 from replica.driver import CLIENT_FRAME_BYTES_MAX, CLIENT_QUEUE_BYTES_MAX, ReplicaDriver, count_commands
 from replica.wire import encode
-from tests.loopback.test_bad_input import GREETED, framed
+from tests.loopback.garbage import GREETED, framed
 from tests.replica.fake_links import CLIENT, FakeLink, peer
 
 if TYPE_CHECKING:

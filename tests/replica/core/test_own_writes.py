@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from replica.core.own_writes import OwnWrites
 from replica.core.witness import Run
 from statemachine.command import CAS_VALUE, DELETE, PUT
+
+if TYPE_CHECKING:
+    from replica.core.messages import Value
 
 
 def puts(first: int, *pairs: tuple[bytes, bytes]) -> Run:
@@ -14,7 +19,8 @@ def puts(first: int, *pairs: tuple[bytes, bytes]) -> Run:
 def test_the_newest_own_write_above_what_the_home_applied_is_read() -> None:
     own = OwnWrites()
     own.note(puts(1, (b"x", b"1"), (b"y", b"1"), (b"x", b"2")))
-    values, versions = [b"old", b"old", b"old"], [7, 8, 9]
+    values: list[Value] = [b"old", b"old", b"old"]
+    versions = [7, 8, 9]
     assert own.lay_over([b"x", b"y", b"z"], values, versions, applied=2, dependency=3) is False
     assert (values, versions) == ([b"2", b"old", b"old"], [0, 8, 9])
 
@@ -32,7 +38,7 @@ def test_a_write_that_the_home_applied_is_forgotten_and_a_newer_one_on_its_key_s
 def test_an_own_delete_is_read_as_absent() -> None:
     own = OwnWrites()
     own.note(Run(1, 1, bytes([DELETE]), [b"x"], [None], 1))
-    values = [b"old"]
+    values: list[Value] = [b"old"]
     own.lay_over([b"x"], values, [5], applied=0, dependency=1)
     assert values == [None]
 
@@ -45,6 +51,6 @@ def test_a_cas_is_unsure_until_it_is_settled_and_counts_as_a_write_if_it_succeed
     own.succeed(2, b"x", b"new")
     own.settle(2, b"x")
     assert not own.unsure
-    values = [b"old", b"old"]
+    values: list[Value] = [b"old", b"old"]
     own.lay_over([b"x", b"y"], values, [3, 3], applied=0, dependency=2)
     assert values == [b"new", b"1"]

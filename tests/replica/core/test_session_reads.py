@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replica.core.flights import CompletionKind, ReadFlight
-from replica.core.messages import CausalRead, ReadIndex
+from replica.core.messages import Applied, CausalRead, ReadIndex
 from replica.core.own_writes import overlay_rows
 from tests.replica.core.caller import SESSION, Caller, brief, values_of
 
@@ -291,6 +291,18 @@ def test_an_answer_below_the_floor_is_asked_for_again() -> None:
     (section,) = caller.sections(CausalRead, 1)
     assert section.floors == [50]
     assert values_of(caller.causal_values(1, (b"vx", 45), position=50, applied=1)) == [b"vx"]
+
+
+def test_a_read_that_was_answered_meanwhile_is_not_asked_again() -> None:
+    caller = Caller()
+    caller.cas(b"x")
+    caller.causal_read(b"y", handle="r")
+    caller.sent()
+    caller.causal_values(1, (None, 0), position=20)
+    caller.client.step(0, [Applied(1, 1, True, 30, [SESSION], [1], [[SESSION, 1, 1]])], 0.0)
+    caller.session.complete_strong(0.0)
+    assert values_of([c for c in caller.causal_values(1, (b"v", 25), position=30) if c.handle == "r"]) == [b"v"]
+    assert caller.sections(CausalRead) == []
 
 
 def test_a_read_that_moves_with_its_session_sees_what_the_old_home_had_applied() -> None:

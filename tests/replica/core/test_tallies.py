@@ -9,7 +9,7 @@ from replica.core.client import Client, ClientConfig
 def test_answers_for_sessions_that_are_gone_count_for_nobody() -> None:
     client = Client(ClientConfig(voters=(0, 1, 2)))
     client.link_up(0, 0.0)
-    answers = [
+    answers: list[m.Message] = [
         m.Leader(1, 1, 0),
         m.RecordAck(1, 1, [9], [1], [1], [[9, 1]]),
         m.SpecReply(1, 1, 0, [9], [1], [1], [[0, 1]]),

@@ -22,6 +22,7 @@ from replica.core.messages import (
 from replica.core.node import BUSY, EXPIRED, GAP, NOSESSION
 from replica.core.replica import Replica
 from replica.core.voter import EARLY_RECORDS_MAX
+from replica.core.witness import Run
 from statemachine.command import CAS_VALUE, CAUSAL, CLOSE, DELETE, EXPIRE, NOOP, OPEN, PUT
 from tests.replica.core.stand import LINK, OTHER, A, B, Stand, ack, causal_read, columns, record, refusal
 from tests.replica.core.witness_oracle import Held, Oracle
@@ -318,6 +319,18 @@ def test_resends_gaps_and_commits_in_any_order_end_in_the_verdicts_of_the_rule(s
             strong = [number for number in oracle.sessions[s].strong() if number <= known[s][1]]
             assert set(strong) <= oracle.sessions[s].ok, "an acceptance that nobody gave"
         oracle.check()
+
+
+def test_a_leader_that_holds_a_chain_with_a_hole_logs_none_of_it() -> None:
+    """As a follower of mode ht it may have held what lacks causal writes."""
+    replica = Replica(CoreConfig(id=0, voters=(0, 1, 2), mode="ht"))
+    chain = replica.node.witness.open(7)
+    replica.node.applied_position = 9
+    replica.node.witness.hold(chain, Run(2, 2, b"\0", [b"x"], [b"v"], 1), 0.0)
+    replica.step(Received(LINK, [record(7, 3, (PUT, b"y"))]), 0.0)
+    ((_, sections),) = replica.take_effects(0.0).replies
+    assert [section.refusals for section in sections if isinstance(section, RecordAck)] == [[[7, GAP]]]
+    assert [entry.keys for entry in replica.node.log.entries] == [[]]
 
 
 def test_the_leader_as_home_acknowledges_too() -> None:

@@ -228,7 +228,7 @@ class Certificate:
         track = self.history.tracks[operation.session]
         for write in track.logged[: operation.newest_own] if track.dead else ():
             if not write.position and write.key == key and write.kind == DELETE:
-                kept.append(Source(key, NEVER, write))
+                kept.append(Source(key, NEVER, write))  # noqa: PERF401 - two conditions read better in a loop
         if not before:
             at, writer = self.keys.get(key, KeyLog()).at(position)
             if written(writer) is None:

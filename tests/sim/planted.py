@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from replica.core import reads as reads_module
 from replica.core import voter as voter_module
 from replica.core.client import Client
+from replica.core.follower import Follower
 from replica.core.leader import Leader, Speculation
 from replica.core.own_writes import OwnWrites
 from replica.core.queries import query
@@ -279,12 +280,47 @@ def unapplied_read() -> list[Patch]:
     return [(StrongReads, "_wait_index", at_once)]
 
 
+def cas_hides_cas() -> list[Patch]:
+    """A second cas on a key makes a session forget that the outcome of the first is not known."""
+
+    def unsure_before(self: Any, number: int) -> bool:
+        return any(numbers[-1] <= number for numbers in self.unsure.values())
+
+    return [(OwnWrites, "unsure_before", unsure_before)]
+
+
+def uncovered_own_writes() -> list[Patch]:
+    """An answer from before own writes were applied counts, although nothing is laid over it for them any more."""
+    on_applied = Session.on_applied
+
+    def uncovered(self: Any, upto: int, position: int, *, at_home: bool) -> None:
+        on_applied(self, upto, position, at_home=at_home)
+        self.least = 0
+
+    return [(Session, "on_applied", uncovered)]
+
+
+def stale_deadline() -> list[Patch]:
+    """A follower that has nothing to forward goes on asking for a turn at a moment that is past."""
+    forwards = Follower.forwards
+
+    def not_put_off(self: Any, now: float) -> Any:
+        before = self.forward_at
+        sends = forwards(self, now)
+        if not sends and now - self.leader_seen_at > self.node.config.forward_seconds:
+            self.forward_at = before
+        return sends
+
+    return [(Follower, "forwards", not_put_off)]
+
+
 BUGS: dict[str, Callable[[], list[Patch]]] = {
     bug.__name__: bug
     for bug in (
         slow_path_by_acks, k_majority, no_overlay, read_dirty, no_floor, version_in_result, refused_is_final, out_of_order_log,
         dedup_only_executed, scan_start_key_only, shared_value, no_compound_footprint, read_without_anchor,
         scan_version_of_rows, cas_tells_nothing, lost_outcome, later_own_writes_in_scans, unapplied_read,
+        cas_hides_cas, uncovered_own_writes, stale_deadline,
     )
 }  # fmt: skip
 
@@ -306,7 +342,10 @@ RECORDED: dict[str, tuple[int, str]] = {
     "cas_tells_nothing": (2, "I-CCV"),
     "lost_outcome": (10, "liveness"),
     "later_own_writes_in_scans": (2, "I-CCV"),
-    "unapplied_read": (32, "I-LIN"),
+    "unapplied_read": (912, "was there at"),
+    "cas_hides_cas": (19, "I-CCV"),
+    "uncovered_own_writes": (11, "I-CCV"),
+    "stale_deadline": (10, "spins"),
 }
 """``{bug: (a seed that finds it, what its failure says)}``; a change of the cores may move it to another seed, which the test then looks for."""
 

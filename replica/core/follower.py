@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from replica.core.log import commands_bytes
 from replica.core.messages import Accept, AcceptAck, AcceptNack, Forward, Message, Record
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 FORWARD_COMMANDS_MAX = 2048
 """Commands in one turn's forwards."""
+FORWARD_BYTES_MAX = 4 << 20
+"""Bytes of their keys and values (one run is always forwarded whole): they must fit a frame."""
 KEEP_ENTRIES_MAX = 4096
 """Applied entries a follower keeps: a later leader may have to send them on."""
 
@@ -80,14 +83,15 @@ class Follower:
         if node.leader < 0 or now - self.leader_seen_at > wait or node.applied_index < node.commit_index:
             return []
         forwarded: list[Message] = []
-        count = 0
+        count = size_bytes = 0
         for chain in node.witness.chains.values():
             if chain.runs and chain.held_since + wait <= now and chain.held > chain.committed and not self._logged(chain):
-                record = _as_record(chain)
+                record, record_bytes = _as_record(chain, FORWARD_BYTES_MAX - size_bytes)
                 forwarded.append(Forward(record))
                 count += len(record.keys)
+                size_bytes += record_bytes
                 chain.held_since = now
-                if count >= FORWARD_COMMANDS_MAX:
+                if count >= FORWARD_COMMANDS_MAX or size_bytes >= FORWARD_BYTES_MAX:
                     break
         return [(node.leader, forwarded)] if forwarded else []
 
@@ -103,10 +107,11 @@ class Follower:
             log.discard_upto(max(applied - KEEP_ENTRIES_MAX, log.first_index) if log.size_bytes <= self.node.config.log_bytes_max // 2 else applied)
 
 
-def _as_record(chain: Chain) -> Record:
+def _as_record(chain: Chain, bytes_max: int) -> tuple[Record, int]:
+    """Make a record of the chain's first runs, up to the one that reaches ``bytes_max``; the rest is forwarded when they are committed."""
     record = Record([], [], [], [], [], b"", [], [])
     kinds = []
-    previous = chain.committed
+    previous, size_bytes = chain.committed, 0
     for run in chain.runs:
         record.sessions.append(chain.session)
         record.firsts.append(run.first)
@@ -117,4 +122,7 @@ def _as_record(chain: Chain) -> Record:
         record.keys.extend(run.keys)
         record.values.extend(run.values)
         previous = run.last
-    return Record(record.sessions, record.firsts, record.counts, record.previous, record.incomplete, b"".join(kinds), record.keys, record.values)
+        size_bytes += commands_bytes(run.keys, run.values)
+        if size_bytes >= bytes_max:
+            break
+    return attrs.evolve(record, kinds=b"".join(kinds)), size_bytes

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from replica.core.log import commands_bytes
 from replica.core.messages import Accept, AcceptAck, AcceptNack, Entry, Message, OpenSession, SessionOpened, SpecReply
 from replica.core.quorum import majority
 from replica.core.tail import Logged, Tail
@@ -63,7 +64,7 @@ class Draft:
     keys: list[bytes] = attrs.Factory(list)
     values: list[Value] = attrs.Factory(list)
     size_bytes: int = 0
-    """Bytes of the values, about."""
+    """Bytes of keys and values."""
 
     def add(self, session: int, run: Run) -> None:
         """Add a run; one that continues the last one is merged with it."""
@@ -78,7 +79,7 @@ class Draft:
         self.kinds.append(run.kinds)
         self.keys += run.keys
         self.values += run.values
-        self.size_bytes += sum([len(value) for value in run.values if value])
+        self.size_bytes += commands_bytes(run.keys, run.values)
 
 
 @attrs.define(eq=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from replica.core.messages import Entry
+    from replica.core.messages import Entry, Value
 
 ENTRY_OVERHEAD_BYTES = 256
 COMMAND_OVERHEAD_BYTES = 96
@@ -21,8 +21,16 @@ COMMANDS_PER_ACCEPT_MAX = 8192
 
 def entry_bytes(entry: Entry) -> int:
     """Return about how much memory an entry takes, in bytes."""
-    values = sum([len(value) for value in entry.values if value.__class__ is bytes])
-    return ENTRY_OVERHEAD_BYTES + COMMAND_OVERHEAD_BYTES * len(entry.keys) + sum(map(len, entry.keys)) + values
+    return ENTRY_OVERHEAD_BYTES + COMMAND_OVERHEAD_BYTES * len(entry.keys) + commands_bytes(entry.keys, entry.values)
+
+
+def commands_bytes(keys: list[bytes], values: list[Value]) -> int:
+    """Return the bytes of keys and values, those of a cas included: about what they take in a frame."""
+    return sum(map(len, keys)) + sum([len(value) if value.__class__ is bytes else _item_bytes(value) for value in values])
+
+
+def _item_bytes(value: Value) -> int:
+    return sum([len(part) for part in value if isinstance(part, bytes)]) if isinstance(value, list) else 0
 
 
 @attrs.define(eq=False)

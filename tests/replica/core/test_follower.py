@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from replica.core.config import CoreConfig
-from replica.core.follower import FORWARD_COMMANDS_MAX, KEEP_ENTRIES_MAX, Follower
+from replica.core.follower import FORWARD_BYTES_MAX, FORWARD_COMMANDS_MAX, KEEP_ENTRIES_MAX, Follower
 from replica.core.messages import Accept, AcceptAck, AcceptNack, Entry, Forward, Message, Record
 from replica.core.node import Node
 from replica.core.witness import Run
-from statemachine.command import CAUSAL, NOOP, OPEN
+from statemachine.command import CAS_VALUE, CAUSAL, NOOP, OPEN
 
 SESSION = 1
 
@@ -265,6 +265,20 @@ def test_one_turn_forwards_a_bounded_number_of_commands() -> None:
     bench.node.now = 1.4
     bench.accept(round=3)
     assert len(bench.forwards(1.4)) == 2
+
+
+def test_one_turn_forwards_no_more_bytes_than_fit_a_frame() -> None:
+    bench = Bench()
+    bench.open()
+    size = FORWARD_BYTES_MAX // 2
+    for number in range(1, 9):  # of each cas both values count
+        run = Run(number, number, bytes([CAS_VALUE]), [b"k"], [[bytes(size // 2), bytes(size // 2)]], 1)
+        bench.node.witness.hold(bench.node.witness.chains[SESSION], run, 0.0)
+    bench.node.now = 1.0
+    bench.accept(round=2)
+    (forward,) = bench.forwards(1.0)
+    assert isinstance(forward, Forward)
+    assert (forward.record.firsts, forward.record.previous, len(forward.record.keys)) == ([1, 2], [0, 1], 2)
 
 
 def test_a_follower_that_knows_no_leader_says_nothing() -> None:

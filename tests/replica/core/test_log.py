@@ -109,7 +109,7 @@ def test_one_accept_carries_a_bounded_number_of_entries_and_commands() -> None:
 
 def test_an_entrys_bytes_are_its_keys_values_and_overheads() -> None:
     measured = Entry(1, 1, 0, [], [7], [1], [3], [1], bytes(3), [b"abc", b"d", b"e"], [b"12345", None, [b"x", b"y"]])
-    assert entry_bytes(measured) == ENTRY_OVERHEAD_BYTES + 3 * COMMAND_OVERHEAD_BYTES + 5 + 5
+    assert entry_bytes(measured) == ENTRY_OVERHEAD_BYTES + 3 * COMMAND_OVERHEAD_BYTES + 5 + 5 + 2
 
 
 @given(st.lists(st.tuples(st.sampled_from(["append", "truncate", "discard"]), st.integers(0, 8))))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 COMMANDS_IN_FLIGHT_MAX = 1024
 """Commands of one session on their way; more wait for room."""
-BYTES_IN_FLIGHT_MAX = 32 << 20
+BYTES_IN_FLIGHT_MAX = 8 << 20
 """Bytes of their keys and values; more wait for room (one command always goes)."""
 
 VERSION_MAX = (1 << 63) - 1

@@ -34,7 +34,7 @@ __all__ = ["CAUSAL", "STRONG", "Consistency", "Pipeline", "Refused", "Result", "
 class Store:
     """One session of a cluster; made by ``connect`` and ``Store.session``.
 
-    Any number of tasks may use one at a time.  At most 1024 commands (or 32 MiB) are on their way; more wait for room, and count against their
+    Any number of tasks may use one at a time.  At most 1024 commands (or 8 MiB) are on their way; more wait for room, and count against their
     own timeouts.
 
     Args:

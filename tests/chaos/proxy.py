@@ -6,8 +6,6 @@ bytes) between a reader and a writer task, so the delay does not limit the throu
 
 from __future__ import annotations
 
-import math
-
 import attrs
 import trio
 
@@ -37,6 +35,7 @@ class Proxy:
         await trio.serve_listeners(self._forward, listeners)
 
     async def _forward(self, near: trio.SocketStream) -> None:
+        """Carry one connection; its errors are its own."""
         try:
             far = await trio.open_tcp_stream(self.target_host, self.target_port)
         except OSError:
@@ -53,24 +52,18 @@ class Proxy:
             while True:
                 try:
                     data = await source.receive_some(CHUNK_BYTES)
-                except trio.BrokenResourceError:
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
                     data = b""
                 await sending.send((trio.current_time() + self.delay_seconds, data))
                 if not data:
                     return
 
-    async def _write(
-        self, receiving: trio.MemoryReceiveChannel[tuple[float, bytes]], sink: trio.SocketStream, whole: trio.CancelScope
-    ) -> None:
+    async def _write(self, receiving: trio.MemoryReceiveChannel[tuple[float, bytes]], sink: trio.SocketStream, whole: trio.CancelScope) -> None:
+        """Write what is due; the end of one direction is handed on, a broken one ends the connection."""
         async with receiving:
             async for due, data in receiving:
                 await trio.sleep_until(due)
                 try:
-                    if not data:
-                        await sink.send_eof()
-                        break
-                    await sink.send_all(data)
+                    await (sink.send_all(data) if data else sink.send_eof())
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    break
-        if math.isfinite(self.delay_seconds):
-            whole.cancel()
+                    whole.cancel()

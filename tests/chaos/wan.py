@@ -11,57 +11,120 @@ import json
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from replica.cluster_file import ClusterFile, ReplicaPlace, write_cluster_file
 from replica.listening import bound_address, open_socket
 from tests.chaos.proxy import Proxy
+from triskele.admin_client import AdminUnreachable, get
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
 
 HOME = 1
 REPLICAS = (0, 1, 2)
 
 
-async def measure(delay_seconds: float, load: list[str], folder: Path) -> dict[str, object]:
-    """Run the experiment; return the load generator's result."""
-    sockets = {(replica, name): open_socket("127.0.0.1:0") for replica in REPLICAS for name in ("listen", "websocket", "admin")}
-    addresses = {key: bound_address(opened) for key, opened in sockets.items()}
+LOAD = ["--clients", "1", "--threads", "4", "--pendings", "4"]
+START_SECONDS = 20.0
+
+
+async def measure(delay_seconds: float, load: list[str], folder: Path) -> dict[str, Any]:
+    """Run the experiment.
+
+    Args:
+        delay_seconds: one way, each way, on every long line.
+        load: flags of ``triskele load``.
+        folder: for the cluster files and the result.
+
+    Returns:
+        The load generator's result.
+
+    Raises:
+        RuntimeError: the cluster did not start, or the load failed.
+    """
     with ExitStack() as running:
+        sockets = {
+            (replica, name): running.enter_context(open_socket("127.0.0.1:0")) for replica in REPLICAS for name in ("listen", "websocket", "admin")
+        }
+        addresses = {key: bound_address(opened) for key, opened in sockets.items()}
         async with trio.open_nursery() as nursery:
 
-            async def through(replica: int) -> str:
-                host, port = addresses[replica, "listen"].rsplit(":", 1)
-                return f"127.0.0.1:{await nursery.start(Proxy(host, int(port), delay_seconds).serve)}"
+            async def seen_from(place: int) -> dict[int, str]:
+                """Start proxies for everybody but ``place``; return where each replica is as seen from there."""
+                found = {}
+                for replica in REPLICAS:
+                    host, port = addresses[replica, "listen"].rsplit(":", 1)
+                    far = replica != place
+                    found[replica] = f"{host}:{await nursery.start(Proxy(host, int(port), delay_seconds).serve)}" if far else f"{host}:{port}"
+                return found
 
             for replica in REPLICAS:
-                seen = {peer: addresses[peer, "listen"] if peer == replica else await through(peer) for peer in REPLICAS}
                 file = folder / f"replica-{replica}.toml"
-                write_cluster_file(_cluster(seen, addresses), file)
-                given = {name: sockets[replica, name] for name in ("listen", "websocket", "admin")}
-                flags = [flag for name, opened in given.items() for flag in (f"--{name}", f"fd:{opened.fileno()}")]
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "triskele", "replica", "--id", str(replica), "--cluster", str(file), *flags],
-                    pass_fds=[opened.fileno() for opened in given.values()],
-                )
-                running.callback(process.wait)
-                running.callback(process.terminate)
-            clients = {replica: addresses[replica, "listen"] if replica == HOME else await through(replica) for replica in REPLICAS}
-            write_cluster_file(_cluster(clients, addresses), folder / "client.toml")
-            await trio.sleep(2 + 10 * delay_seconds)
+                write_cluster_file(_cluster(await seen_from(replica), addresses), file)
+                running.enter_context(_replica(replica, file, sockets))
+            clients = _cluster(await seen_from(HOME), addresses)
+            write_cluster_file(clients, folder / "client.toml")
+            await _ready(clients)
             result = folder / "result.json"
             command = [sys.executable, "-m", "triskele", "load", "--cluster", str(folder / "client.toml"), "--json", str(result), *load]
             finished = await trio.run_process(command, check=False)
             nursery.cancel_scope.cancel()
-    return json.loads(result.read_text()) if finished.returncode == 0 else {}
+    if finished.returncode != 0:
+        raise RuntimeError(f"the load ended with status {finished.returncode}")
+    found: dict[str, Any] = json.loads(result.read_text())
+    return found
+
+
+@contextmanager
+def _replica(replica: int, file: Path, sockets: dict[tuple[int, str], socket.socket]) -> Iterator[None]:
+    """Run a replica's process for the length of the block; its sockets are its own from then on."""
+    given = {name: sockets[replica, name] for name in ("listen", "websocket", "admin")}
+    flags = [flag for name, opened in given.items() for flag in (f"--{name}", f"fd:{opened.fileno()}")]
+    command = [sys.executable, "-m", "triskele", "replica", "--id", str(replica), "--cluster", str(file), "--log-level", "warning", *flags]
+    process = subprocess.Popen(command, pass_fds=[opened.fileno() for opened in given.values()])
+    for opened in given.values():
+        opened.close()
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+async def _ready(cluster: ClusterFile) -> None:
+    """Wait until every replica says that it can serve."""
+    with trio.move_on_after(START_SECONDS):
+        for place in cluster.replicas:
+            while True:
+                try:
+                    if (await get(place.admin, "/readyz")).status == 200:
+                        break
+                except AdminUnreachable:
+                    pass
+                await trio.sleep(0.05)
+        return
+    raise RuntimeError(f"the replicas were not ready within {START_SECONDS:g} s")
+
+
+def verdict(result: dict[str, Any], delay_seconds: float) -> tuple[float, float]:
+    """Return the medians of causal and strong commands, in long round trips."""
+    latency, trip = result["latency_ms"], 2000 * delay_seconds
+    return latency["causal"]["p50"] / trip, latency["strong"]["p50"] / trip
 
 
 def _cluster(addresses: dict[int, str], admin: dict[tuple[int, str], str]) -> ClusterFile:
     places = [
-        ReplicaPlace(
-            id=replica, address=address, websocket=f"ws://{admin[replica, 'websocket']}", admin=f"http://{admin[replica, 'admin']}"
-        )
+        ReplicaPlace(id=replica, address=address, websocket=f"ws://{admin[replica, 'websocket']}", admin=f"http://{admin[replica, 'admin']}")
         for replica, address in addresses.items()
     ]
     return ClusterFile(cluster_id="wan", mode="ho", durability="memory", replicas=tuple(places))
@@ -73,17 +136,14 @@ def main() -> int:
     parser.add_argument("--delay-ms", type=float, default=25.0, help="one way, each way (default 25)")
     parser.add_argument("--seconds", type=float, default=8.0, help="measured (default 8)")
     arguments = parser.parse_args()
-    load = ["--clients", "1", "--threads", "4", "--pendings", "4", "--seconds", str(arguments.seconds), "--warmup-seconds", "2"]
+    delay = arguments.delay_ms / 1000
     with tempfile.TemporaryDirectory() as folder:
-        result = trio.run(measure, arguments.delay_ms / 1000, load, Path(folder))
-    if not result:
-        return 1
-    latency = result["latency_ms"]
-    assert isinstance(latency, dict)
-    trip = 2 * arguments.delay_ms
-    causal, strong = latency["causal"]["p50"], latency["strong"]["p50"]
-    print(f"one-way delay {arguments.delay_ms:g} ms: causal p50 {causal:.2f} ms, strong p50 {strong:.2f} ms ({strong / trip:.2f} long round trips)")
-    return 0 if causal < 2.0 and strong < 1.5 * trip else 1  # noqa: PLR2004 - the promise
+        load = [*LOAD, "--seconds", str(arguments.seconds), "--warmup-seconds", "2"]
+        result = trio.run(measure, delay, load, Path(folder))
+    causal, strong = verdict(result, delay)
+    causal_ms = causal * 2 * arguments.delay_ms
+    print(f"one-way delay {arguments.delay_ms:g} ms: causal p50 {causal_ms:.2f} ms, strong p50 {strong:.2f} long round trips")
+    return 0 if causal_ms < 2.0 and strong < 1.5 else 1
 
 
 if __name__ == "__main__":

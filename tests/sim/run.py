@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from replica.core.quorum import fast_quorum
 from tests.sim.certificate import Certificate
 from tests.sim.graph import Graph
 from tests.sim.history import Violation
@@ -42,6 +43,9 @@ class Report:
     """Frames and links that faults struck."""
     struck: tuple[tuple[str, int], ...] = ()
     faulty: bool = False
+    sessions: int = 1
+    short: bool = False
+    """Too many replicas died for a fast quorum."""
     events: int = 0
     virtual_seconds: float = 0.0
     digest: int = 0
@@ -54,6 +58,10 @@ class Report:
             return f"only {self.completed} commands completed"
         if self.faulty and not self.faults:
             return "no fault struck"
+        if self.mode != "paxos" and not self.fast and not self.short:
+            return "no command took the fast path"
+        if self.mode != "paxos" and self.sessions > 1 and not (self.slow and self.conflicts):
+            return "nothing conflicted"
         return ""
 
     @property
@@ -108,5 +116,6 @@ def make_report(world: World, failure: str, story: tuple[str, ...]) -> Report:
     return Report(
         options.seed, options.mode, options.replicas, options.command_line, failure, story,
         world.history.completed, world.history.fast, world.history.slow, world.observer.conflicts,
-        sum(counts.values()), tuple(counts.items()), any(attrs.astuple(faults)), world.events, world.now, world.network.digest,
+        sum(counts.values()), tuple(counts.items()), any(attrs.astuple(faults)), options.clients * options.sessions,
+        sum(actor.alive for actor in world.replicas) < fast_quorum(options.replicas), world.events, world.now, world.network.digest,
     )  # fmt: skip

@@ -56,9 +56,13 @@ def test_a_seed_does_not_depend_on_the_hash_seed() -> None:
 def test_runs_that_show_little_say_so() -> None:
     few = Report(1, "ho", 3, "", completed=5)
     idle = Report(1, "ho", 3, "", completed=500, faulty=True)
-    good = Report(1, "ho", 3, "", completed=500, fast=10, slow=10, conflicts=3, faulty=True, faults=3)
+    good = Report(1, "ho", 3, "", completed=500, fast=10, slow=10, conflicts=3, faulty=True, faults=3, sessions=2)
+    slow = attrs.evolve(good, fast=0)
+    lonely = attrs.evolve(good, conflicts=0)
     assert "5 commands" in few.vacuous
     assert "no fault" in idle.vacuous
+    assert "fast path" in slow.vacuous
+    assert "conflicted" in lonely.vacuous
     assert good.vacuous == ""
 
 

@@ -57,9 +57,8 @@ def test_it_uses_nothing_of_ours() -> None:
     assert imported & {"triskele", "replica", "transport", "statemachine", "loadgen", "tests"} == set()
 
 
-@pytest.mark.parametrize("mode", ["paxos", "curp", "ht"])
-async def test_it_speaks_to_clusters_of_other_modes_and_without_a_follower(mode: str) -> None:
-    async with local_cluster(3, Settings().changed("--mode", mode=mode), say=lambda _line: None) as cluster:
+async def test_it_speaks_to_a_cluster_of_another_mode_and_without_a_follower() -> None:
+    async with local_cluster(3, Settings().changed("--mode", mode="curp"), say=lambda _line: None) as cluster:
         cluster.kill(2)
         finished = await run([sys.executable, str(WEBSOCKET_CLIENT), *cluster.file.addresses("websocket")])
     assert finished.returncode == 0, finished.stdout.decode()

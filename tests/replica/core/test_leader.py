@@ -211,6 +211,18 @@ def test_a_conflict_and_what_follows_it_wait_for_their_commit() -> None:
     assert spoken(seat.puts(two, b"y")) == [(3, 1)]
 
 
+def test_what_follows_a_command_whose_outcome_is_not_known_waits_for_its_commit() -> None:
+    """The witnesses accept both: nothing has pinned the other session's causal write. But the first one's answer hangs on it."""
+    seat = Seat()
+    one, two = seat.open(b"t", b"u")
+    seat.append(two, bytes([CAUSAL]), b"x")
+    assert spoken(seat.append(one, bytes([CAS_VALUE]), b"x")) == []
+    assert spoken(seat.puts(one, b"z")) == []
+    assert seat.node.witness.chains[one].accepted == 2
+    seat.commit()
+    assert spoken(seat.puts(one, b"z")) == [(3, 1)]
+
+
 def test_what_only_followed_a_refused_command_counts_once_that_is_committed() -> None:
     """REFUSED is not final: a command whose only obstacle was its predecessor holds nobody up after it."""
     seat = Seat()

@@ -176,6 +176,15 @@ def test_a_command_whose_only_obstacle_is_its_predecessor_blocks_nothing() -> No
     assert desk.logged[B].blocked == 1
 
 
+def test_a_command_behind_a_refused_one_may_have_an_obstacle_of_its_own_in_its_compound_footprint() -> None:
+    desk = Desk()
+    desk.append(A, (PUT, b"x", b"1"), (PUT, b"y", b"1"))
+    desk.append(B, (PUT, b"x", b"2"))
+    desk.append(B, (CAUSAL_PUT, b"y", b"2"))
+    assert desk.append(B, (PUT, b"z", b"2")) == (False, [])
+    assert desk.logged[B].blocked == 3
+
+
 def test_a_run_that_is_not_held_here_is_not_free() -> None:
     desk = Desk()
     assert desk.append(A, (PUT, b"x", b"1"), held=False)[0] is False

@@ -5,22 +5,17 @@ import multiprocessing
 import sys
 from functools import partial
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from replica.core.config import MODES
 from tests.sim.options import draw
-from tests.sim.run import Report, run
+from tests.sim.run import run, run_seed
+
+if TYPE_CHECKING:
+    from replica.core.config import Mode
+    from tests.sim.run import Report
 
 STORY_LINES = 40
-
-
-def one(seed: int, mode: str | None, replicas: int | None, planted: str | None) -> Report:
-    """Run one seed; called in a worker process."""
-    if planted:
-        from tests.sim.planted import plant
-
-        with plant(planted):
-            return run(draw(seed, mode, replicas))  # type: ignore[arg-type]
-    return run(draw(seed, mode, replicas))  # type: ignore[arg-type]
 
 
 def tell_failure(report: Report) -> None:
@@ -30,10 +25,10 @@ def tell_failure(report: Report) -> None:
         print("  |", line)
 
 
-def sweep(seeds: range, jobs: int, mode: str | None, replicas: int | None, planted: str | None) -> int:
+def sweep(seeds: range, jobs: int, mode: Mode | None, replicas: int | None, planted: str | None) -> int:
     """Run many seeds with a live line; return the exit status."""
     began = monotonic()
-    work = partial(one, mode=mode, replicas=replicas, planted=planted)
+    work = partial(run_seed, mode=mode, replicas=replicas, planted=planted)
     failed, vacuous, done, completed, fast, slow, faults = [], 0, 0, 0, 0, 0, 0
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         for report in pool.imap_unordered(work, seeds) if jobs > 1 else map(work, seeds):
@@ -70,7 +65,7 @@ def main() -> int:
         return sweep(range(given.first, given.first + given.seeds), given.jobs, given.mode, given.replicas, given.planted)
     options = draw(given.seed, given.mode, given.replicas)
     print(options)
-    report = run(options, None if given.quiet else print) if not given.planted else one(given.seed, given.mode, given.replicas, given.planted)
+    report = run(options, None if given.quiet else print) if not given.planted else run_seed(given.seed, given.mode, given.replicas, given.planted)
     if not report.passed:
         tell_failure(report)
     print(f"{report.completed} completed, {report.fast} fast, {report.slow} slow, {report.conflicts} conflicts, {dict(report.struck)}")

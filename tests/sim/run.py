@@ -11,13 +11,15 @@ from replica.core.quorum import fast_quorum
 from tests.sim.certificate import Certificate
 from tests.sim.graph import Graph
 from tests.sim.history import Violation
+from tests.sim.options import Options, draw
+from tests.sim.planted import plant
 from tests.sim.workload import ENCORE_DEPTH
 from tests.sim.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.sim.options import Options
+    from replica.core.config import Mode
 
 COMPLETED_MIN = 30
 """Fewer completed commands prove nothing."""
@@ -83,6 +85,14 @@ def run(options: Options, trace: Callable[[str], None] | None = None) -> Report:
     except Exception:  # noqa: BLE001 - a core that raises is a failed run like any other
         failure, story = traceback.format_exc(), tuple(world.told_story())
     return make_report(world, failure, story)
+
+
+def run_seed(seed: int, mode: Mode | None, replicas: int | None, planted: str | None) -> Report:
+    """Run one seed, with a bug planted if one is named; worker processes find this by its name."""
+    if planted:
+        with plant(planted):
+            return run(draw(seed, mode, replicas))
+    return run(draw(seed, mode, replicas))
 
 
 def judge(world: World) -> None:

@@ -68,7 +68,7 @@ def test_runs_that_show_little_say_so() -> None:
 
 def test_the_command_line_runs_seeds_and_replays_one() -> None:
     command = [sys.executable, "-m", "tests.sim"]
-    many = subprocess.run([*command, "--seeds", "2", "--first", "5"], cwd=ROOT, capture_output=True, text=True, check=False)
+    many = subprocess.run([*command, "--seeds", "2", "--first", "5", "--jobs", "2"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert many.returncode == 0, many.stdout + many.stderr
     assert "2/2 seeds, 0 failed" in many.stdout
     failing = subprocess.run([*command, "--seed", "1", "--planted", "read_dirty", "--quiet"], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -129,6 +129,20 @@ def test_a_resend_holds_what_the_replica_should_have(mode: Mode, replica: int, n
     assert found == numbers
 
 
+def test_in_ht_a_resend_says_what_the_witness_saw_last() -> None:
+    """The causal command between is no hole; one that is missing before them is."""
+    caller = Caller(mode="ht")
+    caller.put(b"a")
+    caller.put(b"b", causal=True)
+    caller.put(b"c")
+    caller.sent()
+    caller.applied(0, 1)
+    caller.client.link_down(2, 0.0)
+    caller.client.link_up(2, 0.0)
+    (again,) = (message for message in caller.sent()[2] if isinstance(message, Record))
+    assert (again.firsts, again.previous) == ([3], [1])
+
+
 def test_reads_on_their_way_over_a_broken_link_are_asked_again_with_the_next() -> None:
     """Not only by a timer, which a busy session would push ahead of it for ever."""
     caller = Caller()

@@ -161,9 +161,16 @@ def test_an_own_write_over_anothers_loose_one_is_read_when_it_is_committed() -> 
     """It was speculated, but recovery may put the other one behind it."""
     desk = Desk()
     desk.append(desk.two, bytes([CAUSAL]), b"x")
+    desk.turn()
+    boundary = desk.node.log.last_index
     assert desk.append(desk.one, bytes([1]), b"x").sessions == [desk.one]
+    desk.turn()
     assert desk.ask(1, b"x") == []
-    desk.commit()
+    desk.ack(match=boundary)
+    desk.apply()
+    assert desk.answers() == []
+    desk.ack()
+    desk.apply()
     assert desk.value(*desk.answers()) == ([None], [6])
 
 

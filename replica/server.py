@@ -59,6 +59,7 @@ class Server:
         config = CoreConfig(
             id=replica_id, voters=voters, mode=settings.mode, leader=min(voters), heartbeat_seconds=settings.heartbeat_seconds,
             read_wait_seconds=settings.read_wait_seconds, forward_seconds=settings.forward_seconds,
+            commands_in_flight_max=settings.commands_in_flight_max, witness_bytes_max=settings.witness_bytes_max,
             witness_commands_max=settings.witness_commands_max, sessions_max=settings.sessions_max, log_bytes_max=settings.log_bytes_max,
         )  # fmt: skip
         self.core = Replica(config)

@@ -31,6 +31,10 @@ class CoreConfig:
     """A causal read whose floor is not applied here waits this long before it is answered ``lagging``."""
     forward_seconds: float = 0.3
     """A follower forwards held commands that the log has not shown for this long."""
+    commands_in_flight_max: int = 4096
+    """Uncommitted commands of one session; at the limit new ones are answered BUSY."""
+    witness_bytes_max: int = 256 << 20
+    """Bytes of the values that a witness holds; likewise."""
     witness_commands_max: int = 200_000
     """Uncommitted commands held; at the limit new ones are answered BUSY."""
     sessions_max: int = 20_000

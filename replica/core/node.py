@@ -65,7 +65,7 @@ class Node:
     """The role's own step after each applied entry."""
 
     def __attrs_post_init__(self) -> None:
-        self.witness = Witness(self.config.witness_commands_max)
+        self.witness = Witness(self.config.witness_commands_max, self.config.witness_bytes_max)
 
     @property
     def leads(self) -> bool:

@@ -120,7 +120,10 @@ class Voter:
             run = run.after(chain.held)
         elif previous > chain.held:
             return GAP
-        if self.node.draining or self.node.witness.full(len(run.keys)) or (leader is not None and leader.busy()):
+        full = self.node.witness.full(len(run.keys))
+        if chain.held > chain.committed:  # one run is taken whole, however long, or it would be refused for ever
+            full = full or run.last - chain.committed > self.node.config.commands_in_flight_max
+        if full or self.node.draining or (leader is not None and leader.busy()):
             return BUSY
         self.node.witness.hold(chain, run, self.node.now)
         return 0

@@ -30,6 +30,11 @@ SESSION_SHIFT = 32
 """A token is ``session << 32 | number``: who anchored a key, and with which command."""
 
 
+def value_bytes(values: list[Value]) -> int:
+    """Return the bytes of the values of some commands."""
+    return sum([len(value) if value.__class__ is bytes else len(value[1]) for value in values if value is not None])  # type: ignore[arg-type,index]
+
+
 @attrs.define(eq=False)
 class Run:
     """Consecutive commands of one session, as columns; shared, never changed."""
@@ -76,12 +81,14 @@ class Witness:
     """All chains of one replica, bounded: at ``commands_max`` a new command is refused, never an old one forgotten."""
 
     commands_max: int
+    bytes_max: int = 256 << 20
     chains: dict[int, Chain] = attrs.Factory(dict)
     anchored: dict[bytes, int] = attrs.Factory(dict)
     # {key: token of the last anchored uncommitted command on it}
     waiting: dict[bytes, dict[int, None]] = attrs.Factory(dict)
     # {key: sessions whose next command was refused because of it}
     commands: int = 0
+    value_bytes: int = 0
 
     def hold(self, chain: Chain, run: Run, now: float) -> None:
         """Take a run that continues the chain (``run.first == held + 1``, or its predecessor is held), and accept what can be accepted."""
@@ -89,14 +96,15 @@ class Witness:
             chain.held_since = now
         chain.runs.append(run)
         self.commands += len(run.keys)
+        self.value_bytes += value_bytes(run.values)
         unbroken = chain.accepted == chain.held
         chain.held = run.last
         if unbroken:
             self._accept(chain, run)
 
     def full(self, count: int) -> bool:
-        """Tell whether ``count`` more commands would pass the limit."""
-        return self.commands + count > self.commands_max
+        """Tell whether ``count`` more commands would pass the limit, or the values held have reached theirs; an empty witness takes anything."""
+        return self.commands > 0 and (self.commands + count > self.commands_max or self.value_bytes >= self.bytes_max)
 
     def _accept(self, chain: Chain, run: Run) -> None:
         """Accept a whole run at C speed when none of its footprint is anchored by anybody; otherwise command by command."""
@@ -165,6 +173,7 @@ class Witness:
             done = run if run.last <= upto else None
             keys = run.keys if done else run.keys[: upto + 1 - run.first]
             self.commands -= len(keys)
+            self.value_bytes -= value_bytes(run.values if done else run.values[: len(keys)])
             for token, key in enumerate(keys, chain.session << SESSION_SHIFT | run.first):
                 if anchored.get(key) == token:
                     del anchored[key]
@@ -233,6 +242,7 @@ class Witness:
             assert numbers == sorted(numbers), chain
             assert all(chain.anchored < number <= chain.accepted for number in numbers), chain
         assert held == self.commands, (held, self.commands)
+        assert self.value_bytes == sum(value_bytes(run.values) for chain in self.chains.values() for run in chain.runs)
         for key, token in self.anchored.items():
             chain = self.chains[token >> SESSION_SHIFT]
             number = token & ((1 << SESSION_SHIFT) - 1)

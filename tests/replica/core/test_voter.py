@@ -347,3 +347,11 @@ def test_the_leader_as_home_acknowledges_too() -> None:
     ((_, sections),) = replica.take_effects(0.0).replies
     assert any(isinstance(section, RecordAck) and section.held == [1] for section in sections)
     assert any(isinstance(section, StrongReadReply) and section.values == [b"v"] for section in sections)
+
+
+def test_a_session_has_only_so_many_commands_on_their_way_but_one_run_is_taken_whole() -> None:
+    stand = Stand(commands_in_flight_max=2)
+    assert stand.say(record(A, 1, (PUT, b"x"), (PUT, b"y"), (PUT, b"z"))) == [ack(A, 3, 3)]
+    assert stand.say(record(A, 4, (PUT, b"w"))) == [RecordAck(1, 1, [A], [3], [3], [[A, BUSY]])]
+    stand.log(A, 1, (PUT, b"x"), (PUT, b"y"), (PUT, b"z"))
+    assert stand.say(record(A, 4, (PUT, b"w"))) == [ack(A, 4, 4)]

@@ -371,3 +371,15 @@ def test_a_copy_is_judged_by_itself() -> None:
     release(witness, A, 1)
     assert levels(hold(other, B, (PUT, b"x"))) == (0, 0, 0, 1)
     assert levels(hold(witness, B, (PUT, b"x"))) == (0, 1, 1, 1)
+
+
+def test_the_values_held_have_a_limit_and_an_empty_witness_takes_any_run() -> None:
+    witness = Witness(commands_max=2, bytes_max=10)
+    chain = witness.open(1)
+    assert not witness.full(5)
+    witness.hold(chain, Run(1, 1, bytes([PUT]), [b"k"], [b"0123456789"], 1), 0.0)
+    assert witness.value_bytes == 10
+    assert witness.full(1)
+    witness.release(chain, 1, {})
+    assert witness.value_bytes == 0
+    assert not witness.full(5)

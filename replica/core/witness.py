@@ -32,7 +32,7 @@ SESSION_SHIFT = 32
 
 def value_bytes(values: list[Value]) -> int:
     """Return the bytes of the values of some commands."""
-    return sum([len(value) if value.__class__ is bytes else len(value[1]) for value in values if value is not None])  # type: ignore[arg-type,index]
+    return sum([len(value) if value.__class__ is bytes else len(value[1]) for value in values if value is not None])  # type: ignore[arg-type,misc]
 
 
 @attrs.define(eq=False)

@@ -117,7 +117,8 @@ async def others_go_on(store: triskele.Store) -> None:
             assert await store.get(b"k") == b"%d" % number
 
 
-async def test_a_client_that_stops_reading_slows_only_itself(whole: ClusterFile) -> None:
+async def test_a_client_that_stops_reading_slows_only_itself(cluster: LocalCluster) -> None:
+    whole = cluster.file
     async with triskele.connect(addresses_of(whole)) as store:
         await store.put(b"large", b"x" * (1 << 20))
         before = resident(whole, 0)
@@ -134,8 +135,9 @@ async def test_a_client_that_stops_reading_slows_only_itself(whole: ClusterFile)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the library's client leaves its socket to the collector
-async def test_a_websocket_client_that_stops_reading_slows_only_itself(whole: ClusterFile) -> None:
-    async with triskele.connect(addresses_of(whole)) as store, trio.open_nursery() as nursery:
+async def test_a_websocket_client_that_stops_reading_slows_only_itself(cluster: LocalCluster) -> None:
+    whole = cluster.file
+    async with triskele.connect(addresses_of(whole), timeout=30) as store, trio.open_nursery() as nursery:
         await store.put(b"large", b"x" * (1 << 20))
         before = resident(whole, 1)
         stream = await trio.open_tcp_stream("127.0.0.1", int(whole.replica(1).websocket.rstrip("/").rsplit(":", 1)[1]))

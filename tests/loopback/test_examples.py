@@ -45,11 +45,16 @@ def test_there_are_examples() -> None:
 
 
 async def test_a_websocket_client_that_is_not_ours_speaks_the_documented_protocol(whole: ClusterFile) -> None:
-    finished = await run([sys.executable, str(WEBSOCKET_CLIENT), *whole.addresses("websocket")])
-    out = finished.stdout.decode()
-    assert finished.returncode == 0, out
-    assert "every answer was right" in out
-    assert "fast" in out
+    paths = set()
+    for _ in range(10):  # which path completes a command is a race of replicas; that both are understood is not
+        finished = await run([sys.executable, str(WEBSOCKET_CLIENT), *whole.addresses("websocket")])
+        out = finished.stdout.decode()
+        assert finished.returncode == 0, out
+        assert "every answer was right" in out
+        paths |= set(re.findall(r"^strong put .*: (fast|slow)$", out, re.MULTILINE))
+        if "fast" in paths:
+            break
+    assert "fast" in paths
 
 
 def test_it_uses_nothing_of_ours() -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["paxos", "curp", "ht", "ho"]
 Batching = Literal["turn", "fixed"]
-Durability = Literal["memory"]
+Durability = Literal["memory", "disk"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 Value = str | int | float | bool
@@ -34,6 +34,7 @@ Value = str | int | float | bool
 VARIABLE_PREFIX = "TRISKELE_"
 DEFAULT_ORIGIN = "default"
 
+HEARTBEATS_PER_ELECTION = 3
 _MEBIBYTE = 1 << 20
 
 
@@ -162,8 +163,8 @@ class Settings:
 
     mode: Mode = _setting("ho", "protocol", "how commands are agreed on; the same in the whole cluster", choices=get_args(Mode))
     durability: Durability = _setting(
-        "memory", "protocol", "what an acknowledged command survives: memory = any minority of replicas failing",
-        choices=get_args(Durability), refused={"disk": "the log on disk does not exist yet; use memory"},
+        "memory", "protocol", "what an acknowledged command survives: disk = all replicas losing power, memory = any minority of them failing",
+        choices=get_args(Durability),
     )  # fmt: skip
     batching: Batching = _setting(
         "turn", "protocol", "when queued frames leave: turn = at the end of each turn, fixed = after batch_delay_us",
@@ -177,6 +178,13 @@ class Settings:
     insecure: bool = _setting(default=False, group="addresses", help="allow addresses that other machines reach, without encryption or identity")
 
     heartbeat_seconds: float = _setting(0.1, "times", "the leader's idle frames to its followers", minimum=0.001, maximum=60.0)
+    election_seconds: float = _setting(
+        0.5,
+        "times",
+        "a follower that hears no leader for this long, and up to twice this long by chance, asks for votes",
+        minimum=0.01,
+        maximum=600.0,
+    )
     lease_seconds: float = _setting(30.0, "times", "an unheard session ends after", minimum=1.0, maximum=86_400.0)
     resend_seconds: float = _setting(0.25, "times", "unanswered commands and entries are sent again after", minimum=0.001, maximum=60.0)
     read_wait_seconds: float = _setting(
@@ -208,6 +216,10 @@ class Settings:
         minimum=2 * _MEBIBYTE, maximum=1 << 40,
     )  # fmt: skip
 
+    log_on_disk_bytes_max: int = _setting(
+        64 * _MEBIBYTE, "limits", "bytes of the log on disk; when it has grown so much, a snapshot replaces it", minimum=_MEBIBYTE, maximum=1 << 40
+    )
+
     log_level: LogLevel = _setting("info", "logging", "the least important line that is logged", choices=get_args(LogLevel))
 
     origins: Mapping[str, str] = attrs.field(factory=dict, eq=False)  # {name: where its value was written}; absent = default
@@ -219,6 +231,11 @@ class Settings:
         if self.out_queue_bytes_max < self.frame_bytes_max:
             why = f"must be at least frame_bytes_max ({self.frame_bytes_max}), or that frame never fits"
             raise SettingError(self.written("out_queue_bytes_max"), self.out_queue_bytes_max, why)
+        if self.election_seconds < HEARTBEATS_PER_ELECTION * self.heartbeat_seconds:
+            why = (
+                f"must be at least {HEARTBEATS_PER_ELECTION} times heartbeat_seconds ({self.heartbeat_seconds}), or leaders are given up for nothing"
+            )
+            raise SettingError(self.written("election_seconds"), self.election_seconds, why)
 
     def origin(self, name: str) -> str:
         """Returns where the value was written: ``default``, ``--flag``, ``TRISKELE_…`` or ``FILE``."""

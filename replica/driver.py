@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replica.alarm import Alarm
-from replica.core.effects import Event, LinkDown, LinkUp, Received, Source
+from replica.core.effects import Event, LinkDown, LinkUp, Persisted, Received, Source
 from replica.core.messages import CausalRead, Message, ReadIndex, Record, StrongRead
 from replica.wire import WireError, WireLimits, assemble, decode, encode, encode_section
 from transport.frame import FRAME_BYTES_MAX
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from replica.core.replica import Replica
+    from replica.persistence import Persistence
     from transport.handshake import Identity
     from transport.link import Link
 
@@ -63,6 +64,7 @@ class ReplicaDriver:
     Args:
         core: the replica.
         incarnation: told with every frame.
+        persistence: takes what must be on disk; None for a core that never records anything.
         frame_bytes_max: largest payload that links take.
         clock: gives the time the core is told, seconds.
 
@@ -76,6 +78,7 @@ class ReplicaDriver:
         core: Replica,
         incarnation: int,
         *,
+        persistence: Persistence | None = None,
         frame_bytes_max: int = FRAME_BYTES_MAX,
         clock: Callable[[], float] = monotonic,
     ) -> None:
@@ -84,6 +87,9 @@ class ReplicaDriver:
         self.statistics = DriverStatistics()
         self.turns = Turns(self.end_turn)
         self.broken = False
+        self.persistence = persistence
+        if persistence is not None:
+            persistence.on_persisted = self._on_persisted
         self._frame_bytes_max = frame_bytes_max
         self._clock = clock
         self._alarm = Alarm(self.turns.end_now, clock)
@@ -166,6 +172,8 @@ class ReplicaDriver:
         if self._alarm.is_due(now):
             core.expire(now)
         more = core.apply(APPLY_COMMANDS_PER_TURN)
+        if self.persistence is not None:
+            more = self._persist(self.persistence, now) or more
         effects = core.take_effects(now)
         statistics = self.statistics
         statistics.turns += 1
@@ -181,6 +189,21 @@ class ReplicaDriver:
         if more:
             self.turns.wake()
         self._alarm.set(core.deadline())
+
+    def _persist(self, persistence: Persistence, now: float) -> bool:
+        """Write what must be on disk before this turn's replies leave; returns whether another turn is wanted at once."""
+        core = self.core
+        batch, records = core.take_persist(now)
+        if records and persistence.write(batch, records):
+            core.step(Persisted(batch), now)
+            more = core.apply(APPLY_COMMANDS_PER_TURN)  # at once: the leader's own sync may have been the last that a commit waited for
+            return more or core.node.journal.urgent
+        return False
+
+    def _on_persisted(self, batch: int) -> None:
+        """A batch became safe while turns went on."""
+        self._step(Persisted(batch), self._clock())
+        self.turns.wake()
 
     def _reply(self, source: Source, link: Link, sections: list[Message]) -> None:
         """Send one frame to a client, or several if it grew too large; one that reads too slowly asks again when it does read."""

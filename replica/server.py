@@ -10,8 +10,8 @@ import gc
 import logging
 import random
 import signal
-import time
 from contextlib import ExitStack
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import attrs
@@ -23,7 +23,9 @@ from replica.core.config import CoreConfig
 from replica.core.replica import Replica
 from replica.driver import ReplicaDriver
 from replica.hello import Hello, HelloError, decode_hello, encode_hello, encode_refusal, judge
+from replica.home_folder import HomeFolder
 from replica.listening import bound_address, open_socket
+from replica.operations import Operations
 from replica.statistics import process_statistics, render_prometheus
 from transport.batch import BatchPolicy, FixedPolicy, TurnPolicy
 from transport.errors import HandshakeRefused
@@ -41,8 +43,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("triskele.replica")
 
+HAND_OVER_SECONDS_MAX = 1.0
+"""How long a stopping leader waits for another to lead."""
 DRAIN_SECONDS_MAX = 2.0
 """How long a stopping replica waits for held commands to be committed."""
+SNAPSHOT_LOOK_SECONDS = 0.2
+"""How often a replica looks whether its log wants a snapshot."""
 FOLD_KEYS = 1000
 """Keys hashed at a time for the state hash, about 2 ms."""
 
@@ -55,22 +61,25 @@ class Server:
         self.cluster = cluster
         self.id = replica_id
         voters = tuple(place.id for place in cluster.replicas)
-        self.incarnation = time.time_ns()
+        self.home = HomeFolder(settings, cluster, replica_id)
+        self.incarnation = self.home.incarnation
         config = CoreConfig(
-            id=replica_id, voters=voters, mode=settings.mode, leader=min(voters), heartbeat_seconds=settings.heartbeat_seconds,
+            id=replica_id, voters=voters, mode=settings.mode, leader=min(voters), durable=settings.durability == "disk",
+            heartbeat_seconds=settings.heartbeat_seconds, election_seconds=settings.election_seconds,
             read_wait_seconds=settings.read_wait_seconds, forward_seconds=settings.forward_seconds,
             commands_in_flight_max=settings.commands_in_flight_max, witness_bytes_max=settings.witness_bytes_max,
             witness_commands_max=settings.witness_commands_max, sessions_max=settings.sessions_max, log_bytes_max=settings.log_bytes_max,
         )  # fmt: skip
-        self.core = Replica(config)
-        self.driver = ReplicaDriver(self.core, self.incarnation, frame_bytes_max=settings.frame_bytes_max)
+        self.persistence, durable = self.home.load(config)
+        self.core = Replica(config, durable, random.random, now=monotonic())
+        self.driver = ReplicaDriver(self.core, self.incarnation, persistence=self.persistence, frame_bytes_max=settings.frame_bytes_max)
+        self.persistence.node, self.persistence.checkpoint = self.core.node, self.core.checkpoint
         self.turns = self.driver.turns
         self.hub = Hub(self.turns)
         self.hello = Hello(
             cluster_id=cluster.cluster_id, mode=settings.mode, role="replica", id=replica_id, incarnation=self.incarnation,
             config=config.config, voters=voters,
         )  # fmt: skip
-        self._known: dict[int, int] = {}  # {peer: the incarnation it had when we first met}
         self._strangers = 0
         limits = Limits(
             frame_bytes_max=settings.frame_bytes_max, out_queue_bytes_max=settings.out_queue_bytes_max,
@@ -86,10 +95,7 @@ class Server:
         self._hash_wanted = trio.Event()
 
     def _judge(self, payload: bytes) -> Identity:
-        """Say who is at the other end, or refuse by name.
-
-        A peer that comes back with another incarnation has forgotten what it acknowledged: it stays out (until there is recovery).
-        """
+        """Say who is at the other end, or refuse by name."""
         try:
             theirs = decode_hello(payload)
             judge(self.hello, theirs)
@@ -100,8 +106,7 @@ class Server:
             return Identity(f"client {self._strangers}", exclusive=False)
         if theirs.id == self.id:
             raise HandshakeRefused("own_id", f"replica {theirs.id} runs already")
-        if self._known.setdefault(theirs.id, theirs.incarnation) != theirs.incarnation:
-            raise HandshakeRefused("forgotten_state", f"replica {theirs.id} restarted empty and must not vote again under its id")
+        self.home.judge_peer(theirs.id, theirs.incarnation)
         return Identity(theirs.id, exclusive=True)
 
     # ------------------------------------------------------------------------------------------------------------------ what is shown
@@ -113,9 +118,11 @@ class Server:
             reasons.append(f"stopping: {self.stopping}")
         if self.driver.broken:
             reasons.append("broken: an invariant failed")
-        if node.leads and self.core.leader is not None and not self.core.leader.open:
+        if node.leader < 0:
+            reasons.append(f"nobody is known to lead view {node.view}")
+        elif node.leads and self.core.leader is not None and not self.core.leader.open:
             reasons.append(f"view {node.view} is not open: no majority has joined it")
-        if not node.leads and self.mesh.link_to(node.leader) is None:
+        elif not node.leads and self.mesh.link_to(node.leader) is None:
             reasons.append(f"no link to the leader, replica {node.leader}")
         return reasons
 
@@ -138,7 +145,7 @@ class Server:
             "cpu_seconds": process.cpu_seconds,
             "rss_bytes": process.rss_bytes,
             "rss_peak_bytes": process.rss_peak_bytes,
-            "syscalls": {"send": calls.send, "receive": calls.receive, "poll": calls.poll, "sync": 0, "other": calls.other},
+            "syscalls": {"send": calls.send, "receive": calls.receive, "poll": calls.poll, "sync": self.persistence.syncs, "other": calls.other},
             "frames_out": hub.links.frames_out,
             "frames_in": driver.frames_in,
             "sends": calls.send,
@@ -175,6 +182,9 @@ class Server:
                 nursery.start_soon(self.turns.run)
                 nursery.start_soon(self.hub.run)
                 nursery.start_soon(self.driver.run_timers)
+                nursery.start_soon(self.persistence.run)
+                if self.persistence.log is not None:
+                    nursery.start_soon(self._snapshot)
                 await nursery.start(self._listen, addresses["listen"], sockets["listen"])
                 await nursery.start(self._listen, "ws://" + addresses["websocket"] + "/", sockets["websocket"])
                 await nursery.start(self._serve_admin, sockets["admin"])
@@ -189,6 +199,7 @@ class Server:
                     await self._stop(signal.Signals(number).name)
                     nursery.cancel_scope.cancel()
                     break
+        self.persistence.close()
 
     def _open_sockets(self) -> dict[str, socket.socket]:
         """Open all listening sockets, or none."""
@@ -203,11 +214,21 @@ class Server:
     async def _serve_admin(self, opened: socket.socket, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         routes = admin_routes(status=self.status, ready=self.ready, metrics=self.metrics)
         routes["/counters"] = lambda _query: self._counters_page()
-        self._admin = AdminServer(routes)
+        operations = Operations(self.core, self.hand_over)
+        self._admin = AdminServer(routes | operations.routes, operations.actions)
         await self._admin.serve([trio.SocketListener(trio.socket.from_stdlib_socket(opened))], task_status=task_status)
 
     def _counters_page(self) -> Page:
         return json_page({"role": "leader" if self.core.node.leads else "follower", **self.counters()})
+
+    async def _snapshot(self) -> None:
+        """Replace the log on disk by a snapshot whenever it has grown enough."""
+        while True:
+            await trio.sleep(SNAPSHOT_LOOK_SECONDS)
+            if self.persistence.log_bytes > self.settings.log_on_disk_bytes_max:
+                began = trio.current_time()
+                index = await self.persistence.snapshot()
+                logger.info("snapshot up to entry %d, %.1f s", index, trio.current_time() - began)
 
     async def _hash(self) -> None:
         """Bring the state hash up to date in slices when somebody asked for it."""
@@ -217,11 +238,21 @@ class Server:
             while self.core.node.store.fold(FOLD_KEYS):  # noqa: ASYNC110 - a slice of work each time, nothing to wait for
                 await trio.sleep(0.01)
 
+    def hand_over(self, peer: int = -1) -> bool:
+        """Let another replica lead; returns whether there is one that can."""
+        begun = self.core.hand_over(peer)
+        self.turns.wake()
+        return begun
+
     async def _stop(self, why: str) -> None:
         """Stop in order: accept nothing new, let what is held be committed, say goodbye."""
         self.stopping = why
         logger.info("stopping on %s", why)
         self.mesh.stop_accepting()
+        if self.hand_over():
+            with trio.move_on_after(HAND_OVER_SECONDS_MAX):
+                while self.core.node.leads:  # noqa: ASYNC110 - the core is told, it tells nobody
+                    await trio.sleep(0.005)
         self.core.node.draining = True
         with trio.move_on_after(DRAIN_SECONDS_MAX):
             while self.core.node.witness.commands:  # noqa: ASYNC110 - the core is told, it tells nobody

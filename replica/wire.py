@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from replica.core.messages import Message
 
-__all__ = ["LAYOUTS", "Layout", "WireError", "WireLimits", "assemble", "decode", "encode", "encode_section"]
+__all__ = ["ENTRY", "LAYOUTS", "RECORD", "Layout", "WireError", "WireLimits", "assemble", "decode", "encode", "encode_section"]
 
 
 @attrs.frozen
@@ -55,8 +55,8 @@ _I, _F = Field.INT, Field
 _RUNS = (_F.INTS, _F.INTS, _F.COUNTS)
 _COMMANDS = (_F.KINDS, _F.KEYS, _F.VALUES)
 
-_RECORD = Layout(5, m.Record, (*_RUNS, _F.INTS, _F.INTS, *_COMMANDS))
-_ENTRY = Layout(0, m.Entry, (_I, _I, _I, _F.SYSTEM, *_RUNS, _F.INTS, *_COMMANDS))
+RECORD = Layout(5, m.Record, (*_RUNS, _F.INTS, _F.INTS, *_COMMANDS))
+ENTRY = Layout(0, m.Entry, (_I, _I, _I, _F.SYSTEM, *_RUNS, _F.INTS, *_COMMANDS))
 
 LAYOUTS: tuple[Layout, ...] = (
     # client -> replica
@@ -64,7 +64,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(2, m.CloseSession, (_F.INTS,)),
     Layout(3, m.KeepAlive, (_F.INTS,)),
     Layout(4, m.Home, (_F.INTS, _F.FLAG)),
-    _RECORD,
+    RECORD,
     Layout(6, m.StrongRead, (*_RUNS, _F.INTS, _F.QUERIES)),
     Layout(7, m.Anchor, (_F.INTS, _F.INTS, _F.INTS)),
     Layout(8, m.ReadIndex, (*_RUNS, _F.INTS, _F.QUERIES)),
@@ -81,16 +81,23 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(18, m.Leader, (_I, _I, _F.REPLICA)),
     Layout(19, m.Pong, (_I,)),
     # replica -> replica
-    Layout(20, m.Accept, (_I, _I, _I, _I, _I, _I, _F.ENTRIES), _ENTRY),
+    Layout(20, m.Accept, (_I, _I, _I, _I, _I, _I, _F.ENTRIES), ENTRY),
     Layout(21, m.AcceptAck, (_I, _I, _I, _I, _F.INTS)),
     Layout(22, m.AcceptNack, (_I, _I, _I, _I)),
-    Layout(23, m.Forward, (_F.RECORD,), _RECORD),
-    _ENTRY,
+    Layout(23, m.Forward, (_F.RECORD,), RECORD),
+    Layout(24, m.Vote, (_I, _I, _I, _I, _F.FLAG, _F.FLAG)),
+    Layout(25, m.VoteReply, (_I, _I, _I, _F.FLAG, _F.FLAG)),
+    Layout(26, m.Collect, (_I, _I, _I)),
+    Layout(27, m.WitnessState, (_I, _I, _I, _I, _I, *_RUNS, _F.INTS, *_COMMANDS, _F.LEVELS)),
+    Layout(28, m.TakeOver, (_I, _I)),
+    Layout(29, m.SnapshotPart, (_I, _I, _I, _I, _I, _I, _I, _F.FLAG, _F.PLAIN)),
+    Layout(30, m.SnapshotAck, (_I, _I, _I, _I)),
+    ENTRY,
 )
 """Every section, by tag; last the Entry, which has none. The documentation and the tests read the table here."""
 
 _BY_CLASS = {layout.message: layout for layout in LAYOUTS}
-_BY_TAG = {layout.tag: layout for layout in LAYOUTS if layout is not _ENTRY}
+_BY_TAG = {layout.tag: layout for layout in LAYOUTS if layout is not ENTRY}
 
 
 def encode(incarnation: int, messages: Iterable[Message]) -> bytes:

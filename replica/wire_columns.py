@@ -62,6 +62,8 @@ class Field(enum.Enum):
     NUMBERED = "[session, number, 0 or 1] each"
     REFUSALS = "[session, reason] each"
     LAGGING = "[session, first, count] each"
+    LEVELS = "[session, committed, accepted, anchored] each"
+    PLAIN = "integers, numbers, byte strings, flags, null and arrays of them"
     SYSTEM = "system commands: an array each, its kind first"
     ENTRIES = "entries: an array of its fields each"
     RECORD = "the fields of a Record, without its tag"
@@ -75,6 +77,7 @@ _BYTES_OR_NONE = frozenset({bytes, type(None)})
 _BYTES_OR_LIST = frozenset({bytes, list})
 _ANSWER = frozenset({bytes, type(None), list})
 
+_PLAIN = frozenset({int, float, bytes, bool, type(None)})
 _PUTS = bytes([PUT, PUT | CAUSAL])
 _BLIND = bytes([PUT, PUT | CAUSAL, DELETE, DELETE | CAUSAL])
 _VALUE_TYPES: dict[int, type] = {
@@ -282,6 +285,17 @@ def check_system(system: Column) -> int:
         else:
             check_ints(rest)
     return len(system)
+
+
+def check_plain(items: Column) -> int:
+    """Require plain items, in arrays of any depth; returns how many stand in arrays of arrays."""
+    used = len(items)
+    for item in items:
+        if type(item) is list:
+            used += check_plain(item)
+        elif type(item) not in _PLAIN:
+            raise WireError("wrong_type", "a snapshot holds something else than plain values")
+    return used
 
 
 def _check_plain(items: Column) -> None:

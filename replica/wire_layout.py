@@ -59,6 +59,8 @@ _JUDGES = {
     Field.NUMBERED: "used += check_numbered({name})",
     Field.REFUSALS: "used += check_int_rows({name}, 2)",
     Field.LAGGING: "used += check_int_rows({name}, 3)",
+    Field.LEVELS: "used += check_int_rows({name}, 4)",
+    Field.PLAIN: "used += check_plain({name})",
     Field.SYSTEM: "used += check_system({name})",
     Field.ENTRIES: "{name}, more = read_nested({name}, size); used += more",
     Field.RECORD: "({name},), used = read_nested([{name}], size)",

@@ -10,6 +10,7 @@ The child has a process group of its own: Ctrl-C in a terminal reaches the super
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -48,13 +49,18 @@ class Child:
         replica_id: Which replica.
         process: The process.
         announced: Set when it listens.
+        settled: Set when it listens, or has ended without having come to that.
         ended: Set when it has ended and all its lines are read.
+        last_line: What it wrote last to standard error.
     """
 
     replica_id: int
     process: trio.Process
     announced: trio.Event = attrs.field(factory=trio.Event)
+    settled: trio.Event = attrs.field(factory=trio.Event)
     ended: trio.Event = attrs.field(factory=trio.Event)
+    last_line: str = ""
+    _announced_at: float = math.inf  # trio.current_time()
 
     @property
     def pid(self) -> int:
@@ -72,6 +78,10 @@ class Child:
         assert status is not None
         return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
+    def served_seconds(self) -> float:
+        """Return how long it has listened by now, 0 if it never did."""
+        return max(0.0, trio.current_time() - self._announced_at)
+
     async def listen(self, say: Callable[[str], None]) -> None:
         """Pass on what it writes, each line with its id in front, until it ends; not cancelled before that, so end it."""
         assert self.process.stdout is not None
@@ -79,11 +89,12 @@ class Child:
         with trio.CancelScope(shield=True):
             await self._listen(self.process.stdout, self.process.stderr, say)
         self.ended.set()
+        self.settled.set()
 
     async def _listen(self, stdout: trio.abc.ReceiveStream, stderr: trio.abc.ReceiveStream, say: Callable[[str], None]) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_pass_on, stdout, lambda line: self._heard(line, say))
-            nursery.start_soon(_pass_on, stderr, lambda line: say(f"{self.replica_id} | {line}"))
+            nursery.start_soon(_pass_on, stderr, lambda line: self._heard_error(line, say))
             await self.process.wait()
             nursery.cancel_scope.deadline = trio.current_time() + _LAST_LINES_SECONDS  # should something else hold its pipes open
 
@@ -92,9 +103,15 @@ class Child:
         if not self.announced.is_set() and line.startswith("{"):
             told: dict[str, Any] = json.loads(line)
             assert told["id"] == self.replica_id
+            self._announced_at = trio.current_time()
             self.announced.set()
+            self.settled.set()
         else:
             say(f"{self.replica_id} | {line}")
+
+    def _heard_error(self, line: str, say: Callable[[str], None]) -> None:
+        self.last_line = line.strip() or self.last_line
+        say(f"{self.replica_id} | {line}")
 
 
 async def start_child(
@@ -129,19 +146,6 @@ async def start_child(
             opened.close()
     say(f"replica {replica_id}: process {process.pid}")
     return Child(replica_id, process)
-
-
-async def end_children(children: Sequence[Child], grace_seconds: float) -> None:
-    """End children: all are asked at once (SIGTERM), those that stay after the grace are killed."""
-    for child in children:
-        child.process.terminate()
-    with trio.move_on_after(grace_seconds):
-        for child in children:
-            await child.process.wait()
-    for child in children:
-        if child.process.returncode is None:
-            child.process.kill()
-            await child.process.wait()
 
 
 async def _pass_on(stream: trio.abc.ReceiveStream, say: Callable[[str], None]) -> None:

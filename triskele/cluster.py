@@ -1,53 +1,40 @@
 """A local cluster: one operating system process per replica, watched from a nursery.
 
-For ``triskele up`` and for the load generator's own cluster.
+For ``triskele up``, for the load generator's own cluster, and for scripts that break replicas on purpose.
 
-Ports.  The parent opens every listening socket and hands them to the children as inherited descriptors.  So the cluster file is complete
-before the first child starts, a port that is taken is one clear line and nothing is left to clean up, and free ports (``port=0``) cannot be
-lost to another program between choosing and listening.  Once a child has its sockets the parent closes them: a dead replica refuses
-connections, as a dead machine would, and does not let them rest in a queue.  Rejected: choosing ports and hoping (a race), and letting
-children choose and tell (each must then wait for a second message with the others' addresses before it can dial).
-
-Restarts.  A replica keeps everything in memory.  One that died has forgotten what it acknowledged, and must not come back under its id; so
-it stays dead, and the rest go on while they are a majority.
+This module knows who lives and who leads, and keeps the ready file true.  Ports are ``cluster_ports``' matter, what is on disk is
+``cluster_folder``'s, when a dead replica is started again is ``supervision``'s.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
-import tempfile
-from contextlib import ExitStack, asynccontextmanager, contextmanager
-from pathlib import Path
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
-from replica.address import inherited_descriptor, join_address, split_address
-from replica.cluster_file import ClusterFile, ReplicaPlace, check_exposure, write_cluster_file, write_ready_file
+from replica.cluster_file import ClusterFile, write_ready_file
 from replica.config import SettingError, Settings
-from replica.listening import bound_address, open_socket
 from triskele.admin_client import AdminUnreachable, get, get_status
-from triskele.child import REPLICA_PROGRAM, Child, end_children, start_child
+from triskele.child import REPLICA_PROGRAM, Child, start_child
+from triskele.cluster_folder import open_folder
+from triskele.cluster_ports import reserve_ports
 from triskele.lines import Lines
+from triskele.supervision import NO_RESTART, RESTARTS, STAYS_DEAD, Keeper, LeftDead, RestartPolicy, can_come_back, stop_all
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
 
-    Sockets = Mapping[int, dict[str, socket.socket]]  # {replica id: {setting name: listening socket}}
-
-WEBSOCKET_OFFSET = 100
-ADMIN_OFFSET = 200
-"""Replica i of a cluster at port P: native P + i, WebSocket P + 100 + i, admin P + 200 + i."""
-
-REPLICA_COUNTS = (1, 3, 5, 7, 9)
 GRACE_SECONDS = 4.0
+READY_SECONDS = 20.0
+"""Time for the leader of a new cluster to serve; replicas of a resumed one may have long logs to read."""
+_LEADING_POLL_SECONDS = 1.0
+_LEADERLESS_POLL_SECONDS = 0.2
 _START_POLL_SECONDS = 0.05
-_POLL_SECONDS = 1.0
 
 
 class ClusterFailed(Exception):
@@ -62,65 +49,130 @@ class LocalCluster:
 
     Attributes:
         file: Who is where now: pids (None: dead) and the leader, as the ready file has them.
-        children: ``{replica id: process}``, dead ones too.
+        keepers: ``{replica id: what keeps it running}``.
     """
 
     file: ClusterFile
-    children: dict[int, Child]
+    keepers: dict[int, Keeper]
+    _needed: int  # replicas that listen before the cluster is ready
     _ready_file: Path | None
     _say: Callable[[str], None]
-    _ready: trio.Event = attrs.field(factory=trio.Event)
-    _fewer: trio.Event = attrs.field(factory=trio.Event)  # set, and replaced, when a replica ends
+    _ready: bool = False
+    _written: bool = False  # the ready file is there
     _stopping: bool = False
+    _news: trio.Event = attrs.field(factory=trio.Event)  # set, and replaced, when anything here changes
+
+    @property
+    def children(self) -> dict[int, Child]:
+        """``{replica id: process}``, the last one of a dead replica."""
+        return {replica_id: keeper.child for replica_id, keeper in self.keepers.items() if keeper.child is not None}
 
     @property
     def alive(self) -> list[int]:
         """Ids of the replicas whose process lives."""
-        return [replica_id for replica_id, child in self.children.items() if child.alive]
+        return [replica_id for replica_id, keeper in self.keepers.items() if keeper.alive]
 
-    async def wait_ready(self, timeout: float) -> None:
-        """Wait until a leader serves and every replica listens.
+    # ------------------------------------------------------------------------------------------------------------------ for scripts
+
+    def kill(self, replica_id: int, *, restart: bool = True) -> None:
+        """Kill a replica (SIGKILL); without ``restart`` it is left dead, else the cluster's policy decides."""
+        self.keepers[replica_id].kill(restart=restart)
+
+    async def restart(self, replica_id: int) -> Child:
+        """Start a replica that is dead, or was killed just now, without a pause; return its process when it listens.
 
         Raises:
-            ClusterFailed: A replica ended before that, or ``timeout`` seconds did not suffice.
+            LeftDead: It must not come back, or it refused to run too many times.
         """
-        with trio.move_on_after(timeout):
-            while not self._ready.is_set():
-                ended = [child for child in self.children.values() if child.ended.is_set()]
-                if ended:
-                    raise ClusterFailed(f"replica {ended[0].replica_id} {ended[0].ending()} before a leader served")
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_then_cancel, self._ready, nursery.cancel_scope)
-                    nursery.start_soon(_then_cancel, self._fewer, nursery.cancel_scope)
-            return
-        raise ClusterFailed(f"no leader served within {timeout:g} s")
+        if not can_come_back(self.file.durability or "memory"):
+            raise LeftDead(f"replica {replica_id} does not run: {STAYS_DEAD}")
+        self.keepers[replica_id].restart()
+        return await self.restarted(replica_id)
+
+    async def restarted(self, replica_id: int) -> Child:
+        """Wait until a replica has a process that listens, after ``kill`` another one than before; return it.
+
+        Raises:
+            LeftDead: It will not be started again.
+        """
+        return await self.keepers[replica_id].listening()
 
     async def wait_all_ended(self) -> None:
-        """Wait until no replica lives."""
-        for child in self.children.values():
-            await child.ended.wait()
+        """Wait until no replica lives and none will be started again."""
+        while not all(keeper.left_dead for keeper in self.keepers.values()):
+            await self._news.wait()
 
-    def kill(self, replica_id: int) -> None:
-        """Kill a replica (SIGKILL)."""
-        self.children[replica_id].process.kill()
+    async def wait_ready(self, timeout: float, *, patient: bool = False) -> None:
+        """Wait until a leader serves and as many replicas listen as must.
 
-    async def watch(self, child: Child) -> None:
-        """Pass on what a child writes, and tell when it ends."""
-        await child.listen(self._say)
-        fewer, self._fewer = self._fewer, trio.Event()
-        fewer.set()
-        if not self._stopping:
-            outlook = f"; {self._outlook()}" if self._ready.is_set() else ""
-            self._say(f"replica {child.replica_id} {child.ending()}{outlook}")
-            self._tell(self.file.leader if self.file.leader != child.replica_id else None)
+        Args:
+            timeout: Seconds.
+            patient: When they are over, only say so, and wait on.
+
+        Raises:
+            ClusterFailed: So many replicas are left dead that it never will be, or the time did not suffice.
+        """
+        with trio.move_on_after(timeout):
+            await self._until_ready()
+            return
+        if not patient:
+            raise ClusterFailed(f"no leader served within {timeout:g} s")
+        self._say(f"no leader serves after {timeout:g} s; replicas may be reading long logs")
+        await self._until_ready()
+
+    async def _until_ready(self) -> None:
+        while not self._ready:
+            dead = [keeper for keeper in self.keepers.values() if keeper.left_dead]
+            if len(self.keepers) - len(dead) < self._needed:
+                raise ClusterFailed(f"replica {dead[0].replica_id} {dead[0].ending} before a leader served")
+            await self._news.wait()
+
+    # ------------------------------------------------------------------------------------------------------------------ what happens
+
+    def changed(self, line: str) -> None:
+        """Take note that a process started or ended, and tell the user a line if there is one."""
+        if self._stopping:
+            return
+        if line:
+            self._say(f"{line}{self._outlook()}")
+        self._tell(self.file.leader)
 
     def _outlook(self) -> str:
-        """Say what the death of a replica means."""
-        alive, total = len(self.alive), len(self.children)
-        stays = "it stays dead (what it acknowledged is forgotten, so it must not come back under its id)"
+        """Say what is left after a death; nothing before the cluster was ready."""
+        alive, total = len(self.alive), len(self.keepers)
+        if not self._ready:
+            return ""
         if alive > total // 2:
-            return f"{stays}, {alive} of {total} go on"
-        return f"{stays}, {alive} of {total} are no majority: nothing commits any more"
+            return f", {alive} of {total} go on"
+        return f", {alive} of {total} are no majority: nothing commits"
+
+    def _tell(self, leader: int | None) -> None:
+        """Bring ``file`` and the ready file up to date, and wake who waits for a change."""
+        alive = {replica_id: self.children[replica_id].pid for replica_id in self.alive}
+        places = tuple(attrs.evolve(place, pid=alive.get(place.id)) for place in self.file.replicas)
+        file = attrs.evolve(self.file, replicas=places, leader=leader if leader in alive else None)
+        if self._ready and (file != self.file or not self._written):
+            self._write(file)
+        self.file = file
+        news, self._news = self._news, trio.Event()
+        news.set()
+
+    def _write(self, file: ClusterFile) -> None:
+        self._written = True
+        if self._ready_file is None:
+            return
+        try:
+            write_ready_file(file, self._ready_file)
+        except OSError as error:  # its folder is gone, or the disk is full: the cluster does not depend on it
+            self._say(f"cannot write {self._ready_file}: {error.strerror}")
+
+    async def stop(self) -> None:
+        """End all replicas: asked first, killed after the grace."""
+        self._stopping = True
+        await stop_all(self.keepers.values(), GRACE_SECONDS)
+        self._tell(None)
+
+    # ------------------------------------------------------------------------------------------------------------------ who leads
 
     async def follow_leader(self) -> None:
         """Ask the replicas who leads, again and again, and keep the ready file true.
@@ -129,10 +181,11 @@ class LocalCluster:
         """
         while True:
             if self.file.leader is None or not await self._still_leads(self.file.leader):
-                leader = await self._serving_leader()
-                if leader != self.file.leader or not self._ready.is_set():
-                    self._lead(leader)
-            await trio.sleep(_POLL_SECONDS if self._ready.is_set() else _START_POLL_SECONDS)
+                self._lead(await self._serving_leader())
+            if self.file.leader is not None:
+                await trio.sleep(_LEADING_POLL_SECONDS)
+            else:
+                await trio.sleep(_LEADERLESS_POLL_SECONDS if self._ready else _START_POLL_SECONDS)
 
     async def _still_leads(self, replica_id: int) -> bool:
         try:
@@ -142,10 +195,14 @@ class LocalCluster:
         return answer.status == 200 and bool(json.loads(answer.body).get("role") == "leader")  # noqa: PLR2004 - HTTP
 
     def _lead(self, leader: int | None) -> None:
-        if not self._ready.is_set():
-            if leader is None or not all(child.alive and child.announced.is_set() for child in self.children.values()):
+        """Take note of who leads now, if it has not died since it said so."""
+        leader = leader if leader in self.alive else None
+        if not self._ready:
+            self._ready = leader is not None and sum(keeper.listens for keeper in self.keepers.values()) >= self._needed
+            if not self._ready:
                 return
-            self._ready.set()
+        elif leader == self.file.leader:
+            return
         elif leader is not None:
             self._say(f"replica {leader} leads")
         self._tell(leader)
@@ -168,85 +225,77 @@ class LocalCluster:
                 nursery.start_soon(ask, replica_id)
         return max(found)[1] if found else None
 
-    def _tell(self, leader: int | None) -> None:
-        """Bring ``file`` and the ready file up to date."""
-        alive = set(self.alive)
-        places = [attrs.evolve(place, pid=self.children[place.id].pid if place.id in alive else None) for place in self.file.replicas]
-        self.file = attrs.evolve(self.file, replicas=tuple(places), leader=leader)
-        if self._ready_file is not None and self._ready.is_set():
-            try:
-                write_ready_file(self.file, self._ready_file)
-            except OSError as error:  # its folder is gone, or the disk is full: the cluster does not depend on it
-                self._say(f"cannot write {self._ready_file}: {error.strerror}")
-
-    async def stop(self) -> None:
-        """End all replicas: asked first, killed after the grace."""
-        self._stopping = True
-        await end_children([child for child in self.children.values() if child.alive], GRACE_SECONDS)
-        for child in self.children.values():
-            await child.ended.wait()
-        self._tell(None)
-
-
-async def _then_cancel(event: trio.Event, scope: trio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()
-
 
 @asynccontextmanager
 async def local_cluster(
-    replicas: int,
+    replicas: int | None,
     settings: Settings,
     *,
     port: int | None = 0,
     data_dir: Path | None = None,
     ready_file: Path | None = None,
-    ready_seconds: float = 20.0,
+    ready_seconds: float | None = None,
+    restarts: RestartPolicy | None = RESTARTS,
     program: Sequence[str] = REPLICA_PROGRAM,
     say: Callable[[str], None] | None = None,
 ) -> AsyncIterator[LocalCluster]:
     """Run a cluster on this machine for the length of the block; inside it a leader serves.
 
+    Of a new cluster all replicas listen by then; of one that is resumed at least a majority.
+
     Args:
-        replicas: 1, 3, 5, 7 or 9.
+        replicas: 1, 3, 5, 7 or 9; None: as many as the folder's cluster has, or 3.
         settings: Of all replicas. Addresses are bases: replica i listens at the port plus i (0: any free port).
         port: Base port on loopback, 0 for free ports; None to take ``settings.listen`` and its neighbours.
-        data_dir: Folder for the replicas' folders, made if missing; None for a temporary one.
+        data_dir: Folder of the cluster, made if missing; the cluster in it is resumed. None for a temporary one.
         ready_file: Written when a leader serves and whenever a pid or the leader changes; an old one is removed first.
-        ready_seconds: Time for a leader to serve.
+        ready_seconds: Time for a leader to serve; None: 20 for a new cluster, any for one that is resumed.
+        restarts: When dead replicas are started again; None: never. Whatever it says, one that has forgotten what it acknowledged stays dead.
         program: What runs a replica; takes the flags of ``triskele replica``.
         say: Takes each line for the user: what happens here, and what replicas write, their id in front. None: standard error.
 
     Raises:
-        SettingError: Wrong number, address or folder.
+        SettingError: Wrong number, address or folder, or one that contradicts the folder's cluster.
         ListenError: A port is taken.
-        ClusterFailed: No leader served in time, or a replica ended before that.
+        ClusterFailed: No leader served in time, or too many replicas ended before that.
     """
     say = say or Lines()
     if ready_file is not None:
         _remove_old(ready_file)
-    failure: Exception | None = None
-    with ExitStack() as stack:
-        sockets = stack.enter_context(open_sockets(replicas, settings, port))
-        folder = stack.enter_context(_folder(data_dir))
-        file = _write_files(sockets, settings, folder)
-        cluster = LocalCluster(file, {}, ready_file, say)
-        async with trio.open_nursery() as nursery:
-            try:
-                flags = ["--cluster", str(folder / "cluster.toml"), *settings.as_flags()]
-                for replica_id, opened in sockets.items():
-                    child = await start_child(program, replica_id, flags, opened, say)
-                    cluster.children[replica_id] = child
-                    nursery.start_soon(cluster.watch, child)
-                nursery.start_soon(cluster.follow_leader)
-                await cluster.wait_ready(ready_seconds)
+    with open_folder(data_dir) as folder:
+        replicas, settings = folder.agree(replicas, settings)
+        with reserve_ports(replicas, settings, port) as ports:
+            file = folder.write(replicas, settings, ports)
+            flags = ["--cluster", str(folder.file), *settings.as_flags()]
+            cluster = LocalCluster(file, {}, replicas if folder.held is None else replicas // 2 + 1, ready_file, say)
+
+            async def start(replica_id: int) -> Child:
+                return await start_child(program, replica_id, flags, ports.listen(replica_id), say)
+
+            never = STAYS_DEAD if not can_come_back(settings.durability) else NO_RESTART
+            policy = restarts if restarts is not None and can_come_back(settings.durability) else never
+            cluster.keepers |= {number: Keeper(number, start, policy, say, cluster.changed) for number in range(replicas)}
+            async with _running(cluster):
+                await cluster.wait_ready(ready_seconds or READY_SECONDS, patient=folder.held is not None and ready_seconds is None)
                 yield cluster
-            except Exception as error:  # noqa: BLE001 - raised again below: the nursery would wrap it in a group
-                failure = error
-            finally:
-                with trio.CancelScope(shield=True):
-                    await cluster.stop()
-                nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _running(cluster: LocalCluster) -> AsyncIterator[None]:
+    """Run a cluster's replicas for the length of the block."""
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        try:
+            for keeper in cluster.keepers.values():
+                nursery.start_soon(keeper.run)
+            nursery.start_soon(cluster.follow_leader)
+            yield
+        except Exception as error:  # noqa: BLE001 - raised again below: the nursery would wrap it in a group
+            failure = error
+        finally:
+            with trio.CancelScope(shield=True):
+                await cluster.stop()
+            nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure
 
@@ -263,83 +312,3 @@ def _remove_old(ready_file: Path) -> None:
             raise SettingError("--ready-file", ready_file, "its folder is missing or cannot be written")
     except OSError as error:
         raise SettingError("--ready-file", ready_file, error.strerror or str(error)) from None
-
-
-@contextmanager
-def open_sockets(replicas: int, settings: Settings, port: int | None) -> Iterator[Sockets]:
-    """Open the listening sockets of all replicas; those that nobody took are closed at the end.
-
-    Raises:
-        SettingError: Wrong number of replicas, or an address that other machines reach without ``insecure``.
-        ListenError: A port is taken.
-    """
-    if replicas not in REPLICA_COUNTS:
-        raise SettingError("--replicas", replicas, "must be one of " + ", ".join(map(str, REPLICA_COUNTS)))
-    with ExitStack() as stack:
-        bases = base_addresses(settings, port)
-        yield {
-            number: {name: stack.enter_context(open_socket(join_address(host, base + number if base else 0))) for name, (host, base) in bases.items()}
-            for number in range(replicas)
-        }
-
-
-def base_addresses(settings: Settings, port: int | None) -> dict[str, tuple[str, int]]:
-    """Return ``{setting name: (host, base port)}`` for the three listeners.
-
-    Raises:
-        SettingError: An address is wrong, its ports run out, or other machines reach it without ``insecure``.
-    """
-    check_exposure(settings)
-    if port is None and not settings.listen:
-        raise SettingError("--listen", "", "give an address or --port")
-    for name in ("listen", "websocket", "admin"):
-        if inherited_descriptor(getattr(settings, name)) is not None:
-            raise SettingError(settings.written(name), getattr(settings, name), "a local cluster opens its own sockets: give HOST:PORT")
-    host, base = ("127.0.0.1", port) if port is not None else split_address(settings.listen)
-    websocket = split_address(settings.websocket) if settings.websocket else (host, base and base + WEBSOCKET_OFFSET)
-    admin = split_address(settings.admin) if settings.admin else ("127.0.0.1", base and base + ADMIN_OFFSET)
-    bases = {"listen": (host, base), "websocket": websocket, "admin": admin}
-    for name, (_, number) in bases.items():
-        if number + max(REPLICA_COUNTS) > 65_536:  # noqa: PLR2004 - ports are 16 bits
-            raise SettingError("--port" if port is not None else settings.written(name), number, "leaves no room for a port per replica")
-    return bases
-
-
-@contextmanager
-def _folder(data_dir: Path | None) -> Iterator[Path]:
-    """Make the cluster's folder; a temporary one is removed at the end."""
-    if data_dir is None:
-        folder = Path(tempfile.mkdtemp(prefix="triskele-"))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        return
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        held = (data_dir / "cluster.toml").exists()
-    except OSError as error:
-        raise SettingError("--data-dir", data_dir, error.strerror or str(error)) from None
-    if held:
-        raise SettingError("--data-dir", data_dir, "holds an earlier cluster, which kept its data in memory; give an empty folder")
-    yield data_dir.resolve()
-
-
-def _write_files(sockets: Sockets, settings: Settings, folder: Path) -> ClusterFile:
-    """Make the replicas' folders and write the cluster file that they read."""
-    places = []
-    for replica_id, opened in sockets.items():
-        data_dir = folder / f"replica-{replica_id}"
-        data_dir.mkdir(exist_ok=True)
-        places.append(
-            ReplicaPlace(
-                id=replica_id,
-                address=bound_address(opened["listen"]),
-                websocket=f"ws://{bound_address(opened['websocket'])}",
-                admin=f"http://{bound_address(opened['admin'])}",
-                data_dir=str(data_dir),
-            )
-        )
-    file = ClusterFile(cluster_id=secrets.token_hex(8), mode=settings.mode, durability=settings.durability, replicas=tuple(places))
-    write_cluster_file(file, folder / "cluster.toml")
-    return file

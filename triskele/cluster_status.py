@@ -8,7 +8,7 @@ import trio
 
 from replica.address import join_address, split_address
 from triskele.admin_client import AdminUnreachable, get_status
-from triskele.cluster import ADMIN_OFFSET
+from triskele.cluster_ports import ADMIN_OFFSET
 
 if TYPE_CHECKING:
     from replica.cluster_file import ClusterFile, ReplicaPlace

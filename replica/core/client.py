@@ -367,12 +367,16 @@ class Client:
             for replica, target in self.targets.items():
                 if target.linked:
                     self._ping(replica)
-            idle = [session.id for session in self.sessions.values() if session.idle]
-            target = self.targets.get(self.leader, Target())
-            if idle and target.linked:
-                target.extra.append(m.KeepAlive(idle))
+            self._keep_alive()
         if self.opening and now >= self._open_at:
             self._send_openings(list(self.opening))
+
+    def _keep_alive(self) -> None:
+        """Say that the sessions are alive: to the leader, which counts leases, and to their homes, in case it is out of reach."""
+        for replica, target in self.targets.items():
+            alive = [session.id for session in self.sessions.values() if replica in (self.leader, session.home)]
+            if alive and target.linked:
+                target.extra.append(m.KeepAlive(alive))
 
     def clone(self) -> Self:
         """Return an independent copy, handles of callers included."""

@@ -21,8 +21,13 @@ class CoreConfig:
     """Number of the configuration; acks of different configurations never combine."""
     view: int = 1
     leader: int = 0
-    """Who leads the first view: appointed, as long as there are no elections."""
+    """Who leads the first view of a new cluster: appointed, so that it need not begin with an election. Who comes back never is."""
+    durable: bool = False
+    """Everything acknowledged is on disk (``disk``); else views and votes only (``memory``)."""
     heartbeat_seconds: float = 0.1
+    election_seconds: float = 0.5
+    """A follower that hears nothing of a leader for this long, and up to twice this long by chance, asks for votes; a leader that hears no
+    majority for twice this long steps down. Must be several heartbeats, and much longer than any turn; infinite: never."""
     commit_flush_seconds: float = 0.002
     """An idle leader tells its followers a new commit index after this long; a busy one tells it with the next entries."""
     note_seconds: float = 0.001
@@ -43,6 +48,14 @@ class CoreConfig:
     """Reads waiting for a commit; at the limit they are dropped and the client falls back."""
     log_bytes_max: int = 256 << 20
     """Uncommitted and unacknowledged entries kept; at the limit new commands are answered BUSY, and slow followers are left behind."""
+    collect_bytes_max: int = 1 << 20
+    """Commands in one frame of a witness' state."""
+    postponed_max: int = 4096
+    """Requests that wait until a new leader has recovered; at the limit they are dropped and the client sends again."""
+    entries_kept_max: int = 4096
+    """Applied entries that a follower keeps: a later leader may have to send them on. Who lags further behind gets a snapshot."""
+    snapshot_parts_in_flight_max: int = 8
+    """Parts of a snapshot sent to a follower beyond what it acknowledged."""
     accept_bytes_max: int = 1 << 20
     """Entries in one frame to a follower that catches up."""
     window_bytes_max: int = 8 << 20

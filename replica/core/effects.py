@@ -41,7 +41,14 @@ class LinkDown:
     source: Source
 
 
-Event = Received | LinkUp | LinkDown
+@attrs.define
+class Persisted:
+    """Every batch of journal records up to number ``batch`` is on disk."""
+
+    batch: int
+
+
+Event = Received | LinkUp | LinkDown | Persisted
 
 
 @attrs.define

@@ -5,6 +5,8 @@ Raft section 5.3: entries are taken only where the previous one matches; a confl
 
 from __future__ import annotations
 
+import math
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import attrs
@@ -16,12 +18,12 @@ if TYPE_CHECKING:
     from replica.core.node import Node
     from replica.core.witness import Chain
 
+HEARD_MAX = 1024
+"""Sessions in one ack; the others are told with the next."""
 FORWARD_COMMANDS_MAX = 2048
 """Commands in one turn's forwards."""
 FORWARD_BYTES_MAX = 4 << 20
 """Bytes of their keys and values (one run is always forwarded whole): they must fit a frame."""
-KEEP_ENTRIES_MAX = 4096
-"""Applied entries a follower keeps: a later leader may have to send them on."""
 
 
 @attrs.define(eq=False)
@@ -34,8 +36,26 @@ class Follower:
     round: int = 0
     match: int = 0
     """The log is the leader's up to here (what lies above may be of an older view)."""
-    leader_seen_at: float = 0.0
+    leader_seen_at: float = -math.inf
+    """When the leader of some view last spoke to us, seconds."""
     forward_at: float = 0.0
+    heard: dict[int, None] = attrs.Factory(dict)
+    # {session that a client spoke for: the leader is not told yet}
+
+    def new_view(self) -> None:
+        """Another leader: only what is committed is certainly in its log."""
+        self.match, self.ack_due, self.nack_hint, self.round = self.node.commit_index, False, -1, 0
+
+    def on_heard(self, sessions: list[int]) -> None:
+        """Clients spoke for these sessions: the next acks tell the leader, whose clock alone counts leases."""
+        chains = self.node.witness.chains
+        self.heard.update((session, None) for session in sessions if session in chains)
+
+    def _take_heard(self) -> list[int]:
+        told = list(islice(self.heard, HEARD_MAX))
+        for session in told:
+            del self.heard[session]
+        return told
 
     def on_accept(self, accept: Accept) -> None:
         """Take entries of the view's leader and its commit index."""
@@ -51,24 +71,28 @@ class Follower:
             if entry.index <= log.last_index:
                 if entry.index < log.first_index or log.view_at(entry.index) == entry.view:
                     continue  # had it already
-                assert entry.index > node.commit_index, "a committed entry is never truncated"
-                log.truncate_after(entry.index - 1)
-            log.append(entry)
+                node.cut_log(entry.index - 1)
+            node.append_entry(entry)
         self.match = max(self.match, accept.entries[-1].index if accept.entries else previous)
-        node.commit_index = max(node.commit_index, min(accept.commit_index, self.match))
+        node.commit(max(node.commit_index, min(accept.commit_index, self.match)))
 
     def acks(self) -> list[tuple[int, list[Message]]]:
         """Make this turn's one answer to the leader."""
         node = self.node
-        if node.leader < 0 or node.leads or not (self.ack_due or self.nack_hint >= 0):
+        if node.leader < 0 or node.leads or not (self.ack_due or self.nack_hint >= 0) or not node.journal.view_safe:
             return []
         answer: Message
+        durable = min(self.match, node.journal.durable_index)
         if self.nack_hint >= 0:
             answer = AcceptNack(node.config.config, node.view, self.nack_hint, self.round)
         else:
-            answer = AcceptAck(node.config.config, node.view, self.match, self.round, [])
+            answer = AcceptAck(node.config.config, node.view, durable, self.round, self._take_heard())
         self.ack_due, self.nack_hint = False, -1
         return [(node.leader, [answer])]
+
+    def on_persisted(self) -> None:
+        """More of the log is on disk: the leader waits for that ack."""
+        self.ack_due = True
 
     def forwards(self, now: float) -> list[tuple[int, list[Message]]]:
         """Hand on commands held here for long that the leader's log does not show, while the leader is alive and commits.
@@ -102,9 +126,10 @@ class Follower:
 
     def trim(self) -> None:
         """Forget applied entries beyond a window, in large steps."""
-        log, applied = self.node.log, self.node.applied_index
-        if applied - log.first_index >= 2 * KEEP_ENTRIES_MAX or (log.size_bytes > self.node.config.log_bytes_max // 2 and applied > log.first_index):
-            log.discard_upto(max(applied - KEEP_ENTRIES_MAX, log.first_index) if log.size_bytes <= self.node.config.log_bytes_max // 2 else applied)
+        log, applied, config = self.node.log, self.node.applied_index, self.node.config
+        kept, enough = config.entries_kept_max, config.log_bytes_max // 2
+        if applied - log.first_index >= 2 * kept or (log.size_bytes > enough and applied > log.first_index):
+            log.discard_upto(max(applied - kept, log.first_index) if log.size_bytes <= enough else applied)
 
 
 def _as_record(chain: Chain, bytes_max: int) -> tuple[Record, int]:

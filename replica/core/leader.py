@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.core.log import commands_bytes
-from replica.core.messages import Accept, AcceptAck, AcceptNack, Entry, Message, OpenSession, SessionOpened, SpecReply
+from replica.core.catchup import begin
+from replica.core.draft import Draft, Speculation
+from replica.core.handover import HandingOver, hand_over
+from replica.core.messages import Accept, AcceptAck, AcceptNack, Entry, Message, SnapshotAck
+from replica.core.progress import Progress
 from replica.core.quorum import majority
-from replica.core.tail import Logged, Tail
+from replica.core.registrar import Registrar
+from replica.core.tail import CLOSED, Logged, Tail
 from replica.core.witness import CAUSAL, Chain, Run
-from statemachine.command import CLOSE, CONFIG, EXPIRE, NOOP, OPEN
+from statemachine.command import CLOSE, CONFIG, EXPIRE, NOOP
 
 if TYPE_CHECKING:
-    from replica.core.effects import Source
-    from replica.core.messages import Value
     from replica.core.node import Node
 
 ENTRY_COMMANDS_MAX = 4096
@@ -32,78 +34,9 @@ ENTRY_BYTES_MAX = 4 << 20
 """Bytes of values in one entry."""
 WINDOW_ENTRIES_MAX = 1024
 """Entries sent to a follower beyond what it acknowledged; beyond this it is caught up as it acknowledges."""
-CLOSED = 1 << 62
-"""Number of a session whose end is in the log: none of its commands enters the log any more."""
+NEVER = 1 << 62
 TRIM_ENTRIES = 256
 """Entries forgotten in one step: a step for each would move the whole list each time."""
-
-
-@attrs.define(eq=False)
-class Progress:
-    """One follower as the leader sees it (etcd raft's ``tracker``)."""
-
-    match: int = 0
-    """Everything up to this index is in its log."""
-    next: int = 1
-    """The next index to send."""
-    round: int = 0
-    """The latest round it acknowledged."""
-    linked: bool = False
-
-
-@attrs.define(eq=False)
-class Draft:
-    """The entry of this turn, while it grows."""
-
-    system: list[list[object]] = attrs.Factory(list)
-    sessions: list[int] = attrs.Factory(list)
-    firsts: list[int] = attrs.Factory(list)
-    counts: list[int] = attrs.Factory(list)
-    incomplete: list[int] = attrs.Factory(list)
-    kinds: list[bytes] = attrs.Factory(list)
-    keys: list[bytes] = attrs.Factory(list)
-    values: list[Value] = attrs.Factory(list)
-    size_bytes: int = 0
-    """Bytes of keys and values."""
-
-    def add(self, session: int, run: Run) -> None:
-        """Add a run; one that continues the last one is merged with it."""
-        if self.sessions and self.sessions[-1] == session:
-            self.counts[-1] += len(run.keys)
-            self.incomplete[-1] = run.incomplete
-        else:
-            self.sessions.append(session)
-            self.firsts.append(run.first)
-            self.counts.append(len(run.keys))
-            self.incomplete.append(run.incomplete)
-        self.kinds.append(run.kinds)
-        self.keys += run.keys
-        self.values += run.values
-        self.size_bytes += commands_bytes(run.keys, run.values)
-
-
-@attrs.define(eq=False)
-class Speculation:
-    """A ``SpecReply`` while it grows: what one frame's commands were answered."""
-
-    sessions: list[int] = attrs.Factory(list)
-    firsts: list[int] = attrs.Factory(list)
-    counts: list[int] = attrs.Factory(list)
-    results: list[list[int]] = attrs.Factory(list)
-    total: int = 0
-
-    def add(self, session: int, run: Run, results: list[list[int]]) -> None:
-        """Add a run that is answered speculatively, with the outcomes of its cas by place in the run."""
-        self.sessions.append(session)
-        self.firsts.append(run.first)
-        self.counts.append(len(run.keys))
-        for place, succeeded in results:
-            self.results.append([self.total + place, succeeded])
-        self.total += len(run.keys)
-
-    def reply(self, node: Node) -> SpecReply:
-        """Make the section."""
-        return SpecReply(node.config.config, node.view, node.applied_position, self.sessions, self.firsts, self.counts, self.results)
 
 
 @attrs.define(eq=False)
@@ -117,12 +50,12 @@ class Leader:
     # {session: what is in the log}
     progress: dict[int, Progress] = attrs.Factory(dict)
     # {peer: its log as we know it}
-    opening: dict[bytes, Source] = attrs.Factory(dict)
-    # {token: the link that asked}
-    closing: dict[int, None] = attrs.Factory(dict)
-    # {session: it ends when its last command is applied}
-    open_index: int = 0
-    """The view is open for speculation when this index is applied."""
+    open_index: int = NEVER
+    """The view is open for speculation when this index is applied; unknown until the view has its first entry."""
+    serving: bool = False
+    """Recovery is done: commands enter the log."""
+    handing_over: HandingOver | None = None
+    registrar: Registrar = attrs.field(init=False)
     round: int = 0
     confirmed: int = 0
     """The latest round that a majority acknowledged: we led when it was sent."""
@@ -134,16 +67,69 @@ class Leader:
     def __attrs_post_init__(self) -> None:
         self.tail = Tail(self.node.store, self.node.witness)
 
-    def start(self) -> None:
-        """Begin the view: its first entry names the configuration; nothing is speculative before that is committed."""
         node = self.node
         for peer in node.config.voters:
             if peer != node.config.id:
-                self.progress[peer] = Progress(next=node.log.last_index + 1)
-        config = node.config
+                self.progress[peer] = Progress(next=node.log.last_index + 1, heard_at=node.now)
+        self.registrar = Registrar(node, self, node.now)
+        self._rebuild()
+
+    def start(self) -> None:
+        """Begin a new cluster: the first entry names the configuration."""
+        config = self.node.config
+        assert self.node.log.last_index == 0
         self.draft.system.append([CONFIG, config.config, config.mode, list(config.voters)])
+        self.serve()
+
+    def serve(self) -> None:
+        """Recovery is done: begin the view's own log; nothing is speculative before its first entry is committed (docs/protocol.md, "Recovery").
+
+        Entries of older views commit with that one (Raft section 5.4.2), and so does all that was recovered.
+        """
         self.draft.system.append([NOOP])
-        self.open_index = node.log.last_index + 1
+        self.open_index = self.node.log.last_index + 1
+        self.serving = True
+        self.registrar.begin()
+        for chain in self.node.witness.chains.values():
+            self.append(chain, Speculation())
+
+    def _rebuild(self) -> None:
+        """Lay the uncommitted log of older views over the applied state; nothing in it is speculative."""
+        node = self.node
+        for index in range(node.applied_index + 1, node.log.last_index + 1):
+            entry = node.log.get(index)
+            for command in entry.system:
+                if command[0] in {CLOSE, EXPIRE}:
+                    assert isinstance(command[1], int)
+                    self.logged[command[1]] = Logged(CLOSED)
+            start = 0
+            for session, first, count, incomplete in zip(entry.sessions, entry.firsts, entry.counts, entry.incomplete, strict=True):
+                end = start + count
+                run = Run(first, first + count - 1, entry.kinds[start:end], entry.keys[start:end], entry.values[start:end], incomplete)
+                self.tail.lay(session, run, index)
+                self.logged[session] = Logged(run.last, blocked=run.last)
+                start = end
+
+    def logged_number(self, session: int) -> int:
+        """Tell the last number of a session in this log; ``CLOSED`` when its end is there, or was applied."""
+        logged = self.logged.get(session)
+        if logged is not None:
+            return logged.number
+        chain = self.node.witness.chains.get(session)
+        if chain is not None:
+            return chain.committed
+        return CLOSED if session <= self.node.applied_position else 0
+
+    def recover(self, session: int, run: Run) -> None:
+        """Put commands that may have completed into the log, in the order of their session; none of them is speculative in this view."""
+        logged = self.logged.get(session)
+        if logged is None:
+            logged = self.logged[session] = Logged(self.logged_number(session))
+        assert run.first == logged.number + 1, (session, run.first, logged.number)
+        self.draft.add(session, run)
+        self.tail.lay(session, run, self.node.log.last_index + 1)
+        logged.number = logged.blocked = run.last
+        self._close_if_full()
 
     @property
     def open(self) -> bool:
@@ -156,8 +142,20 @@ class Leader:
         return self.node.log.last_index + (1 if self.draft.sessions or self.draft.system else 0)
 
     def busy(self) -> bool:
-        """Whether the log is too full to take more (clients are told BUSY)."""
-        return self.node.log.size_bytes > self.node.config.log_bytes_max
+        """Whether nothing more is taken (clients are told BUSY): the log is full, or another is about to take over."""
+        return self.node.log.size_bytes > self.node.config.log_bytes_max or self.handing_over is not None
+
+    def hand_over(self, peer: int = -1) -> bool:
+        """Let a follower take over as soon as it has the whole log; see ``HandingOver``.
+
+        Args:
+            peer: which; -1 for the one that is furthest.
+
+        Returns:
+            Whether there is such a follower; whether it takes over shows in the view.
+        """
+        self.handing_over = hand_over(self, peer)
+        return self.handing_over is not None
 
     def append(self, chain: Chain, speculation: Speculation) -> bool:
         """Put what the session's chain holds beyond the log into this turn's entry, in order, and speculate.
@@ -165,6 +163,8 @@ class Leader:
         Returns:
             False when the chain has a hole before what it holds (the client must resend).
         """
+        if not self.serving:
+            return True  # what may have completed in older views comes first
         logged = self.logged.get(chain.session)
         if logged is None:
             logged = self.logged[chain.session] = Logged(chain.committed)
@@ -177,12 +177,16 @@ class Leader:
             if run.first != logged.number + 1:
                 return False
             self._append_run(logged, chain, run, index, speculation)
+        self._close_if_full()
+        return True
+
+    def _close_if_full(self) -> None:
         if len(self.draft.keys) >= ENTRY_COMMANDS_MAX or self.draft.size_bytes >= ENTRY_BYTES_MAX:
             self.close_turn()
-        return True
 
     def _append_run(self, logged: Logged, chain: Chain, run: Run, index: int, speculation: Speculation) -> None:
         self.draft.add(chain.session, run)
+        self.node.journal.urgent |= self.node.journal.durable
         mode = self.node.config.mode
         logged.number = run.last
         free, results = self.tail.append(logged, chain, run, index)
@@ -196,89 +200,68 @@ class Leader:
         elif free and logged.blocked <= committed and logged.unwitnessed <= committed and min(run.kinds) < CAUSAL:
             speculation.add(chain.session, run, results)
 
-    def on_open_session(self, source: Source, message: OpenSession) -> None:
-        """Log the opening of sessions; a token that is open already is answered at once."""
-        node = self.node
-        tokens, sessions = [], []
-        for token in message.tokens:
-            known = node.sessions.tokens.get(token)
-            if known is None and token not in self.opening:
-                if len(node.witness.chains) + len(self.opening) >= node.config.sessions_max:
-                    known = 0
-                else:
-                    self.draft.system.append([OPEN, token, float(message.lease_seconds)])
-            if known is None:
-                self.opening[token] = source
-            else:
-                tokens.append(token)
-                sessions.append(known)
-        if tokens:
-            node.reply(source, SessionOpened(tokens, sessions))
-
-    def on_close_session(self, sessions: list[int]) -> None:
-        """Log the end of sessions as soon as their commands are all applied; nothing of theirs enters the log behind it."""
-        for session in sessions:
-            chain, logged = self.node.witness.chains.get(session), self.logged.get(session)
-            if chain is None or (logged is not None and logged.number == CLOSED):
-                continue
-            if chain.held == chain.committed and (logged is None or logged.number == chain.committed):
-                self.logged[session] = Logged(CLOSED)
-                self.draft.system.append([CLOSE, session])
-            else:
-                self.closing[session] = None
-
     def on_applied(self, entry: Entry) -> None:
-        """Follow the apply step: the entry's writes leave the tail, and who waited for its openings is answered."""
+        """Follow the apply step: the entry's writes leave the tail, and who waited for its sessions is answered."""
         if entry.kinds:
             self.tail.applied(entry)
-            if self.closing:
-                self.on_close_session([session for session in entry.sessions if session in self.closing])
-        for command in entry.system:
-            if command[0] in {CLOSE, EXPIRE}:
-                session = command[1]
-                assert isinstance(session, int)
-                self.logged.pop(session, None)
-                self.closing.pop(session, None)
-            if command[0] == OPEN:
-                token = command[1]
-                assert isinstance(token, bytes)
-                link = self.opening.pop(token, None)
-                if link is not None:
-                    self.node.reply(link, SessionOpened([token], [self.node.sessions.tokens[token]]))
+        self.registrar.on_applied(entry)
 
     def on_accept_ack(self, peer: int, ack: AcceptAck) -> None:
         """Count a follower's log; commit what a majority holds, if it is of this view (Raft section 5.4.2)."""
         progress = self.progress[peer]
+        progress.heard_at = self.node.now
+        if ack.heard:
+            self.registrar.on_heard(ack.heard)
         progress.round = max(progress.round, ack.round)
         if ack.match_index > progress.match:
             progress.match = ack.match_index
             progress.next = max(progress.next, progress.match + 1)
-            self._advance()
+            if progress.sending is not None and progress.match >= progress.sending.index:
+                progress.sending = None
+            self.advance()
         self._confirm()
 
     def on_accept_nack(self, peer: int, nack: AcceptNack) -> None:
         """Back up to where the follower's log may still agree."""
         progress = self.progress[peer]
+        progress.heard_at = self.node.now
         progress.round = max(progress.round, nack.round)
         progress.next = max(progress.match + 1, min(nack.hint_index + 1, progress.next))
         self._confirm()
+        if progress.next < self.node.log.first_index and progress.sending is None and self.node.applied_index:
+            progress.sending = begin(self.node, peer)
+
+    def on_snapshot_ack(self, peer: int, ack: SnapshotAck) -> None:
+        """A follower has more of a snapshot; when it has all, the log goes on behind it."""
+        progress = self.progress[peer]
+        progress.heard_at = self.node.now
+        if progress.sending is None:
+            return
+        progress.sending.on_ack(ack)
+        if progress.sending.done:
+            progress.next = max(progress.next, progress.sending.index + 1)
+            progress.sending = None
 
     def _confirm(self) -> None:
         rounds = sorted((progress.round for progress in self.progress.values()), reverse=True)
         self.confirmed = rounds[majority(len(self.node.config.voters)) - 2] if rounds else self.round
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
+        """Commit what a majority has on disk, the leader itself included, if it is of this view (Raft section 5.4.2)."""
         node = self.node
-        matches = sorted([progress.match for progress in self.progress.values()] + [node.log.last_index], reverse=True)
+        matches = sorted([progress.match for progress in self.progress.values()] + [node.journal.durable_index], reverse=True)
         index = matches[majority(len(node.config.voters)) - 1]
         if index > node.commit_index and node.log.view_at(index) == node.view:
-            node.commit_index = index
+            node.commit(index)
 
     def link_up(self, peer: int) -> None:
         """A follower's link is fresh: what was in flight may be lost, so send again from what it acknowledged."""
         progress = self.progress[peer]
         progress.linked = True
-        progress.next = progress.match + 1
+        if progress.match:  # else it has not said yet where its log agrees with ours
+            progress.next = progress.match + 1
+        if progress.sending is not None:
+            progress.sending.again()
         self.heartbeat_at = 0.0
 
     def link_down(self, peer: int) -> None:
@@ -295,14 +278,16 @@ class Leader:
             log.last_index + 1, node.view, log.last_position, draft.system, draft.sessions, draft.firsts, draft.counts, draft.incomplete,
             b"".join(draft.kinds), draft.keys, draft.values,
         )  # fmt: skip
-        log.append(entry)
+        node.append_entry(entry)
         self.draft = Draft()
         if not self.progress:
-            self._advance()
+            self.advance()
 
     def accepts(self, now: float) -> list[tuple[int, list[Message]]]:
         """Make this turn's frames to the followers: new entries, or a heartbeat when one is due."""
         node = self.node
+        if self.handing_over is not None and not self.handing_over.go_on(now):
+            self.handing_over = None
         last = node.log.last_index
         if not self.progress:
             self.confirmed = self.round = self.round + 1
@@ -319,9 +304,7 @@ class Leader:
         sends: list[tuple[int, list[Message]]] = []
         for peer in behind:
             progress = self.progress[peer]
-            sections = self._accept(progress, made)
-            if sections is not None:
-                sends.append((peer, sections))
+            sends.append((peer, self._accept(progress, made)))
         if everyone or len(behind) == len(self.progress):
             self._told(now)
         return sends
@@ -330,10 +313,11 @@ class Leader:
         self.heartbeat_at = now + self.node.config.heartbeat_seconds
         self.flush_at, self.told_commit, self.round_wanted = math.inf, self.node.commit_index, False
 
-    def _accept(self, progress: Progress, made: dict[tuple[int, int], list[Message]]) -> list[Message] | None:
+    def _accept(self, progress: Progress, made: dict[tuple[int, int], list[Message]]) -> list[Message]:
         node, log = self.node, self.node.log
-        if progress.next < log.first_index:
-            return None  # left behind the kept log: needs a snapshot
+        if progress.next < log.first_index or progress.sending is not None:
+            self._snapshot_again(progress)
+            return self._heartbeat(made)  # left behind the kept log: a snapshot must come first
         room = progress.next - progress.match <= WINDOW_ENTRIES_MAX
         room = room and log.bytes_between(progress.match, progress.next) < node.config.window_bytes_max
         entries = log.since(progress.next, node.config.accept_bytes_max) if room and progress.next <= log.last_index else []
@@ -347,11 +331,32 @@ class Leader:
         progress.next += len(entries)
         return sections
 
+    def quorum_heard_at(self) -> float:
+        """When a majority, the leader included, had last been heard from: the older that is, the less this leader can know of its view."""
+        heard = sorted((progress.heard_at for progress in self.progress.values()), reverse=True)
+        others = majority(len(self.node.config.voters)) - 1
+        return heard[others - 1] if others else math.inf
+
+    def _snapshot_again(self, progress: Progress) -> None:
+        """A snapshot of which nothing is heard for long is sent again; asked at every heartbeat."""
+        sending = progress.sending
+        if sending is not None and self.node.now - sending.asked_at > self.node.config.election_seconds:
+            sending.again()
+
+    def _heartbeat(self, made: dict[tuple[int, int], list[Message]]) -> list[Message]:
+        """Make an accept for a follower that cannot take entries: it says who leads."""
+        node, log = self.node, self.node.log
+        key = (log.last_index + 1, 0)
+        if key not in made:
+            made[key] = [Accept(node.config.config, node.view, log.last_index, log.last_view, node.commit_index, self.round, [])]
+        return made[key]
+
     def deadline(self) -> float:
         """When the next heartbeat or commit notice is due."""
         if not self.progress:
-            return math.inf
-        return min(self.heartbeat_at, self.flush_at)
+            return self.registrar.look_at
+        handing_over = self.handing_over.until if self.handing_over is not None else math.inf
+        return min(self.heartbeat_at, self.flush_at, handing_over, self.registrar.look_at)
 
     def trim(self) -> None:
         """Forget entries that every follower has and that are applied here; past half the limit, slow followers are left behind."""
@@ -360,4 +365,6 @@ class Leader:
         if held - log.first_index >= TRIM_ENTRIES or log.size_bytes > enough:
             log.discard_upto(held)
         if log.size_bytes > enough:
-            log.discard_upto(applied)
+            # Who gets a snapshot needs what follows it; if that is too much as well, another snapshot.
+            pinned = min([progress.sending.index for progress in self.progress.values() if progress.sending is not None] + [applied])
+            log.discard_upto(pinned if log.size_bytes <= self.node.config.log_bytes_max else applied)

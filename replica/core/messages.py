@@ -4,10 +4,8 @@ A frame is a list of sections; a section carries many commands of many sessions 
 dispatch and one encode serve all of them.  Runs (``sessions[i], firsts[i], counts[i]``) lie one after the other in the flat columns
 (``kinds``, ``keys``, ``values``, ``queries``): run ``i`` owns the next ``counts[i]`` places.
 
-Nothing here knows tags or bytes (that is ``replica.wire``) and nothing here decides anything.
-
-Sources: CURP (Park & Ousterhout, NSDI'19) for record / speculate / sync; Raft (Ongaro & Ousterhout, ATC'14) for accept; the session
-chain is this project's own (docs/protocol.md).
+Nothing here knows tags or bytes (that is ``replica.wire``) and nothing here decides anything.  Sources: CURP (Park & Ousterhout, NSDI'19) for
+record, speculate, sync; Raft (Ongaro & Ousterhout, ATC'14) for accept and vote; the session chain is this project's own.
 """
 
 from __future__ import annotations
@@ -187,9 +185,8 @@ class Applied:
 
 @message
 class StrongReadReply:
-    """The leader's values for strong reads, good with enough confirmations of the same view. ``versions``: 0 where none may be told (own
-    uncommitted write) or none exists. ``horizon``: the position below which tombstones were dropped. ``indexed``: leadership was already
-    confirmed by a round (answer to ``ReadIndex``)."""
+    """The leader's values for strong reads, good with enough confirmations of the same view. ``versions``: 0 where none may be told or exists.
+    ``horizon``: below it tombstones were dropped. ``indexed``: leadership was already confirmed by a round (answer to ``ReadIndex``)."""
 
     config: int
     view: int
@@ -204,8 +201,7 @@ class StrongReadReply:
 
 @message
 class AnchorAck:
-    """Confirms the view for the session's strong reads up to ``reads[i]``; ``anchored[i]``: its chain is pinned up to this number here (less
-    than asked for where a conflict or a gap forbade it)."""
+    """Confirms the view for strong reads up to ``reads[i]``; ``anchored[i]``: the chain is pinned so far here (less where something forbade it)."""
 
     config: int
     view: int
@@ -216,8 +212,8 @@ class AnchorAck:
 
 @message
 class CausalReadReply:
-    """Values out of the applied prefix ``position``; ``applied[i]``: the session's last command applied here. A run that came too early
-    (``position`` below its floor after waiting) has its session in ``lagging`` as ``[session, first, count]`` and no values."""
+    """Values out of the applied prefix ``position``; ``applied[i]``: the session's last command applied here. ``lagging``: ``[session, first,
+    count]`` of runs that came too early (``position`` is below their floor after waiting)."""
 
     position: int
     horizon: int
@@ -251,11 +247,8 @@ class Pong:
 
 @message
 class Entry:
-    """A batch of commands at one index of the log.
-
-    Positions: ``base + 1 ...`` first for ``system`` (session openings, configuration: lists with a ``statemachine.command`` system kind
-    first), then for the commands of the runs in column order.
-    """
+    """A batch of commands at one index of the log. Positions: ``base + 1 ...`` first for ``system`` (session openings, configuration: lists with
+    a ``statemachine.command`` system kind first), then for the commands of the runs in column order."""
 
     index: int
     view: int
@@ -272,8 +265,7 @@ class Entry:
 
 @message
 class Accept:
-    """The leader's entries after ``(previous_index, previous_view)``, its commit index, and a running ``round`` that acks echo (it confirms
-    leadership). Without entries it is a heartbeat."""
+    """The leader's entries after ``(previous_index, previous_view)``, its commit index, and a running ``round`` that acks echo."""
 
     config: int
     view: int
@@ -312,8 +304,96 @@ class Forward:
     record: Record
 
 
+@message
+class Vote:
+    """Asks for a vote in ``view``; the candidate's log ends at ``(last_index, last_view)``. ``trial``: would you (nothing changes)? ``forced``: the
+    leader itself asked the candidate to take over, so that its recent heartbeats are no reason to refuse."""
+
+    config: int
+    view: int
+    last_index: int
+    last_view: int
+    trial: bool
+    forced: bool
+
+
+@message
+class VoteReply:
+    """Answers a ``Vote`` for view ``asked``; ``view`` is the voter's own by now."""
+
+    config: int
+    view: int
+    asked: int
+    trial: bool
+    granted: bool
+
+
+@message
+class Collect:
+    """The winner of ``view`` asks what the receiver's witness holds; who gets it joins the view first. ``round`` numbers the question."""
+
+    config: int
+    view: int
+    round: int
+
+
+@message
+class WitnessState:
+    """What a witness that joined ``view`` holds, in ``parts`` messages of one moment, numbered from 0; answers ``round`` of ``Collect``. The runs
+    are the uncommitted commands of each chain; ``levels``: ``[session, committed, accepted, anchored]`` of every chain with one."""
+
+    config: int
+    view: int
+    round: int
+    part: int
+    parts: int
+    sessions: list[int]
+    firsts: list[int]
+    counts: list[int]
+    incomplete: list[int]
+    kinds: bytes
+    keys: list[bytes]
+    values: list[Value]
+    levels: list[list[int]]
+
+
+@message
+class TakeOver:
+    """The leader hands its view on: the receiver, whose log is complete, asks for votes at once."""
+
+    config: int
+    view: int
+
+
+@message
+class SnapshotPart:
+    """Part number ``part``, from 0, of the leader's applied state at the end of entry ``(index, entry_view)``, for a follower that the kept log
+    does not reach. The first ``sessions`` parts hold the session table. ``chunk``: see ``Sessions.snapshot`` and ``Store.snapshot``."""
+
+    config: int
+    view: int
+    index: int
+    entry_view: int
+    position: int
+    part: int
+    sessions: int
+    last: bool
+    chunk: list[object]
+
+
+@message
+class SnapshotAck:
+    """All parts below ``part`` of the snapshot at ``index`` are here."""
+
+    config: int
+    view: int
+    index: int
+    part: int
+
+
 Message = (
     OpenSession | CloseSession | KeepAlive | Home | Record | StrongRead | Anchor | ReadIndex | CausalRead | Ping
     | SessionOpened | RecordAck | SpecReply | Applied | StrongReadReply | AnchorAck | CausalReadReply | Leader | Pong
-    | Accept | AcceptAck | AcceptNack | Forward
+    | Accept | AcceptAck | AcceptNack | Forward | Vote | VoteReply | Collect | WitnessState | TakeOver
+    | SnapshotPart | SnapshotAck
 )  # fmt: skip

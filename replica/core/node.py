@@ -6,12 +6,15 @@ every replica alike.  Nothing here sends: replies gather in ``outbox`` until the
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import attrs
 
+from replica.core.journal import Journal
 from replica.core.log import Log, last_position
 from replica.core.messages import Applied, Entry, Message, RecordAck
+from replica.core.messages import Leader as LeaderNews
 from replica.core.witness import Chain, Witness
 from statemachine import command as c
 from statemachine.sessions import Sessions
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
     from replica.core.config import CoreConfig
     from replica.core.effects import Source
+    from replica.core.journal import Applied as AppliedState
+    from replica.core.journal import Durable
 
 FRAME_VALUE_BYTES_MAX = 4 << 20
 """Values in one frame to a client."""
@@ -37,7 +42,10 @@ class Node:
     view: int = 0
     leader: int = -1
     """Who leads ``view``, -1 if unknown."""
+    voted_for: int = -1
+    """Who got this replica's vote in ``view``."""
     now: float = 0.0
+    journal: Journal = attrs.Factory(lambda self: Journal(self.config.durable), takes_self=True)
     log: Log = attrs.Factory(Log)
     commit_index: int = 0
     applied_index: int = 0
@@ -49,6 +57,10 @@ class Node:
     # {link: sections that leave at the end of this turn}
     outbox_bytes: dict[Source, int] = attrs.Factory(dict)
     # {link: bytes of large answers among them}
+    held_replies: deque[tuple[int, Source, Message]] = attrs.Factory(deque)
+    """(batch that must be on disk first, link, section), oldest first."""
+    clients: dict[Source, None] = attrs.Factory(dict)
+    # {linked client}
     full_frames: list[tuple[Source, list[Message]]] = attrs.Factory(list)
     """Frames of this turn that large answers filled; they leave before the others."""
     notes: dict[Source, dict[int, int]] = attrs.Factory(dict)
@@ -57,6 +69,8 @@ class Node:
     # {link: [[session, number, succeeded], ...]}, leader only
     promoted: dict[int, Chain] = attrs.Factory(dict)
     # {session: chain whose verdict changed in this turn}
+    peer_sends: list[tuple[int, list[Message]]] = attrs.Factory(list)
+    """To peers, as soon as the view they name is on disk."""
     drops: list[tuple[Source, str]] = attrs.Factory(list)
     applied_commands: int = 0
     draining: bool = False
@@ -72,6 +86,75 @@ class Node:
         """Whether this replica leads its view."""
         return self.leader == self.config.id
 
+    def restore(self, durable: Durable) -> None:
+        """Begin with what the disk holds: the snapshot, the log above it, the view and the vote, and what the witness had promised."""
+        voted = durable.voted
+        self.view, self.voted_for, self.leader = max(voted.view, self.config.view), voted.voted_for, -1
+        if durable.applied is not None:
+            applied = durable.applied
+            self.store, self.sessions = applied.store, applied.sessions
+            self.applied_index = self.commit_index = applied.index
+            self.applied_position = applied.position
+            self.log = Log(first_index=applied.index + 1, before_view=applied.view, before_position=applied.position)
+        for entry in durable.entries:
+            self.log.append(entry)
+        self.commit_index = min(max(self.commit_index, durable.committed), self.log.last_index)
+        self.journal.durable_index = self.log.last_index
+        for session, record in self.sessions.table.items():
+            self.witness.open(session).raise_to(record.applied)
+        done = self._committed_numbers()
+        for session, held in durable.chains.items():
+            if session not in self.witness.chains and session <= self.applied_position:
+                continue  # it ended
+            chain = self.witness.chains.get(session) or self.witness.open(session)
+            self.witness.restore(chain, held.runs, held.accepted, held.anchored, done.get(session, chain.committed))
+        self.witness.retry_all(self.promoted)
+
+    def _committed_numbers(self) -> dict[int, int]:
+        """Tell the last number of each session that is known to be committed and not applied yet."""
+        done: dict[int, int] = {}
+        for index in range(self.applied_index + 1, self.commit_index + 1):
+            entry = self.log.get(index)
+            for session, first, count in zip(entry.sessions, entry.firsts, entry.counts, strict=True):
+                done[session] = first + count - 1
+        return done
+
+    def install(self, applied: AppliedState) -> None:
+        """Replace the state machine by a leader's snapshot, and begin the log anew behind it; what the witness holds stays, as far as it is not
+        committed by it."""
+        assert applied.index > self.commit_index, (applied.index, self.commit_index)
+        self.store, self.sessions = applied.store, applied.sessions
+        self.applied_index = self.commit_index = applied.index
+        self.applied_position = applied.position
+        self.log = Log(first_index=applied.index + 1, before_view=applied.view, before_position=applied.position)
+        self.journal.on_installed(applied.index, applied.view, applied.position)
+        for session in [session for session in self.witness.chains if session not in self.sessions.table]:
+            self.witness.close(session, self.promoted)
+        for session, record in self.sessions.table.items():
+            chain = self.witness.chains.get(session) or self.witness.open(session)
+            if record.applied > chain.committed:
+                self.witness.release(chain, record.applied, self.promoted)
+                if chain.link is not None and chain.home:
+                    self.notes.setdefault(chain.link, {})[session] = record.applied
+
+    def append_entry(self, entry: Entry) -> None:
+        """Add the next entry to the log."""
+        self.log.append(entry)
+        self.journal.on_entry(entry)
+
+    def cut_log(self, index: int) -> None:
+        """Drop the entries above ``index``: a newer view's leader has others there."""
+        assert index >= self.commit_index, "a committed entry is never truncated"
+        self.log.truncate_after(index)
+        self.journal.on_cut(index)
+
+    def commit(self, index: int) -> None:
+        """Every entry up to ``index`` is committed."""
+        assert self.commit_index <= index <= self.log.last_index
+        if index > self.commit_index:
+            self.commit_index = index
+            self.journal.on_committed(index)
+
     def reply(self, link: Source, message: Message) -> None:
         """Put a section into the frame that leaves to ``link`` at the end of the turn."""
         sections = self.outbox.get(link)
@@ -79,6 +162,51 @@ class Node:
             self.outbox[link] = [message]
         else:
             sections.append(message)
+
+    def reply_durable(self, link: Source, message: Message) -> None:
+        """Answer with something that rests on what was recorded: it leaves when all of that, this turn's included, is on disk."""
+        if self.journal.clear and not self.held_replies:
+            self.reply(link, message)
+        else:
+            self.held_replies.append((self.journal.batch, link, message))
+
+    def release_replies(self) -> None:
+        """Let go what waited for the batches that are on disk by now; what leaves in this turn without a batch of its own goes with them."""
+        held, journal = self.held_replies, self.journal
+        upto = journal.batch if journal.clear else journal.persisted
+        while held and held[0][0] <= upto:
+            _, link, message = held.popleft()
+            if link in self.clients:
+                self.reply(link, message)
+
+    def send(self, peer: int, message: Message) -> None:
+        """Put a section for a peer into a frame of its own; it leaves when the view is on disk."""
+        self.peer_sends.append((peer, [message]))
+
+    def take_sends(self) -> list[tuple[int, list[Message]]]:
+        """Hand over what may leave to peers."""
+        if not self.journal.view_safe:
+            return []
+        sends, self.peer_sends = self.peer_sends, []
+        return sends
+
+    def join(self, view: int, leader: int, voted_for: int = -1) -> None:
+        """Enter a higher view, or learn more of the present one: no ack of an older view leaves any more (docs/protocol.md, "Views")."""
+        assert view >= self.view
+        news = leader >= 0 and (view, leader) != (self.view, self.leader)
+        if view > self.view or voted_for != self.voted_for:
+            self.journal.on_voted(view, voted_for)
+        if view > self.view:
+            self.held_replies.clear()  # what names the old view is not said any more: clients send everything again
+            self.full_frames.clear()
+            self.peer_sends.clear()
+            for link, sections in self.outbox.items():
+                self.outbox[link] = [section for section in sections if not hasattr(section, "view")]
+            self.results.clear()
+        self.view, self.leader, self.voted_for = view, leader, voted_for
+        if news:
+            for link in self.clients:
+                self.reply_durable(link, LeaderNews(self.config.config, view, leader))
 
     def reply_large(self, link: Source, message: Message, size_bytes: int) -> None:
         """Put an answer with large values into a frame that has room for it (frames have a limit, turns do not)."""
@@ -91,7 +219,7 @@ class Node:
 
     def take_replies(self) -> list[tuple[Source, list[Message]]]:
         """Hand over this turn's frames to clients, in order for each link."""
-        replies = self.full_frames + list(self.outbox.items())
+        replies = self.full_frames + [(link, sections) for link, sections in self.outbox.items() if sections]
         self.outbox, self.outbox_bytes, self.full_frames = {}, {}, []
         return replies
 
@@ -151,7 +279,7 @@ class Node:
         match command:
             case [c.OPEN, bytes() as token, float() as lease_seconds]:
                 session = self.sessions.open(position, token, lease_seconds)
-                if session == position:
+                if session == position and session not in self.witness.chains:  # the disk may have told of its chain before
                     self.witness.open(session)
             case [c.CLOSE, int() as session]:
                 self.sessions.close(session)
@@ -176,16 +304,28 @@ class Node:
         """Tell clients the verdicts that changed (an ack with the present view)."""
         by_link: dict[object, list[Chain]] = {}
         for chain in self.promoted.values():
+            self.journal.on_level(chain)
             if chain.link is not None:
                 by_link.setdefault(chain.link, []).append(chain)
         self.promoted.clear()
         for link, chains in by_link.items():
-            self.reply(link, self.acks(chains))
+            self.reply_durable(link, self.acks(chains))
 
     def acks(self, chains: list[Chain]) -> RecordAck:
         """Make the cumulative verdicts of some chains."""
-        held, accepted = [chain.held for chain in chains], [chain.accepted for chain in chains]
-        return RecordAck(self.config.config, self.view, [chain.session for chain in chains], held, accepted, [])
+        return RecordAck(
+            self.config.config, self.view, [chain.session for chain in chains], self.held_levels(chains), [chain.accepted for chain in chains], []
+        )
+
+    def held_levels(self, chains: list[Chain]) -> list[int]:
+        """Tell up to where each chain is held.
+
+        In mode ``ht`` only a leader tells: a follower's chains have holes, and were it to lead this very view later, what it said now would be
+        taken for a leader's word that it has the causal writes.
+        """
+        if self.config.mode == "ht" and not self.leads:
+            return [0] * len(chains)
+        return [chain.held for chain in chains]
 
     def flush_notes(self, *, urgent: bool) -> bool:
         """Put what was applied into the frames that leave anyway, or, when ``urgent``, into frames of their own.
@@ -201,6 +341,7 @@ class Node:
 
     def forget_link(self, link: Source) -> None:
         """A client's link is gone: stop speaking to it. Its sessions, chains and commands stay."""
+        self.clients.pop(link, None)
         self.notes.pop(link, None)
         self.results.pop(link, None)
         self.outbox.pop(link, None)

@@ -65,7 +65,9 @@ class Answers:
         """Answer a link, in as many sections as the values need."""
         for some, starts, lengths, values, versions, size in pieces(self.sessions, self.firsts, self.counts, self.values, self.versions):
             answer = StrongReadReply(node.config.config, node.view, indexed, node.store.horizon, some, starts, lengths, values, versions)
-            if size < LARGE_BYTES:
+            if not node.journal.clear or node.held_replies:
+                node.reply_durable(link, answer)  # it may rest on commands of its session that are not on disk yet
+            elif size < LARGE_BYTES:
                 node.reply(link, answer)
             else:
                 node.reply_large(link, answer, size)
@@ -131,7 +133,10 @@ class StrongReads:
             return -1
         if not leader.open or node.config.mode == "paxos" or logged.blocked > chain.committed or logged.unwitnessed > chain.committed:
             return leader.next_index
-        anchored = chain.anchored if chain.anchored >= dependency else node.witness.anchor(chain, dependency)
+        anchored = chain.anchored
+        if anchored < dependency:
+            anchored = node.witness.anchor(chain, dependency)
+            node.journal.on_level(chain)
         return 0 if anchored >= dependency else leader.next_index
 
     def _answer_over_tail(self, reads: Parked, dependency: int, answers: Answers) -> None:

@@ -1,8 +1,8 @@
 """One replica, sans-IO: events and the time go in, effects come out.
 
 This module only dispatches.  A driver (or a simulator) calls ``step`` for each event, ``expire`` when ``deadline`` has come, ``apply`` until it
-is told that nothing is left, and ``take_effects`` once a turn.  A peer's or client's nonsense becomes a drop with a reason; an assertion
-error is our own bug and must end the process.
+is told that nothing is left, and ``take_persist`` and ``take_effects`` once a turn.  A peer's or client's nonsense becomes a drop with a reason; an
+assertion error is our own bug and must end the process.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ from typing import TYPE_CHECKING, Self, assert_never
 
 import attrs
 
-from replica.core import messages as m
-from replica.core.effects import Effects, Event, LinkDown, LinkUp, Received, Source
-from replica.core.follower import Follower
+from replica.core.checkpoint import checkpoint
+from replica.core.clients import Clients
+from replica.core.effects import Effects, Event, LinkDown, LinkUp, Persisted, Received
 from replica.core.freezing import Frozen, freeze
-from replica.core.leader import Leader
 from replica.core.node import Node
-from replica.core.reads import StrongReads
+from replica.core.peers import Peers
+from replica.core.roles import Roles
 from replica.core.voter import Voter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from replica.core.config import CoreConfig
+    from replica.core.election import Election
+    from replica.core.follower import Follower
+    from replica.core.journal import Durable, JournalRecord
+    from replica.core.leader import Leader
     from replica.core.messages import Entry, Message
-
-    Step = Callable[[Source, Any], None]
+    from replica.core.reads import StrongReads
+    from replica.core.recovery import Recovery
 
 
 @attrs.define(eq=False, init=False)
@@ -37,29 +40,61 @@ class Replica:
 
     node: Node
     voter: Voter
-    follower: Follower
-    leader: Leader | None
-    reads: StrongReads | None
+    roles: Roles
+    peers: Peers
+    clients: Clients
     _notes_due: float
-    _client_steps: dict[type, Step]
 
-    def __init__(self, config: CoreConfig) -> None:
-        self.node = Node(config, view=config.view, leader=config.leader)
-        self.node.on_applied = self._on_applied
-        self.voter = Voter(self.node)
-        self.follower = Follower(self.node)
-        self.leader = None
-        self.reads = None
+    def __init__(self, config: CoreConfig, durable: Durable | None = None, jitter: Callable[[], float] = lambda: 0.5, *, now: float = 0.0) -> None:
+        """Begin.
+
+        Args:
+            config: who we are.
+            durable: what the disk holds; None for a replica that never ran: it begins in the first view, whose leader is appointed.
+            jitter: a number from 0 to 1 at each call, for the times of elections.
+            now: the time, seconds, by the clock of ``step``: nobody is given up before an election's time has passed from here.
+        """
+        node = self.node = Node(config, now=now)
+        node.on_applied = self._on_applied
+        self.voter = Voter(node)
+        self.roles = Roles(node, jitter)
+        self.peers = Peers(node, self.voter, self.roles)
+        self.clients = Clients(node, self.voter, self.roles)
+        self.roles.on_changed = self.clients.on_roles_changed
         self._notes_due = float("inf")
-        if self.node.leads:
-            self._become_leader()
-        self._client_steps = self._steps_for_clients()
+        if durable is not None:
+            node.restore(durable)
+            self.follower.new_view()
+        else:
+            node.view, node.leader = config.view, config.leader  # the same for all who never ran: nothing to write down
+        self.election.heard_leader()
+        if node.leads:
+            self.roles.lead().start()
 
-    def _become_leader(self) -> None:
-        assert self.leader is None
-        self.leader = Leader(self.node)
-        self.reads = StrongReads(self.node, self.leader)
-        self.leader.start()
+    @property
+    def leader(self) -> Leader | None:
+        """The leading part, if this replica leads."""
+        return self.roles.leader
+
+    @property
+    def reads(self) -> StrongReads | None:
+        """A leader's waiting reads."""
+        return self.roles.reads
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """A new leader's recovery, until it serves."""
+        return self.roles.recovery
+
+    @property
+    def follower(self) -> Follower:
+        """The following part."""
+        return self.roles.follower
+
+    @property
+    def election(self) -> Election:
+        """The part in elections."""
+        return self.roles.election
 
     # ------------------------------------------------------------------------------------------------------------------ events
 
@@ -67,123 +102,26 @@ class Replica:
         """Handle one event at time ``now`` (seconds, any origin, never decreasing)."""
         self.node.now = now
         match event:
+            case Received(source=int() as source, messages=messages):
+                for message in messages:
+                    self.peers.on_message(source, message)
             case Received(source=source, messages=messages):
                 for message in messages:
-                    self._on_message(source, message)
+                    self.clients.on_message(source, message)
             case LinkUp(source=source, peer=peer):
-                if not peer:
-                    self.node.reply(source, m.Leader(self.node.config.config, self.node.view, self.node.leader))
-                elif self.leader is not None:
-                    self.leader.link_up(_peer(source))
+                if peer:
+                    assert isinstance(source, int), source
+                    self.roles.link_up(source)
+                else:
+                    self.clients.link_up(source)
+            case LinkDown(source=int() as source):
+                self.roles.link_down(source)
             case LinkDown(source=source):
-                self._on_link_down(source)
+                self.clients.link_down(source)
+            case Persisted(batch=batch):
+                self.roles.on_persisted(batch)
             case _:
                 assert_never(event)
-
-    def _on_link_down(self, source: Source) -> None:
-        if isinstance(source, int):
-            if self.leader is not None:
-                self.leader.link_down(source)
-            return
-        self.node.forget_link(source)
-        self.voter.forget_link(source)
-        if self.reads is not None:
-            self.reads.forget_link(source)
-
-    def _on_message(self, source: Source, message: Message) -> None:
-        """Give a section to its handler; one that makes no sense from this source is dropped by name."""
-        if isinstance(source, int):
-            self._on_peer_message(source, message)
-            return
-        step = self._client_steps.get(type(message))
-        if step is None:
-            self.node.drops.append((source, f"unexpected_{type(message).__name__}"))
-        else:
-            step(source, message)
-
-    def _steps_for_clients(self) -> dict[type, Step]:
-        """Table of what clients may send; a table, not a match, because it is asked for each section."""
-        return {
-            m.Record: self._on_record,
-            m.Anchor: self.voter.on_anchor,
-            m.CausalRead: self.voter.on_causal_read,
-            m.StrongRead: self._on_strong_read,
-            m.ReadIndex: self._on_read_index,
-            m.Home: self.voter.on_home,
-            m.Ping: self._on_ping,
-            m.OpenSession: self._on_open_session,
-            m.CloseSession: self._on_close_session,
-            m.KeepAlive: self._on_keep_alive,
-        }
-
-    def _on_strong_read(self, source: Source, read: m.StrongRead) -> None:
-        if self.reads is None:
-            self._redirect(source)
-        else:
-            self.reads.on_strong_read(source, read)
-
-    def _on_read_index(self, source: Source, read: m.ReadIndex) -> None:
-        if self.reads is None:
-            self._redirect(source)
-        else:
-            self.reads.on_read_index(source, read)
-
-    def _on_ping(self, source: Source, ping: m.Ping) -> None:
-        self.node.reply(source, m.Pong(ping.nonce))
-
-    def _on_open_session(self, source: Source, opening: m.OpenSession) -> None:
-        if self.leader is None:
-            self._redirect(source)
-        else:
-            self.leader.on_open_session(source, opening)
-
-    def _on_close_session(self, source: Source, closing: m.CloseSession) -> None:  # noqa: ARG002 - one signature for all
-        if self.leader is not None:
-            self.leader.on_close_session(closing.sessions)
-
-    def _on_keep_alive(self, source: Source, alive: m.KeepAlive) -> None:
-        """Take note of nothing yet: leases are counted when there are elections."""
-
-    def _on_record(self, source: Source, record: m.Record) -> None:
-        self.voter.on_record(source, record, self.leader)
-        if self.reads is not None:
-            self.reads.on_appended(record.sessions)
-
-    def _redirect(self, source: Source) -> None:
-        self.node.reply(source, m.Leader(self.node.config.config, self.node.view, self.node.leader))
-
-    def _on_peer_message(self, source: int, message: Message) -> None:
-        if source not in self.node.config.voters or source == self.node.config.id:
-            self.node.drops.append((source, "not_a_peer"))
-            return
-        match message:
-            case m.Accept() | m.AcceptAck() | m.AcceptNack():
-                if (message.config, message.view) != (self.node.config.config, self.node.view):
-                    self.node.drops.append((source, "other_view"))
-                elif isinstance(message, m.Accept):
-                    if source == self.node.leader:
-                        self.follower.on_accept(message)
-                    else:
-                        self.node.drops.append((source, "not_the_leader"))
-                elif self.leader is not None:
-                    self._on_acknowledged(self.leader, source, message)
-            case m.Forward():
-                if self.leader is not None:
-                    self.voter.on_record(source, message.record, self.leader, forwarded=True)
-                    assert self.reads is not None
-                    self.reads.on_appended(message.record.sessions)
-            case _:
-                self.node.drops.append((source, f"unexpected_{type(message).__name__}"))
-
-    def _on_acknowledged(self, leader: Leader, source: int, message: m.AcceptAck | m.AcceptNack) -> None:
-        if isinstance(message, m.AcceptNack):
-            leader.on_accept_nack(source, message)
-        elif message.match_index > self.node.log.last_index:
-            self.node.drops.append((source, "ack_beyond_log"))
-        else:
-            leader.on_accept_ack(source, message)
-        if self.reads is not None:
-            self.reads.on_confirmed()
 
     # ------------------------------------------------------------------------------------------------------------------ the turn
 
@@ -206,8 +144,20 @@ class Replica:
             self.leader.on_applied(entry)
             self.reads.on_applied(entry.index)
 
+    def take_persist(self, now: float) -> tuple[int, list[JournalRecord]]:
+        """Close the turn's entry and hand over what must be on disk before the turn's replies leave.
+
+        Returns:
+            (number of the batch, its records); when they are on disk the core is told ``Persisted``. No records: nothing to write.
+        """
+        self.node.now = now
+        if self.leader is not None:
+            self.leader.close_turn()
+        records = self.node.journal.take()
+        return self.node.journal.batch - 1, records
+
     def take_effects(self, now: float) -> Effects:
-        """End the turn: make this turn's entry and frames, and hand everything over."""
+        """End the turn: make this turn's frames, and hand everything over; comes after ``take_persist``, if anything is ever to be on disk."""
         node = self.node
         node.now = now
         sends: list[tuple[int, list[Message]]] = []
@@ -223,7 +173,10 @@ class Replica:
             sends += self.follower.acks()
             sends += self.follower.forwards(now)
             self.follower.trim()
+        sends += node.take_sends()
         self._flush_notes(now)
+        if node.held_replies:
+            node.release_replies()
         replies = node.take_replies()
         applied, node.applied_commands = node.applied_commands, 0
         drops, node.drops = node.drops, []
@@ -241,15 +194,19 @@ class Replica:
         """Run what is due; the turn that follows sends it."""
         self.node.now = now
         self.voter.retry_waiting(now)
+        self.roles.expire()
 
     def deadline(self) -> float:
         """When ``expire`` (and a turn) is needed next, ``inf`` if never."""
-        due = min(self._notes_due, self.voter.deadline())
-        if self.leader is not None:
-            return min(due, self.leader.deadline())
-        if self.node.witness.commands:
-            return min(due, self.follower.forward_at)
-        return due
+        return min(self._notes_due, self.voter.deadline(), self.roles.deadline())
+
+    def hand_over(self, peer: int = -1) -> bool:
+        """Let another replica lead, if this one does and there is one that can; see ``Leader.hand_over``."""
+        return self.roles.leader is not None and self.roles.leader.hand_over(peer)
+
+    def checkpoint(self) -> list[JournalRecord]:
+        """Tell what a journal must tell beyond the state that is applied at this moment, to begin anew with a snapshot of that state."""
+        return checkpoint(self.node)
 
     # ------------------------------------------------------------------------------------------------------------------ looking at it
 
@@ -259,7 +216,7 @@ class Replica:
         commit = node.log.view_at(node.commit_index)
         return {
             "id": node.config.id,
-            "role": "leader" if node.leads else "follower",
+            "role": self.roles.name,
             "view": node.view,
             "leader": node.leader,
             "commit": self._commit_position() if commit is not None else node.applied_position,
@@ -297,9 +254,4 @@ class Replica:
 
     def freeze(self) -> Frozen:
         """Return the state in canonical form: equal states of different histories are equal."""
-        return freeze((self.node, self.voter, self.follower, self.leader, self.reads))
-
-
-def _peer(source: Source) -> int:
-    assert isinstance(source, int), source
-    return source
+        return freeze((self.node, self.voter, self.roles, self.clients.postponed))

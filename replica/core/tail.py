@@ -31,6 +31,8 @@ class Outcome(Enum):
 Write = tuple[int, int, object, int]
 """(session, number, value or Outcome, index of its entry)."""
 
+CLOSED = 1 << 62
+"""Number of a session whose end is in the log: none of its commands enters the log any more."""
 BLIND_KINDS = bytes([0, 1, CAUSAL, CAUSAL + 1])
 
 
@@ -143,6 +145,12 @@ class Tail:
             if write[2] is not Outcome.FAILED:
                 value = write[2]  # type: ignore[assignment]  # the value of a put, a delete or a cas that succeeded
         return evaluate_cas(kind, expected, value, 0)
+
+    def lay(self, session: int, run: Run, index: int) -> None:
+        """Lay a run of an older view's log over the tail, without judging it: the view is not open before it is applied."""
+        for number, kind, key, value in zip(range(run.first, run.last + 1), run.kinds, run.keys, run.values, strict=True):
+            written = value if kind in BLIND_KINDS else Outcome.UNKNOWN
+            self.writes.setdefault(key, []).append((session, number, written, index))
 
     def applied(self, entry: Entry) -> None:
         """Drop an entry's writes: they are part of the applied state now."""

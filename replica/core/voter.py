@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.core.leader import Leader, Speculation
+from replica.core.draft import Speculation
 from replica.core.messages import (
     Anchor,
     AnchorAck,
@@ -27,6 +27,7 @@ from replica.core.witness import CAUSAL_KINDS, Chain, Run
 
 if TYPE_CHECKING:
     from replica.core.effects import Source
+    from replica.core.leader import Leader
     from replica.core.messages import Query
 
 EARLY_RECORDS_MAX = 1024
@@ -96,6 +97,7 @@ class Voter:
             refused = self._hold(chain, run, previous if unseen else first - 1, leader, again)
             if not refused and leader is not None and not leader.append(chain, speculation):
                 refused = GAP
+            chain.heard_at = node.now
             if refused:
                 refusals.append([session, refused])
             if chain.home or refused or (leader is None and run.kinds.rstrip(CAUSAL_KINDS)) or (leader is not None and config.mode == "ht"):
@@ -103,10 +105,10 @@ class Voter:
         if forwarded:
             return
         if acked or refusals:
-            held, accepted = [chain.held for chain in acked], [chain.accepted for chain in acked]
-            node.reply(source, RecordAck(config.config, node.view, [chain.session for chain in acked], held, accepted, refusals))
+            held, accepted = node.held_levels(acked), [chain.accepted for chain in acked]
+            node.reply_durable(source, RecordAck(config.config, node.view, [chain.session for chain in acked], held, accepted, refusals))
         if speculation.sessions:
-            node.reply(source, speculation.reply(node))
+            node.reply_durable(source, speculation.reply(node))
         if again:
             self._answer_again(source, again, leader)
 
@@ -125,7 +127,11 @@ class Voter:
             full = full or run.last - chain.committed > self.node.config.commands_in_flight_max
         if full or self.node.draining or (leader is not None and leader.busy()):
             return BUSY
+        accepted = chain.accepted
         self.node.witness.hold(chain, run, self.node.now)
+        self.node.journal.on_held(chain.session, run)
+        if chain.accepted > accepted:
+            self.node.journal.on_level(chain)
         return 0
 
     def _refuse_unknown(self, source: Source, record: Record, place: tuple[int, int, int, int, int, int], refusals: list[list[int]]) -> None:
@@ -175,8 +181,11 @@ class Voter:
             elif dependency <= chain.anchored:
                 levels.append(chain.anchored)
             else:
+                before = chain.anchored
                 levels.append(pin(chain, dependency))
-        node.reply(source, AnchorAck(node.config.config, node.view, anchor.sessions, anchor.reads, levels))
+                if chain.anchored > before:
+                    node.journal.on_level(chain)
+        node.reply_durable(source, AnchorAck(node.config.config, node.view, anchor.sessions, anchor.reads, levels))
 
     def on_causal_read(self, source: Source, read: CausalRead) -> None:
         """Answer from the applied prefix; what needs a longer prefix waits for it."""

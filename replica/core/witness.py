@@ -51,6 +51,11 @@ class Run:
         cut = number + 1 - self.first
         return self if cut <= 0 else Run(number + 1, self.last, self.kinds[cut:], self.keys[cut:], self.values[cut:], self.incomplete)
 
+    def upto(self, number: int) -> Run:
+        """Return the part of the run up to ``number``."""
+        keep = number + 1 - self.first
+        return self if self.last <= number else Run(self.first, number, self.kinds[:keep], self.keys[:keep], self.values[:keep], self.incomplete)
+
 
 @attrs.define(eq=False)
 class Chain:
@@ -70,10 +75,17 @@ class Chain:
     """Accepted causal writes above ``anchored``: (number, key)."""
     held_since: float = 0.0
     """When the oldest uncommitted command came or the last one was applied, whichever is later, seconds."""
+    heard_at: float = 0.0
+    """When a client last spoke for the session, seconds."""
     link: object = None
     """The client's link that last spoke for the session."""
     home: bool = False
     """This replica is the session's home."""
+
+    def raise_to(self, number: int) -> None:
+        """Everything up to ``number`` is applied: no level is below it."""
+        self.committed, self.held = max(self.committed, number), max(self.held, number)
+        self.accepted, self.anchored = max(self.accepted, number), max(self.anchored, number)
 
 
 @attrs.define(eq=False)
@@ -220,6 +232,48 @@ class Witness:
         """Begin the chain of a session whose opening was applied."""
         chain = self.chains[session] = Chain(session)
         return chain
+
+    def restore(self, chain: Chain, runs: list[Run], accepted: int, anchored: int, done: int) -> None:
+        """Give a fresh chain what the disk says it held; commands up to ``done`` are committed, and freed when they are applied."""
+        chain.runs.extend(kept for run in runs if (kept := run.after(done)).keys)
+        chain.held = max(done, chain.runs[-1].last if chain.runs else 0)
+        chain.anchored, chain.accepted = max(done, min(anchored, chain.held)), max(done, min(accepted, chain.held))
+        base = chain.session << SESSION_SHIFT
+        for run in chain.runs:
+            self.commands += len(run.keys)
+            self.value_bytes += value_bytes(run.values)
+            for number, key in enumerate(run.keys, run.first):
+                if number <= chain.anchored:
+                    self.anchored[key] = base | number
+                elif number <= chain.accepted:
+                    chain.loose.append((number, key))
+
+    def forget_after(self, chain: Chain, number: int, promoted: dict[int, Chain]) -> None:
+        """Give a chain up above ``number`` (at least ``committed``); as ``release`` for those who waited for it."""
+        base = chain.session << SESSION_SHIFT
+        freed = [key for run in chain.runs for key in run.keys]
+        for run in chain.runs:
+            for key in run.keys:
+                if self.anchored.get(key, 0) >> SESSION_SHIFT == chain.session:
+                    del self.anchored[key]
+            gone = run.after(number) if run.last > number else None
+            if gone is not None:
+                self.commands -= len(gone.keys)
+                self.value_bytes -= value_bytes(gone.values)
+        chain.runs = deque(run.upto(number) for run in chain.runs if run.first <= number)
+        chain.loose = [item for item in chain.loose if item[0] <= number]
+        chain.held, chain.accepted, chain.anchored = number, min(chain.accepted, number), min(chain.anchored, number)
+        for run in chain.runs:
+            for place, key in enumerate(run.keys, run.first):
+                if place <= chain.anchored:
+                    self.anchored[key] = base | place
+        self._wake(freed, promoted)
+
+    def retry_all(self, promoted: dict[int, Chain]) -> None:
+        """Judge again everything that is held and not accepted; needed once all chains are restored."""
+        for chain in self.chains.values():
+            if chain.accepted < chain.held:
+                self._retry(chain, promoted)
 
     def close(self, session: int, promoted: dict[int, Chain]) -> None:
         """Drop a session that ended in the log, with all it held."""

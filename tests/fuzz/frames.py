@@ -91,6 +91,10 @@ def _make_field(field: Field, counts: list[int], kinds: bytes, choose: Choices) 
             return [[choose.number(0, INT_MAX), choose.number(0, 9)] for _ in some]
         case Field.LAGGING:
             return [[choose.number(0, INT_MAX), choose.number(0, INT_MAX), choose.number(1, 9)] for _ in some]
+        case Field.LEVELS:
+            return [[choose.number(0, INT_MAX) for _ in range(4)] for _ in some]
+        case Field.PLAIN:
+            return [choose.number(0, INT_MAX), [choose.blob(0, 9) for _ in some], [None, True, 0.5]]
         case Field.SYSTEM:
             return [_make_system(choose) for _ in some]
         case Field.ENTRIES:

@@ -53,7 +53,8 @@ def test_every_flag_of_the_contract_exists() -> None:
     ]
     assert set(flags) <= set(LOAD_SETTINGS)
     _, cluster = resolve("--local", "5", "--mode", "ht", "--batching", "fixed", "--batch-delay-us", "75", "--durability", "memory")
-    assert (cluster.mode, cluster.batching, cluster.batch_delay_us) == ("ht", "fixed", 75)
+    assert (cluster.mode, cluster.batching, cluster.batch_delay_us, cluster.durability) == ("ht", "fixed", 75, "memory")
+    assert resolve("--local", "5", "--durability", "disk")[1].durability == "disk"
 
 
 def test_defaults_are_the_seed_workload() -> None:
@@ -86,7 +87,8 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -
         (["--conflict-seconds", "5"], "--conflict-seconds 5.0: ends conflicts, and there are none"),
         (["--mode", "ht"], "--mode ht: is a setting of the cluster: it goes with --local"),
         (["--local", "3", "--mode", "zab"], "--mode zab: must be one of paxos"),
-        (["--local", "3", "--durability", "disk"], "--durability disk"),
+        (["--local", "3", "--durability", "tape"], "--durability tape: must be one of memory, disk"),
+        (["--durability", "disk"], "--durability disk: is a setting of the cluster: it goes with --local"),
         (["--floor"], "--floor: the floors need the same processes"),
         (["--config", "/nowhere/at/all"], "--config /nowhere/at/all: No such file"),
     ],

@@ -56,11 +56,12 @@ async def test_dead_followers_leave_strong_commands_to_the_slow_path_and_their_s
             await go_on(stores)
 
 
-async def test_nobody_hangs_past_the_timeout_when_the_leader_is_dead(cluster: LocalCluster) -> None:
+async def test_nobody_hangs_past_the_timeout_when_a_majority_is_dead(cluster: LocalCluster) -> None:
     async with triskele.connect(addresses_of(cluster.file), timeout=0.5) as store:
         await store.put(b"k", b"v")
         await store.flush()
-        cluster.kill(0)
+        cluster.kill(0, restart=False)
+        cluster.kill(2, restart=False)
         with trio.fail_after(0.7):
             with pytest.raises(triskele.Unknown):
                 await store.put(b"k", b"w")
@@ -73,9 +74,20 @@ async def test_nobody_hangs_past_the_timeout_when_the_leader_is_dead(cluster: Lo
             put.get()
         with pytest.raises(triskele.Unavailable):
             get.get()
-        assert await store.get(b"k", consistency=triskele.CAUSAL) in (b"v", b"w", b"x")
         await unavailable(store.session().__aenter__())
     await unavailable(triskele.connect(addresses_of(cluster.file), timeout=0.5).__aenter__(), 1.5)
+
+
+async def test_a_dead_leader_is_replaced_and_nothing_acknowledged_is_lost(cluster: LocalCluster) -> None:
+    async with triskele.connect(addresses_of(cluster.file), timeout=10) as store:
+        await store.put(b"strong", b"v")
+        await store.put(b"causal", b"w", consistency=triskele.CAUSAL)
+        cluster.kill(0, restart=False)
+        with trio.fail_after(10):
+            await store.put(b"strong", b"x")
+            await store.flush()
+        assert [await store.get(key) for key in (b"strong", b"causal")] == [b"x", b"w"]
+        assert await store.get(b"strong", consistency=triskele.CAUSAL) == b"x"
 
 
 async def unavailable(wait: Awaitable[object], seconds: float = 0.7) -> None:

@@ -61,7 +61,7 @@ def test_every_setting_tells_its_unit_help_and_limits() -> None:
         ({"mode": "hoo"}, "--mode hoo: must be one of paxos, curp, ht, ho"),
         ({"mode": ""}, "--mode: must be one of paxos, curp, ht, ho"),
         ({"batching": "adaptive"}, "--batching adaptive: the adaptive batcher does not exist yet; use turn or fixed"),
-        ({"durability": "disk"}, "--durability disk: the log on disk does not exist yet; use memory"),
+        ({"durability": "paper"}, "--durability paper: must be one of memory, disk"),
         ({"batch_delay_us": "soon"}, "--batch-delay-us soon: must be a whole number from 0 to 100000"),
         ({"batch_delay_us": "-1"}, "--batch-delay-us -1: must be a whole number from 0 to 100000"),
         ({"batch_delay_us": "1.5"}, "--batch-delay-us 1.5: must be a whole number from 0 to 100000"),
@@ -96,7 +96,7 @@ def test_a_wrong_variable_is_named_as_the_variable() -> None:
         ('batch_delay_us = "75"', "batch_delay_us in FILE 75: must be a whole number from 0 to 100000"),
         ("batch_delay_us = true", "batch_delay_us in FILE True: must be a whole number from 0 to 100000"),
         ("insecure = 1", "insecure in FILE 1: must be true or false"),
-        ('durability = "disk"', "durability in FILE disk: the log on disk does not exist yet; use memory"),
+        ('durability = "paper"', "durability in FILE paper: must be one of memory, disk"),
         ("mode = ", "--config FILE: is no TOML: "),
     ],
 )

@@ -233,7 +233,7 @@ def test_commands_are_counted_from_clients_sections() -> None:
 
 
 async def test_deadlines_end_turns_without_anything_received(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
-    core = Replica(CoreConfig(id=0, voters=(0, 1, 2), heartbeat_seconds=0.5))
+    core = Replica(CoreConfig(id=0, voters=(0, 1, 2), heartbeat_seconds=0.5, election_seconds=60.0))
     driver = ReplicaDriver(core, 1, clock=trio.current_time)
     link = FakeLink()
     driver.on_link_up(peer(1), as_link(link))
@@ -250,13 +250,13 @@ PLANTED = """
 import trio
 from replica.cluster_file import ClusterFile, ReplicaPlace
 from replica.config import Settings
-from replica.core.replica import Replica
+from replica.core.clients import Clients
 from replica.server import serve
 
 def on_ping(self, source, ping):
     raise AssertionError("planted")
 
-Replica._on_ping = on_ping
+Clients._on_ping = on_ping
 free = "127.0.0.1:0"
 cluster = ClusterFile(cluster_id="c", mode="ho", durability="memory", replicas=(ReplicaPlace(id=0, address=free, websocket=free, admin=free),))
 settings = Settings(listen=free, websocket=free, admin=free)

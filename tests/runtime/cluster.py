@@ -16,6 +16,7 @@ from replica.core.config import CoreConfig
 from replica.core.replica import Replica
 from replica.driver import ReplicaDriver
 from replica.hello import Hello, decode_hello, encode_hello, encode_refusal, judge
+from replica.persistence import Persistence
 from transport.fabric import Fabric
 from transport.handshake import Identity
 from transport.mesh import Mesh
@@ -34,8 +35,8 @@ class MemoryReplica:
 
     def __init__(self, fabric: Fabric, config: CoreConfig) -> None:
         self.config = config
-        self.core = Replica(config)
-        self.driver = ReplicaDriver(self.core, incarnation=1, clock=trio.current_time)
+        self.core = Replica(config, now=trio.current_time())
+        self.driver = ReplicaDriver(self.core, incarnation=1, persistence=Persistence(None, None), clock=trio.current_time)
         self.hello = Hello(
             cluster_id="memory", mode=config.mode, role="replica", id=config.id, incarnation=1, config=config.config, voters=config.voters
         )

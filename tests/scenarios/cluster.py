@@ -1,11 +1,13 @@
 """Real cores of replicas and clients, and between them frames that move only when a test says so.
 
 Places are replicas (their ids) and client processes (their names). What a turn sends waits in a queue for each pair of places, first in, first
-out, until it is delivered or dropped; time stands still until it is advanced. Nothing is random.
+out, until it is delivered or dropped; time stands still until it is advanced. Nothing is random: nobody asks for votes by itself unless the
+cluster has an ``election_seconds``, and ``campaign`` has it done. Disks take at once what they are given, or when they are told to.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +15,16 @@ import attrs
 
 from replica.core.client import Client, ClientConfig
 from replica.core.config import CoreConfig, Mode
-from replica.core.effects import LinkDown, LinkUp, Received, Source
+from replica.core.effects import LinkDown, LinkUp, Persisted, Received, Source
 from replica.core.flights import Completion, CompletionKind
+from replica.core.journal import Durable
 from replica.core.replica import Replica
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, DELETE, PUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from replica.core.journal import JournalRecord
     from replica.core.messages import Message, Query, Value
     from replica.core.session import Session
 
@@ -42,6 +46,18 @@ class Process:
     """Everything that completed, in order."""
 
 
+@attrs.define(eq=False)
+class Disk:
+    """A replica's disk."""
+
+    records: list[JournalRecord] = attrs.Factory(list)
+    """What is on it: what a start finds."""
+    batches: deque[tuple[int, list[JournalRecord]]] = attrs.Factory(deque)
+    """What it was given and has not taken yet."""
+    slow: bool = False
+    """It takes nothing before it is told to."""
+
+
 class Cluster:
     """Replicas ``0 .. voters - 1`` and clients, all linked unless told otherwise.
 
@@ -49,6 +65,9 @@ class Cluster:
         now: the time everybody is told, seconds.
         queues: ``{(from, to): frames on their way}``.
         journal: every frame that was sent, ``(from, to, sections)``.
+        disks: ``{replica: its disk}``.
+        dead: replicas that do nothing until they are restarted, and clients that never do again.
+        jitter: ``{replica: what chance tells it}``; the lower, the sooner it asks for votes.
         drops: what replicas refused, ``(replica, source, reason)``; a test that expects some empties it.
     """
 
@@ -56,9 +75,14 @@ class Cluster:
         self, voters: int = 3, mode: Mode = "ho", *, clients: str = "c", linked: bool = True, client: dict[str, Any] | None = None, **core: Any
     ) -> None:
         ids = tuple(range(voters))
+        core.setdefault("election_seconds", math.inf)
         self.now = 0.0
         self.mode = mode
-        self.replicas = {place: Replica(CoreConfig(id=place, voters=ids, mode=mode, **core)) for place in ids}
+        self.jitter = {place: place / voters for place in ids}
+        self.configs = {place: CoreConfig(id=place, voters=ids, mode=mode, **core) for place in ids}
+        self.disks = {place: Disk() for place in ids}
+        self.dead: set[Place] = set()
+        self.replicas = {place: self._replica(place, None) for place in ids}
         self.clients = {name: Process(Client(ClientConfig(voters=ids, mode=mode, **(client or {})))) for name in clients}
         self.queues: dict[tuple[Place, Place], deque[Frame]] = {}
         self.drops: list[tuple[int, Source, str]] = []
@@ -74,10 +98,14 @@ class Cluster:
                     self.link(name, place)
             self.settle()
 
+    def _replica(self, place: int, durable: Durable | None) -> Replica:
+        return Replica(self.configs[place], durable, lambda: self.jitter[place])
+
     # ----------------------------------------------------------------------------------------------------------------------- links
 
     def link(self, one: Place, other: Place) -> None:
-        """Bring the link between two places up."""
+        """Bring the link between two places up; who seemed dead and is linked without a restart only stood still."""
+        self.dead -= {one, other}
         if isinstance(one, int) and isinstance(other, int):
             self.peers |= {(one, other), (other, one)}
             self.replicas[one].step(LinkUp(other, peer=True), self.now)
@@ -97,20 +125,66 @@ class Cluster:
         self.queues.pop((other, one), None)
         if isinstance(one, int) and isinstance(other, int):
             self.peers -= {(one, other), (other, one)}
-            self.replicas[one].step(LinkDown(other), self.now)
-            self.replicas[other].step(LinkDown(one), self.now)
+            for place, peer in ((one, other), (other, one)):
+                if place not in self.dead:
+                    self.replicas[place].step(LinkDown(peer), self.now)
         else:
             name, place = _client_first(one, other)
-            self.replicas[place].step(LinkDown(self.links.pop((name, place))), self.now)
+            link = self.links.pop((name, place))
+            if place not in self.dead:
+                self.replicas[place].step(LinkDown(link), self.now)
             self.clients[name].core.link_down(place, self.now)
         self.turn(one)
         self.turn(other)
 
-    def kill(self, place: int) -> None:
-        """A replica dies: all its links break."""
+    def linked(self, one: Place, other: Place) -> bool:
+        """Whether there is a link between two places."""
+        return (one, other) in self.peers or (one, other) in self.links or (other, one) in self.links
+
+    def isolate(self, place: Place) -> None:
+        """Break all links of a replica or a client."""
         for other in self.places():
-            if (place, other) in self.peers or (isinstance(other, str) and (other, place) in self.links):
+            if self.linked(place, other):
                 self.cut(place, other)
+
+    def rejoin(self, place: Place) -> None:
+        """Bring up the links between a replica and everybody who lives."""
+        for other in self.places():
+            if other not in {place, *self.dead} and not self.linked(place, other):
+                self.link(place, other)
+
+    def kill(self, place: Place) -> None:
+        """A replica or a client dies: all its links break, and what its disk has not taken is lost."""
+        self.dead.add(place)
+        if isinstance(place, int):
+            self.disks[place].batches.clear()
+        self.isolate(place)
+
+    def restart(self, place: int, *, linked: bool = True) -> None:
+        """A dead replica comes back with what its disk holds."""
+        durable = Durable()
+        durable.replay(self.disks[place].records)
+        self.dead.remove(place)
+        self.replicas[place] = self._replica(place, durable)
+        self.replicas[place].node.now = self.now
+        self.replicas[place].election.heard_leader()
+        self.turn(place)
+        if linked:
+            self.rejoin(place)
+
+    def campaign(self, place: int) -> None:
+        """A replica has waited for its leader long enough."""
+        self.replicas[place].election.at = self.now
+        self.turn(place)
+
+    def sync(self, place: int) -> None:
+        """A slow disk takes everything it was given."""
+        disk, core = self.disks[place], self.replicas[place]
+        while disk.batches:
+            batch, records = disk.batches.popleft()
+            disk.records += records
+            core.step(Persisted(batch), self.now)
+        self.turn(place)
 
     def places(self) -> list[Place]:
         """Return everybody."""
@@ -120,6 +194,8 @@ class Cluster:
 
     def turn(self, place: Place) -> None:
         """End a place's turn: run what is due, complete, apply, and queue what it sends."""
+        if place in self.dead:
+            return
         if isinstance(place, str):
             process = self.clients[place]
             if process.core.deadline() <= self.now:
@@ -132,8 +208,7 @@ class Cluster:
         core = self.replicas[place]
         if core.deadline() <= self.now:
             core.expire(self.now)
-        while core.apply(COMMANDS_PER_APPLY):
-            pass
+        self._apply_and_write(place, core)
         effects = core.take_effects(self.now)
         core.check_invariants()
         self.drops += [(place, source, reason) for source, reason in effects.drops]
@@ -144,6 +219,22 @@ class Cluster:
             for (name, replica), live in self.links.items():
                 if replica == place and live == link:
                     self._send(place, name, sections)
+
+    def _apply_and_write(self, place: int, core: Replica) -> None:
+        """Apply what is committed and write what is new, until there is neither: an own sync may be the last that a commit waits for."""
+        disk = self.disks[place]
+        while True:
+            while core.apply(COMMANDS_PER_APPLY):
+                pass
+            batch, records = core.take_persist(self.now)
+            if not records:
+                return
+            disk.batches.append((batch, records))
+            if disk.slow:
+                return
+            disk.batches.popleft()
+            disk.records += records
+            core.step(Persisted(batch), self.now)
 
     def _send(self, source: Place, place: Place, frame: Frame) -> None:
         self.queues.setdefault((source, place), deque()).append(frame)

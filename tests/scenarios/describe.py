@@ -161,6 +161,20 @@ class Describer:
     def _accept_nack(self, message: m.AcceptNack) -> str:
         return f"go on behind {message.hint_index}"
 
+    def _vote(self, message: m.Vote) -> str:
+        how = "trial, " if message.trial else "forced, " if message.forced else ""
+        return f"{how}log up to {message.last_index} of view {message.last_view}"
+
+    def _vote_reply(self, message: m.VoteReply) -> str:
+        trial = "trial, " if message.trial else ""
+        return f"{trial}{'granted' if message.granted else 'refused'} for view {message.asked}"
+
+    def _witness_state(self, message: m.WitnessState) -> str:
+        part = f"part {message.part + 1} of {message.parts}: " if message.parts > 1 else ""
+        held = self._runs(message, lambda _start, _end: "")
+        levels = [f"{self.name(session)} anchored {anchored}" for session, _, _, anchored in message.levels]
+        return part + (", ".join([held, *levels]) if held or levels else "nothing")
+
     def entry(self, entry: m.Entry) -> str:
         """Return an entry of the log in words."""
         system = {OPEN: "open", CLOSE: "close", EXPIRE: "expire", NOOP: "noop", CONFIG: "config"}
@@ -196,7 +210,8 @@ class Describer:
             f"{self.name(chain.session)}: committed {chain.committed}, anchored {chain.anchored}, accepted {chain.accepted}, held {chain.held}"
             for chain in node.witness.chains.values()
         ]
-        return [f"log {log or 'empty'}", f"applied {node.applied_index} at {node.applied_position}: {state or 'nothing'}", *chains]
+        role = [f"{replica.roles.name} in view {node.view}" + (f" of r{node.leader}" if node.leader >= 0 else "")] if node.view > 1 else []
+        return [*role, f"log {log or 'empty'}", f"applied {node.applied_index} at {node.applied_position}: {state or 'nothing'}", *chains]
 
     def session(self, session: Session) -> list[str]:
         """Return a session in words."""

@@ -12,7 +12,11 @@ are for the reader. This is the manner of etcd raft's testdata: a story is read,
     settle [c r0 r1]                       everything (among these places) is delivered
     wait 300                               milliseconds pass, and everything is delivered
     pass 300                               milliseconds pass, and nothing is
-    cut c - r0 | link c - r0 | kill r2     links break, come back; a replica dies
+    cut c - r0 | link c - r0               links break, come back
+    isolate r2 | rejoin r2                 all links of a replica
+    kill r2 | kill c | restart r2          a replica or a client dies; a replica comes back with what its disk holds
+    slow r2 | sync r2                      its disk takes nothing from now on; takes all it was given
+    campaign r1                            a replica has waited for its leader long enough
     show r0 | show s1                      a replica's log, state and chains; a session
 
 After each command: what completed, then what was sent. ``settle`` and ``wait`` tell only what completed.
@@ -81,7 +85,8 @@ class Stage:
         self._seen: dict[str, int] = {}
         self.commands: dict[str, Callable[..., list[str]]] = {
             "cluster": self.begin, "open": self.open, "deliver": self.deliver, "drop": self.drop, "settle": self.settle, "wait": self.wait,
-            "pass": self.elapse, "cut": self.cut, "link": self.link, "kill": self.kill, "show": self.show,
+            "pass": self.elapse, "cut": self.cut, "link": self.link, "kill": self.kill, "show": self.show, "restart": self.restart,
+            "campaign": self.campaign, "isolate": self.isolate, "rejoin": self.rejoin, "slow": self.slow, "sync": self.sync,
         }  # fmt: skip
 
     def do(self, line: str) -> list[str]:
@@ -199,10 +204,38 @@ class Stage:
         return self.sent()
 
     def kill(self, place: str) -> list[str]:
-        """A replica dies."""
-        replica = _place(place)
-        assert isinstance(replica, int)
-        self.cluster.kill(replica)
+        """A replica or a client dies."""
+        self.cluster.kill(_place(place))
+        return self.sent()
+
+    def restart(self, place: str) -> list[str]:
+        """A replica comes back."""
+        self.cluster.restart(_replica(place))
+        return self.sent()
+
+    def campaign(self, place: str) -> list[str]:
+        """A replica asks for votes."""
+        self.cluster.campaign(_replica(place))
+        return self.sent()
+
+    def isolate(self, place: str) -> list[str]:
+        """A replica loses all its links."""
+        self.cluster.isolate(_place(place))
+        return self.sent()
+
+    def rejoin(self, place: str) -> list[str]:
+        """A replica gets its links back."""
+        self.cluster.rejoin(_place(place))
+        return self.sent()
+
+    def slow(self, place: str) -> list[str]:
+        """A disk takes nothing before it is told to."""
+        self.cluster.disks[_replica(place)].slow = True
+        return []
+
+    def sync(self, place: str) -> list[str]:
+        """A disk takes what it was given."""
+        self.cluster.sync(_replica(place))
         return self.sent()
 
     def show(self, name: str) -> list[str]:
@@ -215,6 +248,12 @@ class Stage:
 
 def _place(name: str) -> Place:
     return int(name[1:]) if name[0] == "r" and name[1:].isdigit() else name
+
+
+def _replica(name: str) -> int:
+    place = _place(name)
+    assert isinstance(place, int), name
+    return place
 
 
 def _name(place: Place) -> str:

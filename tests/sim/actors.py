@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.core.effects import LinkDown, LinkUp, Received, Source
+from replica.core.effects import LinkDown, LinkUp, Persisted, Received, Source
 from replica.core.flights import Completion, CompletionKind
+from replica.core.journal import Installed
+from replica.core.replica import Replica
 from replica.wire import WireLimits, decode, encode
+from tests.sim.disk import Disk
 from tests.sim.history import Submission, Violation
 from tests.sim.workload import Program
 
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from replica.core.client import Client
-    from replica.core.replica import Replica
+    from replica.core.config import CoreConfig
+    from replica.core.journal import JournalRecord
     from tests.sim.network import Place
     from tests.sim.world import World
 
@@ -60,7 +64,15 @@ class ReplicaActor:
 
     id: int
     world: World
-    core: Replica
+    config: CoreConfig
+    core: Replica = attrs.field(init=False)
+    disk: Disk = attrs.Factory(Disk)
+    lives: int = 0
+    """Times it started."""
+    installing: bool = False
+    """A leader's snapshot replaced the state and is not on disk yet."""
+    synced_at: float = 0.0
+    """When the last sync that was begun ends."""
     name: Place = attrs.field(init=False)
     alive: bool = True
     paused: bool = False
@@ -80,10 +92,27 @@ class ReplicaActor:
         self.name = f"r{self.id}"
         self.slow = self.world.rng.random() < SLOW_SHARE
         self.turns = Turns(self.world, self._turn)
+        self.core = Replica(self.config, None, self.world.rng.random)
 
     def start(self) -> None:
         """Run the first turn: the leader's first entry leaves."""
+        self.lives += 1
         self.turns.ask(self.world.now)
+
+    def crash(self) -> None:
+        """Die at once, with what the disk had not taken."""
+        self.alive = self.paused = False
+        self.late.clear()
+        self.disk.crash(self.world.rng)
+
+    def restart(self) -> None:
+        """Come back with what the disk holds; links are made anew."""
+        self.core = Replica(self.config, self.disk.read(), self.world.rng.random, now=self.world.now)
+        self.alive, self.deadline, self.spins, self.synced_at, self.installing = True, math.inf, 0, 0.0, False
+        self.sources.clear()
+        self.places.clear()
+        self.world.observer.on_restart(self)
+        self.start()
 
     def _when_awake(self, do: Callable[[], None]) -> bool:
         """Put something off while standing still; tell whether it was."""
@@ -106,9 +135,20 @@ class ReplicaActor:
         """Tell the core."""
         if self._when_awake(lambda: self.on_link_down(other)):
             return
-        source = self.sources.pop(other)
+        source = self.sources.pop(other, None)
+        if source is None:
+            return  # a link of an earlier life
         del self.places[source]
         self.core.step(LinkDown(source), self.world.now)
+        self._wake()
+
+    def _persisted(self, batch: int, life: int) -> None:
+        if self.lives != life or self._when_awake(lambda: self._persisted(batch, life)):
+            return
+        if self.installing:
+            return
+        self.disk.sync(batch)
+        self.core.step(Persisted(batch), self.world.now)
         self._wake()
 
     def on_frame(self, other: Place, payload: bytes) -> None:
@@ -138,7 +178,11 @@ class ReplicaActor:
         if now >= self.deadline:
             core.expire(now)
         more = core.apply(world.budget() if self.slow else 1 << 30)
+        batch, records = core.take_persist(now)
+        if records:
+            self._write(batch, records)
         effects = core.take_effects(now)
+        self._compact()
         world.observer.on_turn(self, effects)
         for reason in effects.drops:
             raise Violation(f"{self.name} refused an honest sender: {reason}")
@@ -153,10 +197,47 @@ class ReplicaActor:
         self.spins = self.spins + 1 if self.deadline <= now else 0
         if self.spins > SPINS_MAX:
             raise Violation(f"{self.name} spins: its deadline {self.deadline} stays behind the time {now}")
+        if core.node.journal.urgent:
+            self._wake()
         if more:
             self.turns.ask(now + world.rng.uniform(0.0, world.options.apply_seconds))
         if self.deadline < math.inf:
             self.turns.ask(max(self.deadline, now))
+
+    def _installed(self, life: int) -> None:
+        """A leader's snapshot is on disk at last, and all that was written behind it."""
+        if self.lives != life or self._when_awake(lambda: self._installed(life)):
+            return
+        self.disk.snapshot(self.core.node, self.core.checkpoint())
+        self.installing = False
+        batch = self.core.node.journal.batch - 1
+        self.disk.sync(batch)
+        self.core.step(Persisted(batch), self.world.now)
+        self._wake()
+
+    def _compact(self) -> None:
+        """Replace the journal by a snapshot, now and then."""
+        if self.core.node.config.durable and not self.installing and self.world.rng.random() < self.world.options.snapshot_share:
+            self.world.network.count("snapshots")
+            self.disk.snapshot(self.core.node, self.core.checkpoint())
+
+    def _write(self, batch: int, records: list[JournalRecord]) -> None:
+        """Write a batch and sync it: in this turn, or while others go on."""
+        self.world.observer.on_written(self, records)
+        self.disk.write(batch, records)
+        life = self.lives
+        if any(isinstance(record, Installed) for record in records):
+            self.installing = True
+            self.world.at(self.world.now + self.world.options.snapshot_seconds, lambda: self._installed(life))
+        if self.installing:
+            return  # nothing is safe before the snapshot that replaced the state is
+        done = max(self.world.now + self.world.sync_seconds(), self.synced_at)  # syncs end in their order
+        if done > self.world.now:
+            self.synced_at = done
+            self.world.at(done, lambda: self._persisted(batch, life))
+        else:
+            self.disk.sync(batch)
+            self.core.step(Persisted(batch), self.world.now)
 
 
 @attrs.define(eq=False)

@@ -89,6 +89,12 @@ class Certificate:
             operation = self.history.tracks[session].logged[number - 1]
             if outcome != operation.wrote:
                 raise Violation(f"I-SPEC: told {outcome}, the log says {operation.wrote}: {operation}")
+        observer = self.world.observer
+        for (session, number, view), outcome in observer.speculated.items():
+            place = observer.places.get((session, number))
+            operation = self.history.tracks[session].logged[number - 1]
+            if place is not None and observer.log[place[0] - 1].view == view and outcome != operation.wrote:
+                raise Violation(f"I-SPEC: speculated {outcome} in view {view}, whose log says {operation.wrote}: {operation}")
         for track in self.history.tracks:
             for operation in track.logged:
                 if operation.returned and operation.result != (operation.wrote if operation.is_cas else None):
@@ -151,7 +157,7 @@ class Certificate:
         state = tuple((key, written(log.writers[-1]), log.positions[-1]) for key, log in sorted(self.keys.items()) if log.positions)
         if node.store.freeze() != (0, state):
             raise Violation(f"I-CONV: replica {node.config.id} holds another state than the log's")
-        first = self.world.replicas[self.world.options.core.leader].core.node
+        first = next(actor for actor in self.world.replicas if actor.alive).core.node
         if node.store.state_hash() != first.store.state_hash() or node.sessions.freeze() != first.sessions.freeze():
             raise Violation(f"I-CONV: replica {node.config.id} differs from the leader in its hash or its sessions")
 

@@ -9,11 +9,14 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.sim.actors import ReplicaActor
     from tests.sim.network import Direction, Link
     from tests.sim.world import World
 
 NOTICE_SECONDS = 0.02
 """An end of a broken link notices within this time."""
+LEADER_SHARE = 0.5
+"""Crashes that strike whoever leads."""
 
 
 @attrs.define(eq=False)
@@ -37,6 +40,8 @@ class Saboteur:
                 self._plan(gap, strike)
         for _ in range(faults.crashes):
             world.at(world.rng.uniform(0.0, world.calm_at), self._crash)
+        for _ in range(faults.blackouts):
+            world.at(world.rng.uniform(0.0, world.calm_at), self._blackout)
         for _ in range(faults.deaths):
             world.at(world.rng.uniform(0.0, world.calm_at), self._death)
 
@@ -110,11 +115,40 @@ class Saboteur:
             world.at(world.now + self._duration(), actor.resume)
 
     def _crash(self) -> None:
-        """Kill a follower: it never comes back (an empty replica must not return under its id)."""
+        """Kill a replica. With a disk it comes back with what that holds; without one it never does, and most stay alive."""
         world = self.world
-        alive = [actor for actor in world.replicas if actor.alive and not actor.core.node.leads]
-        if len(alive) > (len(world.replicas) - 1) // 2:
-            self._kill(world.rng.choice(alive).name)
+        alive = [actor for actor in world.replicas if actor.alive]
+        if alive and (world.options.core.durable or len(alive) > len(world.replicas) // 2 + 1):
+            leaders = [actor for actor in alive if actor.core.leader is not None]
+            self._crash_one((world.rng.choice(leaders) if leaders and world.rng.random() < LEADER_SHARE else world.rng.choice(alive)).name)
+
+    def _blackout(self) -> None:
+        """All replicas lose power at once."""
+        for actor in self.world.replicas:
+            self._crash_one(actor.name)
+
+    def _crash_one(self, name: str) -> None:
+        world = self.world
+        actor = next(actor for actor in world.replicas if actor.name == name)
+        if not actor.alive:
+            return
+        actor.crash()
+        self._kill(name)
+        if world.options.core.durable:
+            when = world.now + self._duration()
+            if when < world.calm_at:
+                world.at(when, lambda: self._restart(actor))
+
+    def _restart(self, actor: ReplicaActor) -> None:
+        if not actor.alive:
+            self.world.tell("fault", f"{actor.name} comes back")
+            actor.restart()
+            self._reconnect(actor.name)
+
+    def _reconnect(self, name: str) -> None:
+        for (sender, _), link in self.world.network.links.items():
+            if sender == name:
+                self.world.at(self.world.now + self.world.rng.uniform(1.0, 3.0) * NOTICE_SECONDS, lambda link=link: self.world.reconnect(link))  # type: ignore[misc]
 
     def _death(self) -> None:
         world = self.world
@@ -127,7 +161,7 @@ class Saboteur:
     def _kill(self, name: str) -> None:
         world = self.world
         victim = world.places[name]
-        if victim.alive:
+        if victim.alive or name[0] == "r":
             victim.alive = False
             world.network.count("crashes" if name[0] == "r" else "client deaths")
             world.tell("fault", f"{name} dies")

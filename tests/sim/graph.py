@@ -58,8 +58,9 @@ class Graph:
             self._edge(a.node, b.node, "session")
         reads = [operation for operation in track.operations if not operation.number and operation.returned]
         for read in reads:
-            if read.dependency:
-                self._edge(track.logged[read.dependency - 1].node, read.node, "session")
+            before = next((command for command in reversed(track.logged[: read.dependency]) if command.node >= 0), None)
+            if before is not None:  # commands that died with their client have no place
+                self._edge(before.node, read.node, "session")
         self._moments(reads, [operation for operation in track.operations if operation.node >= 0], "session")
 
     def _real_time(self, strong: list[Operation]) -> None:

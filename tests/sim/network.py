@@ -67,6 +67,8 @@ class Link:
     up: bool = False
     life: int = 0
     """Counts connections: a frame of an earlier one never arrives."""
+    unaware: list[End] = attrs.Factory(list)
+    """Ends that have not noticed yet that it broke."""
 
     def other(self, name: Place) -> End:
         """Return who is at the other end."""
@@ -103,6 +105,8 @@ class Network:
     def connect(self, link: Link) -> None:
         """Bring a link up and tell both ends."""
         assert not link.up
+        for end in list(link.unaware):
+            self._notice(link, end)
         link.up = True
         link.life += 1
         for way in link.ways.values():
@@ -116,9 +120,15 @@ class Network:
         link.up = False
         link.life += 1
         self.count("links broken")
-        for end, other in ((link.a, link.b), (link.b, link.a)):
+        for end in (link.a, link.b):
+            link.unaware.append(end)
             noticed = self.clock.now + self.rng.uniform(0.0, notice_seconds)
-            self.clock.at(noticed, lambda end=end, other=other: end.on_link_down(other.name))  # type: ignore[misc]
+            self.clock.at(noticed, lambda end=end: self._notice(link, end))  # type: ignore[misc]
+
+    def _notice(self, link: Link, end: End) -> None:
+        if end in link.unaware:
+            link.unaware.remove(end)
+            end.on_link_down(link.other(end.name).name)
 
     def send(self, sender: Place, receiver: Place, payload: bytes) -> None:
         """Send a frame: it arrives once, late, twice, or never."""

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replica.core import messages as m
+from replica.core.journal import Voted
 from replica.core.quorum import fast_quorum
 from statemachine.command import CAS_VERSION, OPEN
 from tests.sim.history import Operation, Track, Violation
 
 if TYPE_CHECKING:
     from replica.core.effects import Effects
+    from replica.core.journal import JournalRecord
     from replica.core.messages import Entry, Message
     from replica.core.witness import Chain
     from tests.sim.actors import ReplicaActor
@@ -26,10 +28,10 @@ Tagged = (m.RecordAck, m.SpecReply, m.Applied, m.StrongReadReply, m.AnchorAck)
 
 @attrs.define(eq=False)
 class Seen:
-    """One replica's progress as last seen."""
+    """One replica's progress as last seen in its present life."""
 
-    log: int = 0
-    """Entries compared so far."""
+    compared: dict[int, int] = attrs.Factory(dict)
+    # {index of an entry in its log: the view it was last seen with}
     commit: int = 0
     applied: int = 0
 
@@ -52,15 +54,23 @@ class Observer:
 
     world: World
     log: list[Entry] = attrs.Factory(list)
-    """Every entry the leader made: the certificate."""
+    """Every entry that some replica committed: the certificate."""
+    entries: dict[tuple[int, int], tuple[Entry, int]] = attrs.Factory(dict)
+    # {(index, view): the one entry of that name, and the view of the entry before it}
     sids: dict[int, Track] = attrs.Factory(dict)
     # {session id: its track}
     places: dict[tuple[int, int], tuple[int, int]] = attrs.Factory(dict)
-    # {(track, number): (index, position)}
-    writes: dict[bytes, list[tuple[int, int]]] = attrs.Factory(dict)
-    # {key: (index, position) of its logged commands}
+    # {(track, number): (index, position) of a committed command}
     outcomes: dict[tuple[int, int], bool] = attrs.Factory(dict)
-    # {(track, number): what some replica said of a cas, I-ONE}
+    # {(track, number): what some replica said of an applied cas, I-ONE}
+    speculated: dict[tuple[int, int, int], bool] = attrs.Factory(dict)
+    # {(track, number, view): what its leader speculated of a cas, I-SPEC}
+    views: dict[int, int] = attrs.Factory(dict)
+    # {replica: the highest view it was ever in}
+    leaders: dict[int, int] = attrs.Factory(dict)
+    # {view: who led it}
+    votes: dict[tuple[int, int], int] = attrs.Factory(dict)
+    # {(replica, view): whom its disk says it voted for}
     causal_answers: list[CausalAnswer] = attrs.Factory(list)
     seen: dict[int, Seen] = attrs.Factory(dict)
     turns: int = 0
@@ -81,21 +91,57 @@ class Observer:
         if self.turns % DEEP_EVERY == 0:
             self.deep_one(actor)
 
+    def on_restart(self, actor: ReplicaActor) -> None:
+        """A replica comes back: what it had applied and knew of commits may go back, its view may not."""
+        self.seen.pop(actor.id, None)
+
+    def on_written(self, actor: ReplicaActor, records: list[JournalRecord]) -> None:
+        """I-VOTE: at most one vote for each replica and view."""
+        for record in records:
+            if isinstance(record, Voted) and record.voted_for >= 0:
+                key = (actor.id, record.view)
+                if self.votes.setdefault(key, record.voted_for) != record.voted_for:
+                    raise Violation(f"I-VOTE: {actor.name} voted for {self.votes[key]} and {record.voted_for} in view {record.view}")
+
     def _capture(self, actor: ReplicaActor) -> None:
-        """I-ORDER, I-MATCH, I-SESS over what is new in a replica's log."""
+        """I-VIEW, I-ORDER, I-MATCH, I-COMP, I-SESS over what is new in a replica's log."""
         node = actor.core.node
         seen = self.seen.setdefault(actor.id, Seen())
-        if node.commit_index < seen.commit or node.applied_index < seen.applied or node.log.last_index < seen.log:
-            raise Violation(f"I-VIEW: {actor.name} went back: {node.commit_index} {node.applied_index} {node.log.last_index} after {seen}")
-        for index in range(seen.log + 1, node.log.last_index + 1):
-            entry = node.log.get(index)
+        if node.commit_index < seen.commit or node.applied_index < seen.applied or node.view < self.views.get(actor.id, 0):
+            raise Violation(f"I-VIEW: {actor.name} went back: {node.view} {node.commit_index} {node.applied_index} after {seen}")
+        if node.journal.view_safe:
+            self.views[actor.id] = node.view
+        if actor.core.leader is not None and self.leaders.setdefault(node.view, actor.id) != actor.id:
+            raise Violation(f"I-VIEW: {self.leaders[node.view]} and {actor.id} lead view {node.view}")
+        self._compare(actor, seen)
+        for index in range(seen.commit + 1, node.commit_index + 1):
             if index > len(self.log):
-                if not node.leads:
-                    raise Violation(f"I-MATCH: {actor.name} has entry {index} that the leader has not")
-                self._append(entry)
-            elif entry != self.log[index - 1]:
-                raise Violation(f"I-MATCH: {actor.name} has another entry {index}: {entry} instead of {self.log[index - 1]}")
-        seen.log, seen.commit, seen.applied = node.log.last_index, node.commit_index, node.applied_index
+                self._append(self.entries[index, seen.compared[index]][0])  # it may have left the log in the turn that committed it
+            elif node.log.view_at(index) not in {None, self.log[index - 1].view}:
+                raise Violation(f"I-MATCH: {actor.name} committed another entry {index}: {node.log.get(index)}")
+        seen.commit, seen.applied = node.commit_index, node.applied_index
+        if actor.core.leader is not None and actor.core.leader.serving:
+            self._complete(actor)
+
+    def _compare(self, actor: ReplicaActor, seen: Seen) -> None:
+        """I-MATCH: one (index, view), one entry, and one entry before it."""
+        log = actor.core.node.log
+        for index in range(log.last_index, log.first_index - 1, -1):
+            entry = log.get(index)
+            if seen.compared.get(index) == entry.view:
+                break
+            seen.compared[index] = entry.view
+            before = log.view_at(index - 1) or 0
+            known = self.entries.setdefault((index, entry.view), (entry, before))
+            if known != (entry, before):
+                raise Violation(f"I-MATCH: {actor.name} has another entry {index}: {entry} after {before} instead of {known}")
+
+    def _complete(self, actor: ReplicaActor) -> None:
+        """I-COMP: who leads has everything that was committed in older views."""
+        log, view = actor.core.node.log, actor.core.node.view
+        for entry in self.log[actor.core.node.commit_index :]:
+            if entry.view < view and log.view_at(entry.index) != entry.view:
+                raise Violation(f"I-COMP: {actor.name} leads view {view} without the committed entry {entry.index}")
 
     def _append(self, entry: Entry) -> None:
         self.log.append(entry)
@@ -106,7 +152,6 @@ class Observer:
                 track = next(track for track in self.world.history.tracks if track.token == command[1])
                 if track not in self.sids.values():
                     self.sids[position] = track
-        first_position = position + 1
         for sid, first, count in zip(entry.sessions, entry.firsts, entry.counts, strict=True):
             track = self.sids[sid]
             for number in range(first, first + count):
@@ -116,7 +161,6 @@ class Observer:
                 if (track.index, number) in self.places:
                     raise Violation(f"I-SESS: the log has #{number} of session {track.index} twice")
                 self.places[track.index, number] = (entry.index, position)
-                self.writes.setdefault(entry.keys[position - first_position], []).append((entry.index, position))
 
     # ----------------------------------------------------------------------------------------------------------- what leaves
 
@@ -148,20 +192,32 @@ class Observer:
         runs = zip(section.sessions, section.firsts, section.counts, strict=True)
         flat = [(sid, number) for sid, first, count in runs for number in range(first, first + count)]
         for place, succeeded in section.results:
-            self._outcome(*flat[place], succeeded=bool(succeeded))
-            self._no_foretold_version(actor, *flat[place])
+            sid, number = flat[place]
+            key = (self.sids[sid].index, number, section.view)
+            if self.speculated.setdefault(key, bool(succeeded)) != bool(succeeded):
+                raise Violation(f"I-ONE: #{number} of session {key[0]} was speculated to succeed and not to")
+            self._no_foretold_version(actor, sid, number)
 
     def _no_foretold_version(self, actor: ReplicaActor, sid: int, number: int) -> None:
         """Positions of uncommitted writes are not facts: no outcome may rest on one, an own one included."""
         operation = self.sids[sid].logged[number - 1]
-        assert operation.key is not None
-        if operation.kind == CAS_VERSION:
-            _, at = self.places[operation.session, number]
-            if any(index > actor.core.node.commit_index and position < at for index, position in self.writes[operation.key]):
-                raise Violation(f"a version foretold: {actor.name} speculated {operation} over an uncommitted write")
+        if operation.kind != CAS_VERSION:
+            return
+        node = actor.core.node
+        below = False
+        for index in range(node.commit_index + 1, node.log.last_index + 1):
+            entry = node.log.get(index)
+            place = 0
+            for session, first, count in zip(entry.sessions, entry.firsts, entry.counts, strict=True):
+                here = session == sid and first <= number < first + count
+                upto = place + (number - first if here else count)
+                below = below or operation.key in entry.keys[place:upto]
+                if here and below:
+                    raise Violation(f"a version foretold: {actor.name} speculated {operation} over an uncommitted write")
+                place += count
 
     def _outcome(self, sid: int, number: int, *, succeeded: bool) -> None:
-        """I-ONE and I-SPEC: one outcome of a command, whoever tells it and when; the certificate compares it with the log's."""
+        """I-ONE: one outcome of an applied command, whoever tells it and when; the certificate compares it with the log's."""
         key = (self.sids[sid].index, number)
         if self.outcomes.setdefault(key, succeeded) != succeeded:
             raise Violation(f"I-ONE: #{number} of session {key[0]} was told to succeed and not to")
@@ -198,10 +254,7 @@ class Observer:
 
     def on_flushed(self, track: Track, number: int) -> None:
         """A client was told that its commands up to ``number`` are committed."""
-        leader = self.world.replicas[self.world.options.core.leader].core.node
-        if number and (place := self.places.get((track.index, number))) is not None and place[0] <= leader.commit_index:
-            return
-        if number:
+        if number and (track.index, number) not in self.places:
             raise Violation(f"#{number} of session {track.index} is flushed and not committed")
 
     def on_completed(self, operations: list[Operation]) -> None:
@@ -227,8 +280,7 @@ class Observer:
             raise Violation(f"I-FAST: {pinned} of {len(voters)} replicas hold what this completed with: {operation}")
 
     def _committed(self, operation: Operation) -> bool:
-        place = self.places.get((operation.session, operation.number or operation.dependency))
-        return place is not None and place[0] <= max(actor.core.node.commit_index for actor in self.world.replicas)
+        return (operation.session, operation.number or operation.dependency) in self.places
 
     def _chain(self, actor: ReplicaActor, operation: Operation) -> Chain | None:
         sid = next(sid for sid, track in self.sids.items() if track.index == operation.session)
@@ -256,7 +308,8 @@ class Observer:
         if {key: token >> 32 for key, token in witness.anchored.items()} != owners:
             raise Violation(f"I-WIT: {actor.name} remembers {witness.anchored} where its chains anchor {owners}")
         config = node.config
-        if witness.commands > config.witness_commands_max:
+        restored = 2 if actor.lives > 1 else 1  # after a restart it also holds what is committed and not applied again yet
+        if witness.commands > restored * config.witness_commands_max:
             raise Violation(f"I-GC: {actor.name} holds {witness.commands} commands")
         reads = actor.core.reads
         if reads is not None and reads.count > config.reads_waiting_max:
@@ -284,7 +337,11 @@ class Observer:
         orphans = any(not client.alive for client in world.clients)
         if orphans and len(alive) == len(world.replicas) and (lost := self._orphan()):
             return f"a dead client's acknowledged write is not in the log: {lost}"
+        if sum(node.leader == node.config.id for node in alive) != 1:
+            return f"nobody leads, or several do: {[(node.config.id, node.view, node.leader) for node in alive]}"
         for node in alive:
+            if node.log.last_index > len(self.log):
+                return f"replica {node.config.id} has {node.log.last_index} entries, of which {len(self.log)} are committed"
             if node.applied_index < len(self.log) or node.notes or (node.witness.commands and not orphans):
                 return f"replica {node.config.id} applied {node.applied_index} of {len(self.log)} entries and holds {node.witness.commands} commands"
         return ""

@@ -9,6 +9,9 @@ import attrs
 from replica.core.client import ClientConfig
 from replica.core.config import MODES, CoreConfig, Mode
 
+DURABLE_SHARE = 0.6
+"""Worlds whose replicas have disks."""
+
 
 @attrs.frozen
 class Faults:
@@ -27,7 +30,9 @@ class Faults:
     pauses_gap: float = 0.0
     """A replica stands still for a while and then handles all it got."""
     crashes: int = 0
-    """Followers that die for good."""
+    """Replicas that die: with a disk they come back, else for good and most stay alive."""
+    blackouts: int = 0
+    """All replicas die at once, and come back: with a disk only."""
     deaths: int = 0
     """Client processes that die for good."""
 
@@ -57,6 +62,12 @@ class Options:
     """A turn gathers what comes in this time, at most."""
     apply_commands: int = 1 << 30
     """Budget of one turn's apply step, at most."""
+    sync_seconds: float = 0.0
+    """A sync takes this long, at most; 0: it is part of the turn."""
+    snapshot_share: float = 0.0
+    """Turns after which a replica with a disk replaces its journal by a snapshot."""
+    snapshot_seconds: float = 0.0
+    """A leader's snapshot is on disk this long after it replaced a follower's state."""
     apply_seconds: float = 0.0
     """What is left over a turn's budget is applied after this long, at most."""
     encore: int = 0
@@ -91,14 +102,17 @@ def draw(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Op
     mode = mode or MODES[seed % len(MODES)]
     replicas = replicas or (3, 5)[seed // len(MODES) % 2]
     quick = rng.choice((0.0001, 0.0005, 0.002))
-    faults = draw_faults(rng, replicas)
+    durable = rng.random() < DURABLE_SHARE
+    faults = draw_faults(rng, replicas, durable=durable)
     core = CoreConfig(
-        id=0, voters=tuple(range(replicas)), mode=mode,
+        id=0, voters=tuple(range(replicas)), mode=mode, durable=durable,
         heartbeat_seconds=rng.choice((0.02, 0.05)),
+        election_seconds=rng.choice((0.1, 0.2, 0.4)),
         commit_flush_seconds=rng.choice((0.0, 0.002, 0.02)),
         note_seconds=rng.choice((0.0, 0.001, 0.01)),
         read_wait_seconds=rng.choice((0.005, 0.1)),
         forward_seconds=rng.choice((0.05, 0.3)),
+        entries_kept_max=rng.choice((4096, 20)), log_bytes_max=rng.choice((256 << 20, 256 << 20, 50_000)),
         witness_commands_max=rng.choice((200_000, 200_000, 200_000, 20)),
         reads_waiting_max=rng.choice((100_000, 100_000, 4)),
     )  # fmt: skip
@@ -111,13 +125,15 @@ def draw(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Op
         clients=rng.randint(1, 3), sessions=rng.randint(1, 4), keys=rng.randint(1, 5), commands=rng.randint(60, 220),
         depth=rng.choice((1, 2, 4, 8, 15, 15)), burst=rng.choice((1, 2, 5)), think_seconds=rng.choice((0.0, 0.5, 2.0, 5.0)) * quick,
         delays=(quick, quick * rng.choice((1, 2, 10))), turn_seconds=rng.choice((0.0, 0.2, 1.0)) * quick,
+        snapshot_share=rng.choice((0.0, 0.002, 0.02)), snapshot_seconds=rng.choice((0.0, 5.0, 50.0)) * quick,
+        sync_seconds=rng.choice((0.0, 1.0, 10.0)) * quick if durable else 0.0,
         apply_commands=rng.choice((1 << 30, 8, 2)), apply_seconds=rng.choice((0.0, 1.0, 20.0)) * quick,
         encore=rng.choice((0, 120)), faults=faults,
         fault_seconds=rng.choice((0.5, 2.0)), core=core, client=client,
     )  # fmt: skip
 
 
-def draw_faults(rng: random.Random, replicas: int) -> Faults:
+def draw_faults(rng: random.Random, replicas: int, *, durable: bool) -> Faults:
     """Draw which faults a world has; a quarter of all worlds has links that keep what they promise."""
     rough = rng.random() < 0.75
     return Faults(
@@ -128,6 +144,7 @@ def draw_faults(rng: random.Random, replicas: int) -> Faults:
         partitions_gap=rng.choice((0.0, 0.0, 0.2, 0.5)),
         clogs_gap=rng.choice((0.0, 0.2)),
         pauses_gap=rng.choice((0.0, 0.0, 0.1, 0.5)),
-        crashes=rng.choice((0, 0, 0, 1, 1, (replicas - 1) // 2)),
+        crashes=rng.choice((0, 1, 3, 6)) if durable else rng.choice((0, 0, 0, 1, 1, (replicas - 1) // 2)),
+        blackouts=rng.choice((0, 0, 1, 2)) if durable else 0,
         deaths=rng.choice((0, 0, 0, 0, 1)),
     )

@@ -1,8 +1,8 @@
 """Wrong variants of the protocol, planted at run time by name: a certificate that never failed proves nothing.
 
 Each replaces methods of the cores while it is planted; nothing of it is in the product. The D numbers are the defects of an earlier prototype
-that each repeats; the last ones are mistakes that were in these cores until this simulator found them. ``RECORDED`` names, for each, a seed
-whose run finds it.
+that each repeats; the last ones are mistakes that were in these cores until this simulator found them. Those of elections, recovery and disks are
+in ``planted_views``. ``RECORDED`` names, for each, a seed whose run finds it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from replica.core import reads as reads_module
 from replica.core import voter as voter_module
 from replica.core.client import Client
+from replica.core.draft import Speculation
 from replica.core.follower import Follower
-from replica.core.leader import Leader, Speculation
+from replica.core.leader import Leader
 from replica.core.own_writes import OwnWrites
 from replica.core.queries import query
 from replica.core.quorum import majority
@@ -24,6 +25,7 @@ from replica.core.tail import Outcome, Tail
 from replica.core.voter import Voter
 from replica.core.witness import SESSION_SHIFT, Witness
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, evaluate_cas
+from tests.sim.planted_views import VIEW_BUGS, VIEW_RECORDED, storm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -322,7 +324,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         scan_version_of_rows, cas_tells_nothing, lost_outcome, later_own_writes_in_scans, unapplied_read,
         cas_hides_cas, uncovered_own_writes, stale_deadline,
     )
-}  # fmt: skip
+} | VIEW_BUGS  # fmt: skip
 
 RECORDED: dict[str, tuple[int, str]] = {
     "slow_path_by_acks": (1, "a version foretold"),
@@ -346,14 +348,21 @@ RECORDED: dict[str, tuple[int, str]] = {
     "cas_hides_cas": (19, "I-CCV"),
     "uncovered_own_writes": (11, "I-CCV"),
     "stale_deadline": (10, "spins"),
-}
+} | VIEW_RECORDED
 """``{bug: (a seed that finds it, what its failure says)}``; a change of the cores may move it to another seed, which the test then looks for."""
+WORLD = "storm"
+"""A name that plants no bug, only the world in which those of ``planted_views`` are looked for."""
+
+
+def world_of(name: str) -> str | None:
+    """Return what is planted to see the world of a bug without the bug; None: nothing."""
+    return WORLD if name in VIEW_BUGS else None
 
 
 @contextmanager
 def plant(name: str) -> Iterator[None]:
     """Plant a bug for a while."""
-    patches = BUGS[name]()
+    patches = [*(storm() if name == WORLD or name in VIEW_BUGS else ()), *(BUGS[name]() if name != WORLD else ())]
     originals = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in patches]
     try:
         for owner, attribute, wrong in patches:

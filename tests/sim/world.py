@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replica.core.client import Client
-from replica.core.replica import Replica
 from tests.sim.actors import ClientActor, ReplicaActor
 from tests.sim.faults import Saboteur
 from tests.sim.history import History, Track, Violation
@@ -60,7 +59,7 @@ class World:
     # ------------------------------------------------------------------------------------------------------------------- making it
 
     def _replica(self, number: int) -> ReplicaActor:
-        return ReplicaActor(number, self, Replica(attrs.evolve(self.options.core, id=number)))
+        return ReplicaActor(number, self, attrs.evolve(self.options.core, id=number))
 
     def _client(self, number: int) -> ClientActor:
         actor = ClientActor(number, self, Client(self.options.client))
@@ -102,6 +101,11 @@ class World:
         """Draw how long a turn waits for more frames."""
         most = self.options.turn_seconds
         return self.rng.uniform(0.0, most) if most and self.rng.random() < 0.5 else 0.0
+
+    def sync_seconds(self) -> float:
+        """Draw how long a sync takes; 0 is within the turn."""
+        slowest = self.options.sync_seconds
+        return self.rng.uniform(0.0, slowest) if slowest and self.rng.random() < 0.8 else 0.0
 
     def budget(self) -> int:
         """Draw the commands that one turn may apply."""
@@ -158,7 +162,10 @@ class World:
         """Faults end: who stands still goes on, links come up, nothing is lost any more."""
         network = self.network
         for actor in self.replicas:
-            actor.resume()
+            if actor.alive:
+                actor.resume()
+            elif self.options.core.durable:
+                self.at(self.now, actor.restart)
         network.loss = network.duplication = network.reordering = 0.0
         for link in dict.fromkeys(network.links.values()):
             for way in link.ways.values():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 from triskele.child import child_environment
 
@@ -15,11 +16,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
+FAKE = (sys.executable, str(Path(__file__).parent / "fake_replica.py"))
+"""Runs a stand-in for a replica."""
+
+
+class Said:
+    """Lines for the user, and a way to wait for one."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._more = trio.Event()
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(line)
+        self._more.set()
+        self._more = trio.Event()
+
+    async def until(self, text: str) -> str:
+        with trio.fail_after(20):
+            while True:
+                for line in self.lines:
+                    if text in line:
+                        return line
+                await self._more.wait()
 
 
 def start_up(folder: Path, *flags: str) -> tuple[subprocess.Popen[str], Path]:
     """Start ``triskele up`` at free ports and wait for its ready file."""
     ready = folder / "ready.json"
+    ready.unlink(missing_ok=True)
     environment = {name: value for name, value in child_environment().items() if not name.startswith("TRISKELE_")}
     with (folder / "up.log").open("w") as log:
         command = [sys.executable, "-m", "triskele", "up", "--port", "0", "--ready-file", str(ready), *flags]
@@ -47,6 +72,11 @@ def real_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield str(ready)
     process.terminate()
     assert process.wait(10) == 0
+
+
+@pytest.fixture
+def said() -> Said:
+    return Said()
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,8 @@
 """Stands in for ``python -m replica`` where the supervisor is what is tested: listens, announces, serves the admin pages.
 
 ``FAKE`` in the environment changes its ways: ``id:word`` pairs with words ``dies`` (status 3 at start), ``stubborn`` (ignores SIGTERM),
-``silent`` (never announces), ``noisy`` (writes lines), ``frozen`` (its event loop stands still).
+``silent`` (never announces), ``noisy`` (writes lines), ``frozen`` (its event loop stands still).  ``FAKE_LEADERS`` names a file of
+``id@view`` words, read again for every page: who says that it leads which view; without it replica 0 leads view 1.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--id", type=int)
-    for flag in ("--cluster", "--listen", "--websocket", "--admin", "--mode", "--lease-seconds"):
+    for flag in ("--cluster", "--listen", "--websocket", "--admin", "--mode", "--durability", "--lease-seconds"):
         parser.add_argument(flag)
     parser.add_argument("--announce", action="store_true")
     parser.add_argument("--attached", action="store_true")
@@ -60,10 +61,20 @@ def main() -> None:
     trio.run(serve, arguments.id, sockets["admin"])
 
 
+def views() -> dict[int, int]:
+    """Return {id of a leader: its view}."""
+    file = os.environ.get("FAKE_LEADERS")
+    words = Path(file).read_text().split() if file else ["0@1"]
+    return {int(replica): int(view) for replica, _, view in (word.partition("@") for word in words)}
+
+
 async def serve(replica_id: int, admin: socket.socket) -> None:
-    role = "leader" if replica_id == 0 else "follower"
-    routes = admin_routes(status=lambda: {"id": replica_id, "role": role, "view": 1, "leader": 0}, ready=list, metrics=str)
-    routes["/counters"] = lambda _query: json_page({"role": role})
+    def told() -> dict[str, object]:
+        leads = views()
+        return {"id": replica_id, "role": "leader" if replica_id in leads else "follower", "view": leads.get(replica_id, 0)}
+
+    routes = admin_routes(status=told, ready=list, metrics=str)
+    routes["/counters"] = lambda _query: json_page(told())
     await AdminServer(routes).serve([trio.SocketListener(trio.socket.from_stdlib_socket(admin))])
 
 

@@ -8,10 +8,9 @@ import pytest
 import trio
 
 from replica.listening import bound_address, open_socket
-from triskele.child import Child, child_environment, end_children, start_child
+from triskele.child import Child, child_environment, start_child
 
 TELLER = (sys.executable, "-c", "import sys; print(sys.argv[1:]); sys.stdin.read()")
-ENDLESS = (sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)")
 
 
 async def test_a_child_gets_its_id_flags_and_sockets_and_we_keep_none_of_them() -> None:
@@ -38,21 +37,24 @@ async def test_a_program_that_cannot_be_started_leaves_no_socket() -> None:
     assert opened.fileno() == -1
 
 
-async def test_children_that_ignore_the_request_are_killed_after_the_grace() -> None:
-    up = trio.Event()
-
-    def heard(line: str) -> None:
-        if line.endswith("up"):
-            up.set()
-
-    child = await start_child(ENDLESS, 0, [], {}, heard)
+async def test_a_child_that_announces_itself_is_settled_and_serves_from_then_on() -> None:
+    child = await start_child(("/bin/sh", "-c", """echo '{"id": 7}'; exec cat"""), 7, [], {}, lambda _: None)
+    assert not child.settled.is_set()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(child.listen, heard)
+        nursery.start_soon(child.listen, lambda _: None)
         with trio.fail_after(10):
-            await up.wait()
-            await end_children([child], 0.1)
-    assert child.ending() == "was killed by SIGKILL"
-    await end_children([child], 0.1)  # a dead child is no trouble
+            await child.settled.wait()
+        assert child.announced.is_set()
+        await trio.sleep(0.01)
+        assert 0.01 <= child.served_seconds() < 10
+        child.process.kill()
+
+
+async def test_a_child_that_ends_unannounced_is_settled_too_and_has_not_served() -> None:
+    child = await start_child(("/bin/sh", "-c", "echo one >&2; echo 'the reason' >&2; echo >&2; echo out; exit 3"), 0, [], {}, lambda _: None)
+    await child.listen(lambda _: None)
+    assert (child.settled.is_set(), child.announced.is_set(), child.served_seconds()) == (True, False, 0.0)
+    assert (child.ending(), child.last_line) == ("ended with status 3", "the reason")
 
 
 async def test_lines_may_be_bytes_of_any_kind() -> None:

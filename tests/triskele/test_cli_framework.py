@@ -85,7 +85,7 @@ def test_no_command_is_wrong_usage_and_shows_the_overview(capsys: pytest.Capture
             "--listen 0.0.0.0:1: other machines can reach it and nothing is encrypted yet; bind a loopback address, or say --insecure",
         ),
         ("up --batching adaptive", "--batching adaptive: the adaptive batcher does not exist yet; use turn or fixed"),
-        ("up --durability disk", "--durability disk: the log on disk does not exist yet; use memory"),
+        ("up --durability paper", "--durability paper: must be one of memory, disk"),
         ("up --config none.toml", "--config none.toml: No such file or directory"),
         ("replica --cluster none.toml --id 0", "--cluster none.toml: No such file or directory"),
         ("replica --cluster none.toml", "--id: missing; see triskele replica --help"),

@@ -23,7 +23,7 @@ def cluster_toml(folder: Path) -> Path:
     address, websocket, admin = (bound_address(one) for one in opened)
     for one in opened:
         one.close()
-    place = ReplicaPlace(id=0, address=address, websocket=f"ws://{websocket}", admin=f"http://{admin}", data_dir=str(folder))
+    place = ReplicaPlace(id=0, address=address, websocket=f"ws://{websocket}", admin=f"http://{admin}", data_dir=str(folder / "data"))
     write_cluster_file(ClusterFile(cluster_id="c", mode="curp", durability="memory", replicas=(place,)), folder / "cluster.toml")
     return folder / "cluster.toml"
 

@@ -10,20 +10,43 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from replica.cluster_file import read_cluster_file
 from replica.listening import bound_address, open_socket
 from tests.triskele.conftest import is_gone, start_up
 from triskele.child import child_environment
 from triskele.cli import main
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+
+def kill(ready: Path, replica_id: int) -> None:
+    pid = pid_of(ready, replica_id)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+def pid_of(ready: Path, replica_id: int) -> int | None:
+    return read_cluster_file(ready).replica(replica_id).pid
+
+
+def a_follower(ready: Path) -> int:
+    return 1 if read_cluster_file(ready).leader == 2 else 2
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_everything_within_5_seconds(tmp_path: Path, number: signal.Signals) -> None:
     process, ready = start_up(tmp_path)
     told = json.loads(ready.read_text())
-    assert told["leader"] == 0
+    assert told["leader"] in {0, 1, 2}
     begin = time.monotonic()
     process.send_signal(number)
     assert process.wait(5) == 0
@@ -32,38 +55,74 @@ def test_a_signal_stops_everything_within_5_seconds(tmp_path: Path, number: sign
     log = (tmp_path / "up.log").read_text()
     assert "ready: 127.0.0.1:" in log
     assert "Traceback" not in log
-    assert "stays dead" not in log
+    assert "killed" not in log
+    assert "started again" not in log
 
 
 def test_it_stops_by_itself_after_the_time_and_keeps_its_mode(tmp_path: Path) -> None:
-    process, ready = start_up(tmp_path, "--for", "0.5", "--replicas", "1", "--mode", "paxos")
+    process, ready = start_up(tmp_path, "--for", "0.5", "--replicas", "1", "--mode", "paxos", "--durability", "memory")
     assert json.loads(ready.read_text())["mode"] == "paxos"
     assert process.wait(10) == 0
     assert "replica 0 leads; mode paxos, memory" in (tmp_path / "up.log").read_text()
 
 
-def test_a_dead_replica_is_told_and_the_rest_go_on(tmp_path: Path) -> None:
-    process, ready = start_up(tmp_path)
-    os.kill(json.loads(ready.read_text())["replicas"][2]["pid"], signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while json.loads(ready.read_text())["replicas"][2]["pid"] is not None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def test_with_memory_durability_a_dead_replica_is_told_and_the_rest_go_on(tmp_path: Path) -> None:
+    process, ready = start_up(tmp_path, "--durability", "memory")
+    dead = a_follower(ready)
+    kill(ready, dead)
+    until(lambda: pid_of(ready, dead) is None)
     assert main(["put", "k", "v", "--cluster", str(ready)]) == 0
     process.terminate()
     assert process.wait(10) == 0
-    assert "replica 2 was killed by SIGKILL; it stays dead" in (tmp_path / "up.log").read_text()
+    assert f"replica {dead} was killed by SIGKILL; it stays dead" in (tmp_path / "up.log").read_text()
 
 
-def test_the_end_of_the_last_replica_ends_it_with_status_1(tmp_path: Path) -> None:
-    process, ready = start_up(tmp_path, "--replicas", "1")
-    os.kill(json.loads(ready.read_text())["replicas"][0]["pid"], signal.SIGKILL)
+def test_with_disk_durability_a_dead_replica_comes_back_under_its_id_and_address(tmp_path: Path) -> None:
+    process, ready = start_up(tmp_path, "--durability", "disk")
+    before, dead = read_cluster_file(ready), a_follower(ready)
+    kill(ready, dead)
+    until(lambda: pid_of(ready, dead) not in (None, before.replica(dead).pid))
+    after = read_cluster_file(ready)
+    assert (after.addresses(), after.cluster_id) == (before.addresses(), before.cluster_id)
+    assert main(["put", "k", "v", "--cluster", str(ready)]) == 0
+    process.terminate()
+    assert process.wait(10) == 0
+    log = (tmp_path / "up.log").read_text()
+    assert f"replica {dead} was killed by SIGKILL; it is started again in 1 s, 2 of 3 go on" in log
+    assert "the data is in a temporary folder, removed at the end; --data-dir keeps it" in log
+
+
+def test_a_folder_is_resumed_with_its_data_and_flags_that_contradict_it_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data = str(tmp_path / "data")
+    process, ready = start_up(tmp_path, "--data-dir", data, "--durability", "disk", "--mode", "curp")
+    before = read_cluster_file(ready)
+    assert main(["put", "k", "kept", "--cluster", str(ready)]) == 0
+    process.terminate()
+    assert process.wait(10) == 0
+    assert main(["up", "--port", "0", "--data-dir", data, "--replicas", "5"]) == 2
+    assert main(["up", "--port", "0", "--data-dir", data, "--mode", "ht"]) == 2
+    file = tmp_path / "data" / "cluster.toml"
+    assert capfd.readouterr().err == f"triskele: --replicas 5: the cluster in {file} has 3\ntriskele: --mode ht: {file} says curp\n"
+    process, ready = start_up(tmp_path, "--data-dir", data)
+    after = read_cluster_file(ready)
+    assert (after.cluster_id, after.mode, after.durability) == (before.cluster_id, "curp", "disk")
+    assert main(["get", "k", "--cluster", str(ready)]) == 0
+    assert capfd.readouterr().out == "kept\n"
+    process.terminate()
+    assert process.wait(10) == 0
+    assert "mode curp, disk" in (tmp_path / "up.log").read_text()
+
+
+@pytest.mark.parametrize("flags", [("--durability", "memory"), ("--durability", "disk", "--no-restart")])
+def test_the_end_of_the_last_replica_ends_it_with_status_1(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    process, ready = start_up(tmp_path, "--replicas", "1", *flags)
+    kill(ready, 0)
     assert process.wait(10) == 1
     assert (tmp_path / "up.log").read_text().endswith("triskele: no replica is left\n")
 
 
 def test_replicas_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
-    process, ready = start_up(tmp_path)
+    process, ready = start_up(tmp_path, "--data-dir", str(tmp_path / "data"))  # a temporary one would stay behind
     pids = [replica["pid"] for replica in json.loads(ready.read_text())["replicas"]]
     process.kill()
     process.wait()

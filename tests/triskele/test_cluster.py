@@ -15,43 +15,18 @@ from replica.address import split_address
 from replica.cluster_file import read_cluster_file
 from replica.config import SettingError, Settings, resolve
 from replica.listening import ListenError, bound_address, open_socket
-from tests.triskele.conftest import is_gone
-from triskele.cluster import ClusterFailed, LocalCluster, base_addresses, local_cluster, open_sockets
+from tests.triskele.conftest import FAKE, Said, is_gone
+from triskele.cluster import ClusterFailed, LocalCluster, local_cluster
+from triskele.supervision import LeftDead
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-FAKE = (sys.executable, str(Path(__file__).parent / "fake_replica.py"))
+MEMORY = Settings().changed("--durability", durability="memory")
 
 
-class Said:
-    """Lines for the user, and a way to wait for one."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self._more = trio.Event()
-
-    def __call__(self, line: str) -> None:
-        self.lines.append(line)
-        self._more.set()
-        self._more = trio.Event()
-
-    async def until(self, text: str) -> str:
-        with trio.fail_after(20):
-            while True:
-                for line in self.lines:
-                    if text in line:
-                        return line
-                await self._more.wait()
-
-
-@pytest.fixture
-def said() -> Said:
-    return Said()
-
-
-def running(said: Said, replicas: int = 3, settings: Settings | None = None, **more: Any) -> AbstractAsyncContextManager[LocalCluster]:
-    return local_cluster(replicas, settings or Settings(), program=FAKE, say=said, **more)
+def running(said: Said, replicas: int = 3, settings: Settings = MEMORY, **more: Any) -> AbstractAsyncContextManager[LocalCluster]:
+    return local_cluster(replicas, settings, program=FAKE, say=said, **more)
 
 
 def refused(address: str) -> bool:
@@ -90,8 +65,10 @@ async def test_a_replica_that_dies_stays_dead_and_the_rest_go_on(said: Said, tmp
         assert cluster.alive == [0, 1]
         assert [place.pid is None for place in read_cluster_file(ready).replicas] == [False, False, True]
         assert refused(cluster.file.replicas[2].address)
+        with pytest.raises(LeftDead, match=r"^replica 2 does not run: it stays dead"):
+            await cluster.restart(2)
         cluster.kill(1)
-        assert "1 of 3 are no majority: nothing commits any more" in await said.until("replica 1 was killed")
+        assert "1 of 3 are no majority: nothing commits" in await said.until("replica 1 was killed")
 
 
 async def test_the_death_of_the_leader_shows_in_the_ready_file(said: Said, tmp_path: Path) -> None:
@@ -127,7 +104,7 @@ async def test_a_cancelled_block_leaves_nothing(said: Said) -> None:
 
 async def test_a_replica_that_dies_at_the_start_is_named(said: Said, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FAKE", "1:dies")
-    with pytest.raises(ClusterFailed, match=r"^replica 1 ended with status 3 before a leader served$"):
+    with pytest.raises(ClusterFailed, match=r"^replica 1 ended with status 3 \(planted death\) before a leader served$"):
         async with running(said, ready_file=tmp_path / "ready.json"):
             pytest.fail("no leader serves")
     assert "1 | planted death" in said.lines
@@ -152,7 +129,7 @@ async def test_a_replica_that_does_not_want_to_end_is_killed(said: Said, monkeyp
 
 async def test_what_replicas_write_is_passed_on_with_their_id(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE", "0:noisy")
-    async with running(said, 1, resolve({"mode": "curp"}, {"TRISKELE_LEASE_SECONDS": "4"})):
+    async with running(said, 1, resolve({"mode": "curp", "durability": "memory"}, {"TRISKELE_LEASE_SECONDS": "4"})):
         pass
     assert {"0 | to stdout", "0 | mode curp, lease 4.0", "0 | no end"} <= set(said.lines)
     assert sum(line.count("x") for line in said.lines if line.startswith("0 | xxx")) == 100_000
@@ -163,7 +140,8 @@ async def test_replicas_die_with_their_parent_however_it_dies(tmp_path: Path) ->
     program = (
         "import sys, trio\nfrom pathlib import Path\nfrom replica.config import Settings\nfrom triskele.cluster import local_cluster\n"
         "async def main():\n"
-        f"    async with local_cluster(3, Settings(), program={FAKE!r}, ready_file=Path({str(ready)!r})):\n"
+        f"    places = {{'ready_file': Path({str(ready)!r}), 'data_dir': Path({str(tmp_path / 'data')!r})}}\n"
+        f"    async with local_cluster(3, Settings(), program={FAKE!r}, **places):\n"
         "        print('up', flush=True)\n        await trio.sleep_forever()\n"
         "trio.run(main)\n"
     )
@@ -187,15 +165,6 @@ async def test_a_port_that_is_taken_is_named_before_anything_starts(said: Said) 
     assert said.lines == []
 
 
-async def test_a_folder_can_be_given_but_not_an_earlier_clusters(said: Said, tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    async with running(said, 1, data_dir=folder) as cluster:
-        assert cluster.file.replicas[0].data_dir == str(folder / "replica-0")
-    with pytest.raises(SettingError, match=r"^--data-dir .*/data: holds an earlier cluster, which kept its data in memory; give an empty folder$"):
-        async with running(said, 1, data_dir=folder):
-            pytest.fail("it would come up empty")
-
-
 async def test_a_ready_file_that_cannot_be_written_is_named(said: Said, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"^--ready-file .*: its folder is missing or cannot be written$"):
         async with running(said, 1, ready_file=tmp_path / "none" / "ready.json"):
@@ -209,39 +178,3 @@ async def test_an_old_ready_file_is_gone_before_the_start(said: Said, tmp_path: 
         async with running(said, 1, ready_file=tmp_path / "ready.json"):
             pytest.fail("no leader serves")
     assert not (tmp_path / "ready.json").exists()
-
-
-@pytest.mark.parametrize("replicas", [0, 2, 4, 11])
-def test_only_odd_numbers_of_replicas_make_a_cluster(replicas: int) -> None:
-    with pytest.raises(SettingError, match=f"^--replicas {replicas}: must be one of 1, 3, 5, 7, 9$"), open_sockets(replicas, Settings(), 0):
-        pytest.fail("no such cluster")
-
-
-def test_a_base_port_gives_three_rows_of_ports() -> None:
-    assert base_addresses(Settings(), 7400) == {"listen": ("127.0.0.1", 7400), "websocket": ("127.0.0.1", 7500), "admin": ("127.0.0.1", 7600)}
-
-
-def test_port_0_is_any_free_port() -> None:
-    assert {port for _, port in base_addresses(Settings(), 0).values()} == {0}
-
-
-def test_addresses_can_be_given_one_by_one_and_admin_stays_on_loopback() -> None:
-    settings = resolve({"listen": "0.0.0.0:9000", "insecure": True}, {})
-    assert base_addresses(settings, None) == {"listen": ("0.0.0.0", 9000), "websocket": ("0.0.0.0", 9100), "admin": ("127.0.0.1", 9200)}
-    settings = resolve({"listen": "127.0.0.1:0", "websocket": "127.0.0.2:5", "admin": "[::1]:6"}, {})
-    assert base_addresses(settings, None) == {"listen": ("127.0.0.1", 0), "websocket": ("127.0.0.2", 5), "admin": ("::1", 6)}
-
-
-@pytest.mark.parametrize(
-    ("flags", "port", "message"),
-    [
-        ({"listen": "0.0.0.0:9000"}, None, "--listen 0.0.0.0:9000: other machines can reach it"),
-        ({}, 65_400, "--port 65600: leaves no room for a port per replica"),
-        ({"listen": "fd:3"}, None, "--listen fd:3: a local cluster opens its own sockets: give HOST:PORT"),
-        ({}, None, "--listen: give an address or --port"),
-    ],
-)
-def test_addresses_that_cannot_be_are_named(flags: dict[str, str], port: int | None, message: str) -> None:
-    with pytest.raises(SettingError) as caught:
-        base_addresses(resolve(flags, {}), port)
-    assert str(caught.value).startswith(message)

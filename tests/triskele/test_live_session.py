@@ -61,7 +61,7 @@ async def test_reads_go_over_to_the_next_session(autojump_clock: MockClock) -> N
 
 
 async def test_writes_of_a_lost_session_have_failed_and_give_their_room_back(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
-    async with memory_cluster() as cluster, cluster.client() as driver:
+    async with memory_cluster(election_seconds=60.0) as cluster, cluster.client() as driver:
         live = LiveSession(driver)
         cluster.fabric.delay(1, 1)
         call = live.submit_record(await live.ready(), bytes([PUT, PUT]), [b"a", b"b"], [b"v", b"v"])

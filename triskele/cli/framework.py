@@ -36,6 +36,12 @@ COMMANDS = (
     Command("cas", "triskele.cli.cas", "set the value of a key if it is still the expected one"),
     Command("scan", "triskele.cli.scan", "print a range of keys, in order"),
     Command("status", "triskele.cli.status", "show what each replica of a cluster says of itself"),
+    Command("transfer-leader", "triskele.cli.transfer_leader", "let another replica lead"),
+    Command("verify", "triskele.cli.verify", "compare the states of all replicas of a cluster"),
+    Command("verify-log", "triskele.cli.verify_log", "check the data folder of a stopped replica"),
+    Command("snapshot save", "triskele.cli.snapshot_save", "save the state of a running cluster into a file"),
+    Command("snapshot verify", "triskele.cli.snapshot_verify", "check a snapshot file and say what it holds"),
+    Command("snapshot restore", "triskele.cli.snapshot_restore", "make the folder of a new cluster from a snapshot file"),
     Command("load", "triskele.cli.load", "put load on a cluster and measure it"),
     Command("config show", "triskele.cli.config_show", "print every setting, its value and where that was written"),
 )
@@ -147,7 +153,8 @@ def find_command(words: Sequence[str]) -> Command | None:
 
 def overview() -> str:
     """Return what ``triskele --help`` prints."""
-    rows = "".join(f"  {command.words:<12} {command.summary}\n" for command in COMMANDS)
+    width = 1 + max(len(command.words) for command in COMMANDS)
+    rows = "".join(f"  {command.words:<{width}} {command.summary}\n" for command in COMMANDS)
     return f"{INTRODUCTION}\nCommands:\n{rows}\ntriskele COMMAND --help tells more, with examples.\n"
 
 

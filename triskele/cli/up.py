@@ -21,22 +21,25 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 7400
 
 EXAMPLES = (
-    "triskele up                                                 # three replicas at 127.0.0.1:7400, 7401, 7402",
+    "triskele up --data-dir data                                 # three replicas at 127.0.0.1:7400, 7401, 7402; again: the same cluster",
     "triskele up --replicas 5 --port 0 --ready-file ready.json   # at free ports; ready.json tells where",
 )
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare flags and arguments."""
-    parser.add_argument("--replicas", metavar="N", type=whole(1, 9), default=3, help="1, 3, 5, 7 or 9 (default 3)")
+    parser.add_argument("--replicas", metavar="N", type=whole(1, 9), default=None, help="1, 3, 5, 7 or 9 (default 3, or as the folder's cluster)")
     parser.add_argument(
         "--port", metavar="P", type=whole(0, 65_535), default=None,
         help=f"replica i listens at P+i, its WebSocket at P+100+i, its admin at P+200+i; 0 picks free ports (default {DEFAULT_PORT})",
     )  # fmt: skip
-    parser.add_argument("--data-dir", metavar="DIR", type=Path, default=None, help="folder for the replicas' folders (default: a temporary one)")
-    parser.add_argument("--ready-file", metavar="FILE", type=Path, default=None, help="JSON of who is where, written once a leader serves")
+    parser.add_argument(
+        "--data-dir", metavar="DIR", type=Path, default=None,
+        help="folder of the cluster; the cluster in it is resumed (default: a temporary one, removed at the end)",
+    )  # fmt: skip
+    parser.add_argument("--ready-file", metavar="FILE", type=Path, default=None, help="JSON of who is where, from when a leader serves; kept true")
     parser.add_argument("--for", dest="for_seconds", metavar="SECONDS", type=seconds(), default=None, help="stop by itself after")
-    parser.add_argument("--no-restart", action="store_true", help="leave dead replicas dead; with memory durability that is always so")
+    parser.add_argument("--no-restart", action="store_true", help="leave dead replicas dead; with memory durability they always are")
     add_settings_flags(parser)
 
 
@@ -59,15 +62,19 @@ async def _up(arguments: Namespace, settings: Settings, port: int | None) -> int
     """Run the cluster until it is told to stop, its time is over, or no replica is left."""
     from triskele.cluster import ClusterFailed, local_cluster
     from triskele.lines import Lines
+    from triskele.supervision import RESTARTS
 
     say = Lines()
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
             places = {"port": port, "data_dir": arguments.data_dir, "ready_file": arguments.ready_file}
-            async with local_cluster(arguments.replicas, settings, say=say, **places) as cluster:
-                leads = f"replica {cluster.file.leader} leads; mode {settings.mode}, {settings.durability}"
+            restarts = None if arguments.no_restart else RESTARTS
+            async with local_cluster(arguments.replicas, settings, say=say, restarts=restarts, **places) as cluster:
+                leads = f"replica {cluster.file.leader} leads; mode {cluster.file.mode}, {cluster.file.durability}"
                 say(f"ready: {','.join(cluster.file.addresses())}; {leads}")
+                if arguments.data_dir is None and cluster.file.durability == "disk":
+                    say("the data is in a temporary folder, removed at the end; --data-dir keeps it")
                 with trio.move_on_after(arguments.for_seconds or float("inf")):
                     await cluster.wait_all_ended()
                     raise ClusterFailed("no replica is left")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from replica.core.config import CoreConfig, Mode
-from replica.core.leader import Leader, Speculation
+from replica.core.draft import Speculation
+from replica.core.leader import Leader
 from replica.core.messages import Accept, AcceptAck, OpenSession
 from replica.core.node import Node
 from replica.core.witness import Run
@@ -57,7 +58,7 @@ class Seat:
             pass
 
     def open(self, *tokens: bytes) -> list[int]:
-        self.leader.on_open_session(CLIENT, OpenSession([*tokens], 30.0))
+        self.leader.registrar.on_open_session(CLIENT, OpenSession([*tokens], 30.0))
         self.commit()
         return [self.node.sessions.tokens[token] for token in tokens]
 

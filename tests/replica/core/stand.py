@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from replica.core.config import CoreConfig, Mode
@@ -29,7 +30,7 @@ class Stand:
     """Replica 1 of three, a follower, spoken to by hand; sessions 1 and 2 are open."""
 
     def __init__(self, mode: Mode = "ho", *, sessions: int = 2, **config: Any) -> None:
-        self.replica = Replica(CoreConfig(id=1, voters=(0, 1, 2), mode=mode, **config))
+        self.replica = Replica(CoreConfig(id=1, voters=(0, 1, 2), mode=mode, **{"election_seconds": math.inf, **config}))
         self.now = 0.0
         self.entries = 0
         self.position = 0

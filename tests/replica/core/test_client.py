@@ -203,13 +203,15 @@ def test_answers_for_sessions_that_are_not_ours_are_nothing() -> None:
     assert caller.hear(1, Ping(1), Pong(12345)) == []
 
 
-def test_idle_sessions_are_kept_alive() -> None:
+def test_sessions_are_kept_alive_at_the_leader_and_at_home() -> None:
     caller = Caller()
     other = caller.open(b"u", 8)
     caller.put(b"x")
     caller.sent()
     caller.wait(1.0)
-    assert caller.sections(KeepAlive) == [KeepAlive([other.id])]
+    alive = caller.sections(KeepAlive)
+    assert {session for section in alive for session in section.sessions} == {caller.session.id, other.id}
+    assert len(alive) == len({0, caller.session.home, other.home})
 
 
 # ------------------------------------------------------------------------------------------------------------------------------ views

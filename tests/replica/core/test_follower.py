@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from replica.core.config import CoreConfig
-from replica.core.follower import FORWARD_BYTES_MAX, FORWARD_COMMANDS_MAX, KEEP_ENTRIES_MAX, Follower
+from replica.core.follower import FORWARD_BYTES_MAX, FORWARD_COMMANDS_MAX, Follower
 from replica.core.messages import Accept, AcceptAck, AcceptNack, Entry, Forward, Message, Record
 from replica.core.node import Node
 from replica.core.witness import Run
@@ -160,14 +160,21 @@ def test_an_accept_from_below_the_kept_log_matches_what_was_applied() -> None:
 
 def test_applied_entries_beyond_a_window_are_forgotten_in_large_steps() -> None:
     bench = Bench()
-    bench.accept(*(entry(index) for index in range(1, 2 * KEEP_ENTRIES_MAX)), commit=2 * KEEP_ENTRIES_MAX)
+    bench.accept(
+        *(entry(index) for index in range(1, 2 * CoreConfig(id=0, voters=(0,)).entries_kept_max)),
+        commit=2 * CoreConfig(id=0, voters=(0,)).entries_kept_max,
+    )
     bench.apply()
     bench.follower.trim()
     assert bench.node.log.first_index == 1
-    bench.accept(entry(2 * KEEP_ENTRIES_MAX), entry(2 * KEEP_ENTRIES_MAX + 1), commit=2 * KEEP_ENTRIES_MAX + 1)
+    bench.accept(
+        entry(2 * CoreConfig(id=0, voters=(0,)).entries_kept_max),
+        entry(2 * CoreConfig(id=0, voters=(0,)).entries_kept_max + 1),
+        commit=2 * CoreConfig(id=0, voters=(0,)).entries_kept_max + 1,
+    )
     bench.apply()
     bench.follower.trim()
-    assert bench.node.log.first_index == KEEP_ENTRIES_MAX + 2
+    assert bench.node.log.first_index == CoreConfig(id=0, voters=(0,)).entries_kept_max + 2
 
 
 def test_past_half_its_limit_the_log_keeps_only_what_is_not_applied() -> None:

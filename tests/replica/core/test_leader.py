@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from replica.core.leader import ENTRY_BYTES_MAX, ENTRY_COMMANDS_MAX, Speculation
+from replica.core.draft import Speculation
+from replica.core.leader import ENTRY_BYTES_MAX, ENTRY_COMMANDS_MAX
 from replica.core.messages import OpenSession, SessionOpened
 from replica.core.witness import Run
 from statemachine.command import CAS_VALUE, CAUSAL, CLOSE, CONFIG, NOOP, OPEN, PUT
@@ -38,7 +39,7 @@ def test_nothing_is_speculative_before_the_first_entry_is_applied() -> None:
 
 def test_opening_a_session_is_logged_and_answered_when_it_is_applied() -> None:
     seat = Seat()
-    seat.leader.on_open_session(CLIENT, OpenSession([b"t", b"u"], 7))
+    seat.leader.registrar.on_open_session(CLIENT, OpenSession([b"t", b"u"], 7))
     accepts = seat.turn()
     assert accepts[1].entries[0].system == [[OPEN, b"t", 7.0], [OPEN, b"u", 7.0]]
     assert seat.replies(CLIENT) == []
@@ -49,21 +50,21 @@ def test_opening_a_session_is_logged_and_answered_when_it_is_applied() -> None:
 
 def test_a_token_opens_one_session_however_often_it_is_sent() -> None:
     seat = Seat()
-    seat.leader.on_open_session(CLIENT, OpenSession([b"t"], 30.0))
-    seat.leader.on_open_session(OTHER, OpenSession([b"t"], 30.0))
+    seat.leader.registrar.on_open_session(CLIENT, OpenSession([b"t"], 30.0))
+    seat.leader.registrar.on_open_session(OTHER, OpenSession([b"t"], 30.0))
     seat.commit()
     assert (seat.replies(CLIENT), seat.replies(OTHER)) == ([], [SessionOpened([b"t"], [3])]), "the link that asked last is answered"
-    seat.leader.on_open_session(CLIENT, OpenSession([b"t"], 30.0))
+    seat.leader.registrar.on_open_session(CLIENT, OpenSession([b"t"], 30.0))
     assert seat.replies(CLIENT) == [SessionOpened([b"t"], [3])]
     assert seat.turn() == {}
 
 
 def test_at_the_limit_opening_is_refused_with_session_zero() -> None:
     seat = Seat(sessions_max=2)
-    seat.leader.on_open_session(CLIENT, OpenSession([b"t", b"u", b"v"], 30.0))
+    seat.leader.registrar.on_open_session(CLIENT, OpenSession([b"t", b"u", b"v"], 30.0))
     seat.commit()
     assert seat.replies(CLIENT) == [SessionOpened([b"v"], [0]), SessionOpened([b"t"], [3]), SessionOpened([b"u"], [4])]
-    seat.leader.on_open_session(CLIENT, OpenSession([b"w", b"u"], 30.0))
+    seat.leader.registrar.on_open_session(CLIENT, OpenSession([b"w", b"u"], 30.0))
     assert seat.replies(CLIENT) == [SessionOpened([b"w", b"u"], [0, 4])]
 
 
@@ -72,7 +73,7 @@ def test_a_session_whose_commands_are_applied_is_closed_in_the_log() -> None:
     (session,) = seat.open(b"t")
     seat.puts(session, b"x")
     seat.commit()
-    seat.leader.on_close_session([session])
+    seat.leader.registrar.on_close_session([session])
     assert seat.turn()[1].entries[0].system == [[CLOSE, session]]
     seat.ack()
     seat.apply()
@@ -84,7 +85,7 @@ def test_a_session_is_closed_when_its_last_command_is_applied_if_that_is_later()
     seat = Seat()
     (session,) = seat.open(b"t")
     seat.puts(session, b"x")
-    seat.leader.on_close_session([session, 999])
+    seat.leader.registrar.on_close_session([session, 999])
     seat.commit()
     assert session in seat.node.witness.chains
     seat.commit()
@@ -95,9 +96,9 @@ def test_nothing_of_a_session_enters_the_log_behind_its_end() -> None:
     """It would be applied to a session that is not there any more, on every replica."""
     seat = Seat()
     (session,) = seat.open(b"t")
-    seat.leader.on_close_session([session])
+    seat.leader.registrar.on_close_session([session])
     assert seat.puts(session, b"x").sessions == []
-    seat.leader.on_close_session([session])
+    seat.leader.registrar.on_close_session([session])
     seat.commit()
     assert [entry.system for entry in seat.node.log.entries[-1:]] == [[[CLOSE, session]]]
     assert (seat.node.witness.commands, seat.leader.logged) == (0, {})

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from replica.core.config import CoreConfig
-from replica.core.leader import TRIM_ENTRIES, WINDOW_ENTRIES_MAX, Leader, Speculation
+from replica.core.draft import Speculation
+from replica.core.leader import TRIM_ENTRIES, WINDOW_ENTRIES_MAX, Leader
 from replica.core.log import entry_bytes
 from replica.core.messages import AcceptAck, AcceptNack, Entry, OpenSession
 from replica.core.node import Node
@@ -27,7 +28,7 @@ def test_a_majority_with_the_leader_commits(voters: int, needed: int) -> None:
 def test_acknowledgements_of_less_commit_less() -> None:
     seat = Seat(5, opened=False)
     seat.turn()
-    seat.leader.on_open_session(CLIENT, OpenSession([b"t"], 30.0))
+    seat.leader.registrar.on_open_session(CLIENT, OpenSession([b"t"], 30.0))
     seat.turn()
     seat.ack(1, match=2)
     seat.ack(2, match=1)
@@ -41,7 +42,7 @@ def test_an_entry_of_an_older_view_is_not_committed_by_counting() -> None:
     node = Node(CoreConfig(id=0, voters=(0, 1, 2)), view=2, leader=0)
     node.log.append(Entry(1, 1, 0, [[NOOP]], [], [], [], [], b"", [], []))
     leader = Leader(node)
-    leader.start()
+    leader.serve()
     leader.on_accept_ack(1, AcceptAck(1, 2, 1, 0, []))
     assert node.commit_index == 0
     leader.close_turn()
@@ -77,15 +78,15 @@ def test_a_new_commit_index_is_told_within_the_flush_time() -> None:
     assert seat.turn()[1].commit_index == 3
 
 
-def test_a_leader_alone_has_nothing_to_send_and_no_deadline() -> None:
+def test_a_leader_alone_has_nothing_to_send_and_only_leases_to_look_at() -> None:
     seat = Seat(1)
-    assert (seat.turn(), seat.leader.deadline()) == ({}, float("inf"))
+    assert (seat.turn(), seat.leader.deadline()) == ({}, seat.leader.registrar.look_at)
 
 
 def test_a_follower_without_a_link_is_sent_nothing() -> None:
     seat = Seat()
     seat.leader.link_down(2)
-    seat.leader.on_open_session(CLIENT, OpenSession([b"t"], 30.0))
+    seat.leader.registrar.on_open_session(CLIENT, OpenSession([b"t"], 30.0))
     assert list(seat.turn()) == [1]
     seat.now = 1.0
     assert list(seat.turn()) == [1]
@@ -100,7 +101,7 @@ def test_a_leader_without_links_waits_for_its_next_heartbeat() -> None:
 def test_on_a_fresh_link_sending_starts_again_behind_what_was_acknowledged() -> None:
     seat = Seat()
     seat.open(b"t")
-    seat.leader.on_open_session(CLIENT, OpenSession([b"u"], 30.0))
+    seat.leader.registrar.on_open_session(CLIENT, OpenSession([b"u"], 30.0))
     assert seat.turn()[2].previous_index == 2
     seat.leader.link_down(2)
     seat.leader.link_up(2)
@@ -111,7 +112,7 @@ def test_on_a_fresh_link_sending_starts_again_behind_what_was_acknowledged() -> 
 def test_a_follower_that_misses_entries_is_backed_up_to_its_hint_never_below_its_match() -> None:
     seat = Seat()
     for token in (b"t", b"u", b"v"):
-        seat.leader.on_open_session(CLIENT, OpenSession([token], 30.0))
+        seat.leader.registrar.on_open_session(CLIENT, OpenSession([token], 30.0))
         seat.turn()
     seat.ack(1)
     seat.leader.on_accept_nack(2, AcceptNack(1, 1, 2, seat.leader.round))
@@ -220,7 +221,7 @@ def test_past_half_its_limit_the_log_leaves_a_slow_follower_behind() -> None:
     seat.leader.link_down(2)
     seat.leader.link_up(2)
     seat.now = 1.0
-    assert list(seat.turn()) == [1], "the other needs a snapshot"
+    assert seat.turn()[2].entries == [], "it needs a snapshot first"
 
 
 def test_a_log_of_few_large_entries_is_forgotten_too() -> None:

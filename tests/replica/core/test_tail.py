@@ -8,7 +8,8 @@ import attrs
 import pytest
 
 from replica.core.config import CoreConfig
-from replica.core.leader import Leader, Speculation
+from replica.core.draft import Speculation
+from replica.core.leader import Leader
 from replica.core.messages import AcceptAck, OpenSession
 from replica.core.node import Node
 from replica.core.tail import Logged, Outcome, Tail
@@ -202,7 +203,7 @@ class Model:
         self.leader = Leader(self.node)
         self.node.on_applied = self.leader.on_applied
         self.leader.start()
-        self.leader.on_open_session("c", OpenSession([b"a", b"b", b"c"], 1.0))
+        self.leader.registrar.on_open_session("c", OpenSession([b"a", b"b", b"c"], 1.0))
         self.commit()
         self.sessions = list(self.node.witness.chains)
         self.oracle = Oracle({session: Held() for session in self.sessions})

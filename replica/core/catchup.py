@@ -1,0 +1,137 @@
+"""Catching up by snapshot: a follower that the kept log does not reach gets the leader's applied state, part by part.
+
+The leader takes a moment of its store (it goes on changing) and sends parts of it within a window; the follower acknowledges what it has, so that a
+broken link costs the parts in flight and no more.  Another leader begins with a moment of its own.  The follower builds a new state beside its
+own and changes to it in one step, so that it is at no time between two states; then the log goes on behind it (Raft section 7).
+
+What must not live here: how a snapshot gets to disk (``replica.persistence``).
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from replica.core.journal import Applied
+from replica.core.messages import SnapshotAck, SnapshotPart
+from statemachine.moment import InvalidSnapshot
+from statemachine.sessions import Sessions
+from statemachine.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from replica.core.node import Node
+
+
+@attrs.define(eq=False)
+class Sending:
+    """A leader's snapshot on its way to one follower."""
+
+    node: Node
+    peer: int
+    index: int
+    entry_view: int
+    position: int
+    sessions: int
+    """Parts that hold the session table."""
+    chunks: Iterator[list[object]]
+    acked: int = 0
+    made: list[SnapshotPart] = attrs.Factory(list)
+    """Parts from ``acked`` on, as far as they were sent."""
+    ahead: list[object] | None = None
+    """The chunk after those: whether there is one tells the last part."""
+    asked_at: float = 0.0
+    """When the follower last said anything of it, or it was sent again."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the follower has everything."""
+        return self.ahead is None and not self.made
+
+    def fill(self) -> None:
+        """Send further parts, as many as may be in flight."""
+        while self.ahead is not None and len(self.made) < self.node.config.snapshot_parts_in_flight_max:
+            chunk, self.ahead = self.ahead, next(self.chunks, None)
+            part = SnapshotPart(
+                self.node.config.config, self.node.view, self.index, self.entry_view, self.position, self.acked + len(self.made), self.sessions,
+                self.ahead is None, chunk,
+            )  # fmt: skip
+            self.made.append(part)
+            self.node.send(self.peer, part)
+
+    def on_ack(self, ack: SnapshotAck) -> None:
+        """The follower has more."""
+        if ack.index == self.index and self.acked <= ack.part <= self.acked + len(self.made):
+            del self.made[: ack.part - self.acked]
+            self.acked = ack.part
+            self.asked_at = self.node.now
+            self.fill()
+
+    def again(self) -> None:
+        """Send what is not acknowledged again: the link is fresh, or nothing was heard for long."""
+        self.asked_at = self.node.now
+        for part in self.made:
+            self.node.send(self.peer, part)
+
+
+def begin(node: Node, peer: int) -> Sending:
+    """Take the applied state of this moment for a follower."""
+    view = node.log.view_at(node.applied_index)
+    assert view is not None
+    sessions = node.sessions.snapshot()
+    chunks = chain(iter(sessions), node.store.snapshot())
+    sending = Sending(node, peer, node.applied_index, view, node.applied_position, len(sessions), chunks, ahead=next(chunks), asked_at=node.now)
+    sending.fill()
+    return sending
+
+
+@attrs.define(eq=False)
+class Receiving:
+    """A follower's side: the state that is being built."""
+
+    node: Node
+    source: int = -1
+    view: int = 0
+    index: int = 0
+    parts: int = 0
+    """Parts that are here."""
+    table: list[list[Any]] = attrs.Factory(list)
+    store: Store = attrs.Factory(Store)
+
+    def on_part(self, source: int, part: SnapshotPart) -> bool:
+        """Take the next part; returns whether the state machine was replaced."""
+        if part.index <= self.node.commit_index:
+            return True  # the log brought it, or an earlier transfer: the leader learns of it by the next ack
+        if (source, part.view, part.index) != (self.source, self.view, self.index):
+            self.source, self.view, self.index = source, part.view, part.index
+            self._begin()
+        if part.part == self.parts:
+            try:
+                self._take(part)
+            except InvalidSnapshot:
+                self.node.drops.append((source, "invalid_snapshot"))
+                self._begin()
+        finished = part.last and self.parts == part.part + 1
+        if finished:
+            self._install(part)
+        self.node.send(source, SnapshotAck(self.node.config.config, self.node.view, part.index, part.part + 1 if finished else self.parts))
+        return finished
+
+    def _begin(self) -> None:
+        self.parts, self.table, self.store = 0, [], Store()
+
+    def _take(self, part: SnapshotPart) -> None:
+        if part.part < part.sessions:
+            self.table.append(part.chunk)
+        else:
+            self.store.load(part.chunk)
+        self.parts += 1
+
+    def _install(self, part: SnapshotPart) -> None:
+        sessions = Sessions.restore(self.table, self.node.config.tombstone_sessions_max)
+        self.node.install(Applied(self.store, sessions, part.index, part.entry_view, part.position))
+        self._begin()
+        self.source = -1

@@ -1,0 +1,116 @@
+"""The beginnings and ends of sessions, which are entries of the log like everything that all replicas must agree on.
+
+A session that nobody speaks for as long as its *lease* is ends.  Only the leader's clock counts, from when it last heard of a client, directly or
+through a follower; a new leader begins all leases anew.  No witness drops a session's commands by a timer of its own: what recovery counts on
+must not depend on clocks.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import attrs
+
+from replica.core.messages import SessionOpened
+from replica.core.tail import CLOSED, Logged
+from statemachine.command import CLOSE, EXPIRE, OPEN
+
+if TYPE_CHECKING:
+    from replica.core.effects import Source
+    from replica.core.leader import Leader
+    from replica.core.messages import Entry, OpenSession
+    from replica.core.node import Node
+
+LOOK_SECONDS = 1.0
+"""How often leases are looked at; they are much longer."""
+
+
+@attrs.define(eq=False)
+class Registrar:
+    """The leader's part in it."""
+
+    node: Node
+    leader: Leader
+    began_at: float
+    """When all leases began anew, seconds."""
+    look_at: float = math.inf
+    """When to look at leases, seconds."""
+    opening: dict[bytes, Source] = attrs.Factory(dict)
+    # {token: the link that asked}
+    closing: dict[int, None] = attrs.Factory(dict)
+    # {session: it ends when its last command is applied}
+
+    def begin(self) -> None:
+        """Begin all leases: the leader serves."""
+        self.began_at = self.node.now
+        self.look_at = self.node.now + LOOK_SECONDS
+
+    def on_heard(self, sessions: list[int]) -> None:
+        """Clients spoke for these sessions."""
+        for chain in filter(None, map(self.node.witness.chains.get, sessions)):
+            chain.heard_at = self.node.now
+
+    def _over(self) -> list[int]:
+        """Return the sessions whose lease is over."""
+        node = self.node
+        self.look_at = node.now + LOOK_SECONDS
+        chains, began = node.witness.chains, self.began_at
+        records = node.sessions.table.items()
+        return [session for session, record in records if node.now - max(chains[session].heard_at, began) > record.lease_seconds]
+
+    def on_open_session(self, source: Source, message: OpenSession) -> None:
+        """Log the opening of sessions; a token that is open already is answered at once."""
+        node = self.node
+        tokens, sessions = [], []
+        for token in message.tokens:
+            known = node.sessions.tokens.get(token)
+            if known is None and token not in self.opening:
+                if len(node.witness.chains) + len(self.opening) >= node.config.sessions_max:
+                    known = 0
+                else:
+                    self.leader.draft.system.append([OPEN, token, float(message.lease_seconds)])
+            if known is None:
+                self.opening[token] = source
+            else:
+                tokens.append(token)
+                sessions.append(known)
+        if tokens:
+            node.reply(source, SessionOpened(tokens, sessions))
+
+    def on_close_session(self, sessions: list[int]) -> None:
+        """Log the end of sessions as soon as their commands are all applied; nothing of theirs enters the log behind it."""
+        for session in sessions:
+            chain, logged = self.node.witness.chains.get(session), self.leader.logged.get(session)
+            if chain is None or (logged is not None and logged.number == CLOSED):
+                continue
+            if chain.held == chain.committed and (logged is None or logged.number == chain.committed):
+                self.leader.logged[session] = Logged(CLOSED)
+                self.leader.draft.system.append([CLOSE, session])
+            else:
+                self.closing[session] = None
+
+    def expire_sessions(self) -> None:
+        """Log the end of the sessions whose leases are over."""
+        for session in self._over():
+            logged = self.leader.logged.get(session)
+            if logged is None or logged.number != CLOSED:
+                self.leader.logged[session] = Logged(CLOSED)
+                self.leader.draft.system.append([EXPIRE, session])
+
+    def on_applied(self, entry: Entry) -> None:
+        """Follow the apply step: who waited for its openings is answered, and who waited for their last command ends."""
+        if self.closing:
+            self.on_close_session([session for session in entry.sessions if session in self.closing])
+        for command in entry.system:
+            if command[0] in {CLOSE, EXPIRE}:
+                session = command[1]
+                assert isinstance(session, int)
+                self.leader.logged.pop(session, None)
+                self.closing.pop(session, None)
+            if command[0] == OPEN:
+                token = command[1]
+                assert isinstance(token, bytes)
+                link = self.opening.pop(token, None)
+                if link is not None:
+                    self.node.reply(link, SessionOpened([token], [self.node.sessions.tokens[token]]))

@@ -1,0 +1,97 @@
+"""The data folder as a server uses it: opened or made at start, its content told to the core, its peers' folders remembered.
+
+A replica's *incarnation* is told with every frame.  Its upper half names the data folder, its lower half counts the folder's openings.  A peer that
+comes with another folder than before has lost what it had promised, and must not vote again under its id; one with ``memory`` durability loses that
+with every start.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from replica.config import SettingError
+from replica.persistence import Persistence, load
+from replica.storage.folder import DataFolder
+from transport.errors import HandshakeRefused
+
+if TYPE_CHECKING:
+    from replica.cluster_file import ClusterFile
+    from replica.config import Settings
+    from replica.core.config import CoreConfig
+    from replica.core.journal import Durable
+
+OPENINGS_BITS = 32
+FOLDER_BITS = 31
+"""An incarnation is a signed 64-bit number that is not negative."""
+PEERS = "peers"
+
+
+class HomeFolder:
+    """One replica's folder.
+
+    Args:
+        settings: of the replica.
+        cluster: names the folder.
+        replica_id: whose it is.
+
+    Attributes:
+        folder: None for a replica of ``memory`` durability without a folder: it can never come back.
+        incarnation: of this start.
+
+    Raises:
+        SettingError: there must be a folder and none is named, or it held a replica that kept its data in memory.
+        StorageError: the folder cannot be used.
+    """
+
+    def __init__(self, settings: Settings, cluster: ClusterFile, replica_id: int) -> None:
+        place = cluster.replica(replica_id)
+        self.durable = settings.durability == "disk"
+        self.folder: DataFolder | None = None
+        self.incarnation = time.time_ns() & ((1 << (FOLDER_BITS + OPENINGS_BITS)) - 1)
+        self._peers: dict[int, int] = {}  # {peer: the folder it came with, or the whole incarnation with memory durability}
+        if not place.data_dir:
+            if self.durable:
+                raise SettingError("--data-dir", "", f"the cluster file names no data_dir for replica {replica_id}: give one")
+            return
+        folder = self.folder = DataFolder.open(place.data_dir, cluster_id=cluster.cluster_id or "unnamed", replica_id=replica_id)
+        if not self.durable and not folder.created:
+            folder.close()
+            why = "held a replica that kept its data in memory, which is gone: it must not come back under its id; give an empty folder"
+            raise SettingError("--data-dir", place.data_dir, why)
+        self.incarnation = (int(folder.identity.folder_id, 16) & ((1 << FOLDER_BITS) - 1)) << OPENINGS_BITS | folder.identity.incarnation
+        self._peers = {int(peer): number for peer, number in folder.recall(PEERS, {}).items()}
+
+    def load(self, config: CoreConfig) -> tuple[Persistence, Durable | None]:
+        """Read what the folder holds; None from a new one.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        if self.folder is None or not self.durable:
+            return Persistence(self.folder, None), None
+        try:
+            log, durable = load(self.folder, config.tombstone_sessions_max)
+        except BaseException:
+            self.folder.close()
+            raise
+        return Persistence(self.folder, log), durable
+
+    def judge_peer(self, peer: int, incarnation: int) -> None:
+        """Remember which folder a peer has, or refuse one that lost it.
+
+        Raises:
+            HandshakeRefused: ``forgotten_state``.
+        """
+        told = incarnation >> OPENINGS_BITS if self.durable else incarnation
+        known = self._peers.get(peer)
+        if known == told:
+            return
+        if known is not None:
+            raise HandshakeRefused(
+                "forgotten_state",
+                f"replica {peer} came back without what it had promised and must not vote again under its id: add it under a new one",
+            )
+        self._peers[peer] = told
+        if self.folder is not None and self.durable:
+            self.folder.remember(PEERS, {str(number): name for number, name in self._peers.items()})

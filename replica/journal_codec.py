@@ -1,0 +1,123 @@
+"""Journal records to bytes and back, and a state machine to the chunks of a snapshot.
+
+A record's kind is a number that stands beside it in the log; its payload is the CBOR array of its fields, judged on the way back like a frame: what
+is on disk was ours, but a disk may give back anything.  Kinds are forever, as tags are on the wire.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import cbor2
+
+from replica.core import journal as j
+from replica.core.journal import Applied
+from replica.storage.errors import Corrupt
+from replica.wire import ENTRY, RECORD
+from replica.wire_cbor import WireError, parse
+from replica.wire_columns import Field
+from replica.wire_layout import Layout
+from statemachine.moment import InvalidSnapshot
+from statemachine.sessions import Sessions
+from statemachine.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from replica.core.journal import JournalRecord
+
+ITEMS_MAX = 1 << 26
+"""CBOR items of one record: an entry holds thousands of commands, a checkpoint's levels every session."""
+
+_I, _F = Field.INT, Field
+
+LAYOUTS = {
+    1: ENTRY,
+    2: RECORD,
+    3: Layout(3, j.Levels, (_F.INTS, _F.INTS, _F.INTS)),
+    4: Layout(4, j.Voted, (_I, _F.REPLICA)),
+    5: Layout(5, j.Cut, (_I,)),
+    6: Layout(6, j.Committed, (_I,)),
+    7: Layout(7, j.Forgotten, (_I, _I)),
+    8: Layout(8, j.Installed, (_I, _I, _I)),
+}  # {kind: how its records stand in the log}
+_KINDS = {layout.message: kind for kind, layout in LAYOUTS.items()}
+
+
+def encode_record(record: JournalRecord) -> tuple[int, bytes]:
+    """Encode a record as ``(kind, payload)``."""
+    kind = _KINDS[type(record)]
+    return kind, cbor2.dumps(LAYOUTS[kind].write(record)[1:])
+
+
+def decode_record(kind: int, payload: bytes, where: str) -> JournalRecord:
+    """Decode what ``encode_record`` made.
+
+    Args:
+        kind: of the record.
+        payload: its bytes.
+        where: the record's place, for the error.
+
+    Raises:
+        Corrupt: its checksum was right and it is no record of ours: another version's, or a bug.
+    """
+    try:
+        return _read_record(kind, payload)
+    except WireError as error:
+        raise Corrupt(where, 0, f"a record that this version cannot read: {error}") from None
+
+
+def _read_record(kind: int, payload: bytes) -> JournalRecord:
+    layout = LAYOUTS.get(kind)
+    if layout is None:
+        raise WireError("unknown_tag", f"no record has the kind {kind}")
+    fields = parse(payload, ITEMS_MAX)
+    if type(fields) is not list:
+        raise WireError("wrong_type", "a record must be an array of its fields")
+    record: JournalRecord = layout.read([0, *fields], len(payload))[0]
+    return record
+
+
+# ------------------------------------------------------------------------------------------------------------------------- snapshots
+
+FORMAT = 1
+
+
+def encode_metadata(index: int, view: int, position: int, sessions_chunks: int) -> bytes:
+    """Encode what a snapshot says of itself: the last entry in it, and how many of its chunks are sessions."""
+    return cbor2.dumps([FORMAT, index, view, position, sessions_chunks])
+
+
+def snapshot_chunks(store: Iterable[list[object]], sessions: Iterable[list[object]]) -> Iterator[bytes]:
+    """Encode the chunks of a state machine's parts one by one, sessions first."""
+    for chunk in sessions:
+        yield cbor2.dumps(chunk)
+    for chunk in store:
+        yield cbor2.dumps(chunk)
+
+
+def restore(metadata: bytes, chunks: Iterable[bytes], tombstone_sessions_max: int, where: str) -> Applied:
+    """Build the state machine that a snapshot tells.
+
+    Raises:
+        Corrupt: checksums were right and it is no snapshot of ours.
+    """
+    stream = iter(chunks)
+    try:
+        form, index, view, position, sessions_chunks = _plain(metadata, where)
+        if form != FORMAT:
+            raise Corrupt(where, 0, f"a snapshot of format {form}, which this version cannot read")
+        told = [_plain(chunk, where) for chunk in islice(stream, sessions_chunks)]
+        sessions = Sessions.restore(told, tombstone_sessions_max)
+        store = Store.restore(_plain(chunk, where) for chunk in stream)
+    except (InvalidSnapshot, ValueError, TypeError) as error:
+        raise Corrupt(where, 0, f"no snapshot of ours: {error}") from None
+    return Applied(store, sessions, index, view, position)
+
+
+def _plain(payload: bytes, where: str) -> Any:
+    try:
+        return parse(payload, ITEMS_MAX)
+    except WireError as error:
+        raise Corrupt(where, 0, f"no snapshot of ours: {error}") from None

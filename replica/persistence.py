@@ -1,0 +1,260 @@
+"""Takes a core's journal to its data folder, and tells the driver when a batch is safe.
+
+One sync covers whatever was written when it began.  While syncs are short it runs inside the turn; when they are long (``SyncPolicy`` measures)
+it runs in a thread, and turns go on: heartbeats and causal reads never wait for a disk.  With ``memory`` durability there is no log, and the
+few views and votes go into the folder's facts.
+
+Whatever the disk refuses ends the process: ``DiskFailed`` leaves the turn, the driver is broken, nothing more is said to anybody.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+from replica.core.journal import Durable, Installed, JournalError, Voted
+from replica.journal_codec import decode_record, encode_metadata, encode_record, restore, snapshot_chunks
+from replica.storage import snapshots
+from replica.storage.errors import Corrupt
+from replica.storage.log import DurableLog
+from replica.storage.syncing import SyncPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from replica.core.journal import JournalRecord
+    from replica.core.node import Node
+    from replica.storage.folder import DataFolder
+    from replica.storage.jobs import SyncJob
+
+VOTED = "voted"
+POLL_SECONDS = 0.01
+"""How often a snapshot that is written looks whether the log's checkpoint is safe too."""
+
+
+def load(folder: DataFolder, tombstone_sessions_max: int) -> tuple[DurableLog, Durable | None]:
+    """Read a folder of ``disk`` durability: the newest snapshot, and the log above it.
+
+    Returns:
+        (the log, ready to be written; what it tells, None in a new folder).
+
+    Raises:
+        StorageError: the folder cannot be used; nothing was changed.
+    """
+    snapshots.remove_unfinished(folder.disk)
+    durable = Durable()
+    index = snapshots.latest(folder.disk)
+    if index is not None:
+        reader = snapshots.SnapshotReader(folder.disk, index)
+        durable.applied = restore(reader.metadata, reader, tombstone_sessions_max, f"{folder.disk.path}/{snapshots.snapshot_name(index)}")
+        reader.close()
+    log, records = DurableLog.open(folder.disk, create=folder.created or not folder.recall("log", default=False))
+    if not folder.recall("log", default=False):
+        folder.remember("log", value=True)
+    try:
+        whole = durable.replay(decode_record(record.kind, record.payload, f"{folder.disk.path}: record {record.position}") for record in records)
+    except JournalError as error:
+        raise Corrupt(folder.disk.path, 0, f"{error}: a snapshot or a segment of the log is missing") from None
+    if not whole:
+        _begin_anew(log, durable)
+    return log, None if folder.created else durable
+
+
+def _begin_anew(log: DurableLog, durable: Durable) -> None:
+    """Drop what was written behind a snapshot that never came to disk, so that the next start does not meet it."""
+    segment = log.roll()
+    for record in durable.records():
+        log.append(*encode_record(record))
+    log.write()
+    log.sync()
+    log.discard_below(segment)
+
+
+class Persistence:
+    """Writes batches and syncs them.
+
+    Args:
+        folder: the replica's; None for one that can never come back.
+        log: its log; None with ``memory`` durability.
+
+    Attributes:
+        node: whose state snapshots tell; given with ``checkpoint`` before the first batch.
+        checkpoint: tells everything that a journal must tell beyond the node's applied state at the moment.
+        on_persisted: told the number of a batch that became safe outside of a turn; it may raise what a turn may raise.
+        policy: where the next sync runs.
+        syncs: how many there were, views and votes of ``memory`` durability included.
+    """
+
+    def __init__(self, folder: DataFolder | None, log: DurableLog | None) -> None:
+        self.folder = folder
+        self.log = log
+        self.on_persisted: Callable[[int], None] = lambda _batch: None
+        self.node: Node | None = None
+        self.checkpoint: Callable[[], list[JournalRecord]] = list
+        self._installing = False  # a leader's snapshot replaced the state and is not on disk yet: no batch is safe
+        self._install_wanted = trio.Event()
+        self._snapshots = trio.Lock()
+        self.policy = SyncPolicy()
+        self._batches: deque[tuple[int, int]] = deque()  # (position of a batch's last record, its number), not safe yet
+        self._job: SyncJob | None = None
+        self._sync_wanted = trio.Event()
+        self._segment_wanted = trio.Event()
+        self._votes = 0
+        self._snapshot_begun_at = log.size_bytes() if log is not None else 0
+
+    @property
+    def syncs(self) -> int:
+        """Syncs that ended well."""
+        return self._votes + (self.log.syncs if self.log is not None else 0)
+
+    def write(self, batch: int, records: list[JournalRecord]) -> bool:
+        """Write a batch.
+
+        Returns:
+            Whether it is safe by now; else ``on_persisted`` will tell.
+
+        Raises:
+            DiskFailed: the disk refused.
+        """
+        log = self.log
+        if log is None:
+            self._remember(records)
+            return True
+        position = 0
+        for record in records:
+            position = log.append(*encode_record(record))
+        log.write()
+        if log.prepare_wanted:
+            self._segment_wanted.set()
+        self._batches.append((position, batch))
+        if any(isinstance(record, Installed) for record in records):
+            self._installing = True
+            self._install_wanted.set()
+        if self._installing:
+            return False
+        if self._job is not None or self.policy.threaded:
+            self._sync_wanted.set()
+            return False
+        self.policy.measured(log.sync())
+        self._batches.clear()
+        return True
+
+    def _remember(self, records: list[JournalRecord]) -> None:
+        voted = next((record for record in reversed(records) if isinstance(record, Voted)), None)
+        assert voted is not None
+        if self.folder is not None:
+            self.folder.remember(VOTED, [voted.view, voted.voted_for])
+        self._votes += 1
+
+    async def run(self) -> None:
+        """Do in threads what takes long: syncs, and making the next segment ahead; runs until cancelled.
+
+        Raises:
+            DiskFailed: the disk refused.
+        """
+        if self.log is None:
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._sync, self.log)
+            nursery.start_soon(self._make_segments, self.log)
+            nursery.start_soon(self._install)
+
+    async def _install(self) -> None:
+        """Bring a leader's snapshot, which is applied already, to disk; only then is anything safe that was written behind it."""
+        while True:
+            await self._install_wanted.wait()
+            self._install_wanted = trio.Event()
+            await self.snapshot()
+            if not self._install_wanted.is_set():
+                self._installing = False
+                self._sync_wanted.set()
+
+    async def _make_segments(self, log: DurableLog) -> None:
+        while True:
+            await self._segment_wanted.wait()
+            self._segment_wanted = trio.Event()
+            if log.prepare_wanted:
+                await trio.to_thread.run_sync(log.prepare().run)
+
+    async def _sync(self, log: DurableLog) -> None:
+        while True:
+            await self._sync_wanted.wait()
+            self._sync_wanted = trio.Event()
+            while log.sync_wanted or (self._batches and not self._installing):
+                job = self._job = log.begin_sync()
+                await trio.to_thread.run_sync(job.run)
+                upto = log.finish_sync(job)
+                self._job = None
+                self.policy.measured(job.seconds)
+                batch = 0
+                while not self._installing and self._batches and self._batches[0][0] <= upto:
+                    batch = self._batches.popleft()[1]
+                if batch:
+                    self.on_persisted(batch)
+
+    # ---------------------------------------------------------------------------------------------------------------------- snapshots
+
+    @property
+    def log_bytes(self) -> int:
+        """Bytes of the log since the last snapshot was begun."""
+        return self.log.size_bytes() - self._snapshot_begun_at if self.log is not None else 0
+
+    async def snapshot(self) -> int:
+        """Write the applied state of one moment to disk, in slices between turns, and drop the log that it makes needless.
+
+        Returns:
+            The index of the last entry in it.
+
+        Raises:
+            DiskFailed: the disk refused.
+        """
+        async with self._snapshots:
+            return await self._write_snapshot()
+
+    async def _write_snapshot(self) -> int:
+        log, folder, node = self.log, self.folder, self.node
+        assert log is not None
+        assert folder is not None
+        assert node is not None
+        await trio.to_thread.run_sync(log.prepare().run)
+        index, position = node.applied_index, node.applied_position
+        view = node.log.view_at(index)
+        assert view is not None
+        sessions = node.sessions.snapshot()
+        chunks = snapshot_chunks(node.store.snapshot(), sessions)
+        segment = log.roll()
+        for record in self.checkpoint():
+            log.append(*encode_record(record))
+        log.write()
+        needed, self._snapshot_begun_at = log.appended, log.size_bytes()
+        writer = snapshots.SnapshotWriter(folder.disk, index, encode_metadata(index, view, position, len(sessions)))
+        try:
+            while chunk := next(chunks, b""):
+                await trio.to_thread.run_sync(writer.write, chunk)
+            await trio.to_thread.run_sync(writer.commit)
+        except BaseException:
+            writer.abort()
+            raise
+        while log.synced < needed:
+            self._sync_wanted.set()
+            await trio.sleep(POLL_SECONDS)
+        await self._discard(folder, log, segment, index)
+        return index
+
+    async def _discard(self, folder: DataFolder, log: DurableLog, segment: int, index: int) -> None:
+        """Remove what the snapshot makes needless."""
+        before = log.size_bytes()
+        job = log.begin_discard(segment)
+        await trio.to_thread.run_sync(job.run)
+        log.finish_discard(job)
+        self._snapshot_begun_at -= before - log.size_bytes()
+        await trio.to_thread.run_sync(snapshots.discard_below, folder.disk, index)
+
+    def close(self) -> None:
+        """Close the log and give the folder back."""
+        if self.log is not None:
+            self.log.close()
+        if self.folder is not None:
+            self.folder.close()

@@ -1,0 +1,67 @@
+"""A replica's disk in a world: batches of journal records, synced or not.
+
+A crash keeps what is synced, and of the rest some beginning; the records of a batch that was being written may be cut anywhere (a torn tail).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from replica.core.journal import Applied, Durable
+
+if TYPE_CHECKING:
+    import random
+
+    from replica.core.journal import JournalRecord
+    from replica.core.node import Node
+
+
+@attrs.define(eq=False)
+class Disk:
+    """The journal of one replica."""
+
+    base: Applied | None = None
+    """The newest snapshot."""
+    records: list[JournalRecord] = attrs.Factory(list)
+    batches: list[tuple[int, int]] = attrs.Factory(list)
+    """(number, records up to its end) of batches that are written and not synced."""
+    synced: int = 0
+    """Records that are safe."""
+    syncs: int = 0
+
+    def write(self, batch: int, records: list[JournalRecord]) -> None:
+        """Write a batch; it is not safe yet."""
+        self.records += records
+        self.batches.append((batch, len(self.records)))
+
+    def sync(self, batch: int) -> None:
+        """Everything written up to a batch is safe."""
+        self.syncs += 1
+        while self.batches and self.batches[0][0] <= batch:
+            self.synced = self.batches.pop(0)[1]
+
+    def crash(self, rng: random.Random) -> None:
+        """Lose power: what is not synced survives up to somewhere."""
+        del self.records[rng.randint(self.synced, len(self.records)) :]
+        self.synced = len(self.records)
+        self.batches.clear()
+
+    def snapshot(self, node: Node, checkpoint: list[JournalRecord]) -> None:
+        """Put the applied state of this moment on disk, and begin the journal anew."""
+        view = node.log.view_at(node.applied_index)
+        assert view is not None
+        self.base = Applied(node.store.clone(), node.sessions.clone(), node.applied_index, view, node.applied_position)
+        self.records = checkpoint
+        self.synced = len(checkpoint)
+        self.batches = [(batch, self.synced) for batch, _ in self.batches]
+
+    def read(self) -> Durable:
+        """Tell what a start finds."""
+        base = self.base
+        durable = Durable(base and attrs.evolve(base, store=base.store.clone(), sessions=base.sessions.clone()))
+        if not durable.replay(self.records):
+            self.records = durable.records()
+            self.synced = len(self.records)
+        return durable

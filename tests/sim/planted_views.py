@@ -1,0 +1,440 @@
+"""Wrong elections, recoveries and disks, planted like those of ``planted``; each loses what a client was promised, or lets two views mix.
+
+A recovery has something to recover when commands completed that no follower has in its log.  That takes a leader that dies while its entries are on
+their way and its answers have arrived, again and again, and clients that never rest.  So these bugs are looked for in *storms*: replicas are far
+from each other and near to their clients, have disks, and die when they lead.  What a disk must not forget is looked for in *outages*, where syncs are
+slow and all replicas die together.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from replica.core import messages as m
+from replica.core import recovery as recovery_module
+from replica.core.client import Client
+from replica.core.election import Election
+from replica.core.follower import Follower
+from replica.core.journal import Durable, Journal
+from replica.core.leader import Leader
+from replica.core.node import Node
+from replica.core.peers import Peers
+from replica.core.quorum import majority
+from replica.core.reads import StrongReads
+from replica.core.recovery import Recovery, Report
+from replica.core.session import Session
+from replica.core.tail import Tail
+from replica.core.tallies import Tallies
+
+from tests.sim import faults as faults_module
+from tests.sim import options as options_module
+from tests.sim.faults import Saboteur
+from tests.sim.options import Faults, Options
+from tests.sim.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from replica.core.config import Mode
+
+Patch = tuple[Any, str, Any]
+FAR_FACTOR = 8.0
+"""How much longer frames between replicas take in a storm."""
+
+
+def draw_storm(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of a storm: who leads dies."""
+    rng = random.Random(f"storm {seed}")
+    base = options_module.draw(seed, mode, replicas)
+    core = attrs.evolve(
+        base.core, durable=True, heartbeat_seconds=0.02, election_seconds=0.1, commit_flush_seconds=0.002, note_seconds=0.001, forward_seconds=0.3,
+        read_wait_seconds=0.1, witness_commands_max=200_000, reads_waiting_max=100_000,
+    )  # fmt: skip
+    return attrs.evolve(
+        base, clients=3, sessions=2, keys=rng.choice((4, 16, 64)), commands=150, depth=6, burst=2, think_seconds=0.01, delays=(0.0003, 0.0006),
+        turn_seconds=0.0, apply_commands=1 << 30, apply_seconds=0.0, encore=0, fault_seconds=1.5, sync_seconds=rng.choice((0.0, 0.0, 0.002)),
+        faults=Faults(crashes=rng.choice((5, 10)), blackouts=rng.choice((0, 1)), partitions_gap=rng.choice((0.0, 0.3))), core=core,
+    )  # fmt: skip
+
+
+def draw_outage(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of outages: syncs take long, and all replicas die at once, again and again."""
+    calmer = draw_storm(seed, mode, replicas)
+    return attrs.evolve(calmer, sync_seconds=0.02, faults=Faults(crashes=3, blackouts=5))
+
+
+def storm(draw: Callable[..., Options] = draw_storm) -> list[Patch]:
+    """Make every world one that ``draw`` draws, with replicas far from each other; no bug."""
+    from tests.sim import run as run_module
+
+    join = World._join
+
+    def stretched(self: Any) -> None:
+        join(self)
+        for (sender, receiver), link in self.network.links.items():
+            if sender[0] == receiver[0] == "r":
+                way = link.ways[sender]
+                way.delays = (way.delays[0] * FAR_FACTOR, way.delays[1] * FAR_FACTOR)
+
+    def short(self: Any) -> float:
+        return float(self.world.rng.choice((0.01, 0.05, 0.1)))
+
+    return [
+        (World, "_join", stretched), (faults_module, "LEADER_SHARE", 1.0), (Saboteur, "_duration", short), (run_module, "draw", draw),
+    ]  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------------------------- recovery
+
+
+def majority_recovers() -> list[Patch]:
+    """Recovery wants a majority of all voters for a command, not what a fast quorum leaves among those heard."""
+    return [(recovery_module, "recovery_threshold", lambda voters, heard: majority(voters))]  # noqa: ARG005 - the signature is the core's
+
+
+def refused_recovers() -> list[Patch]:
+    """D7: recovery counts commands that are held, accepted or not."""
+    add, own = Report.add, recovery_module.own_report
+
+    def count_held(self: Any, state: Any) -> None:
+        add(self, state)
+        for session, runs in self.runs.items():
+            self.anchored[session] = runs[-1].last
+
+    def own_held(witness: Any) -> Any:
+        report = own(witness)
+        for session, runs in report.runs.items():
+            report.anchored[session] = runs[-1].last
+        return report
+
+    return [(Report, "add", count_held), (recovery_module, "own_report", own_held)]
+
+
+def recovers_own_only() -> list[Patch]:
+    """A new leader trusts its own witness and asks nobody."""
+
+    def alone(self: Any) -> bool:
+        for session, runs in recovery_module.own_report(self.node.witness).runs.items():
+            self._recover(session, runs[-1].last, [recovery_module.own_report(self.node.witness)])
+        self.leader.serve()
+        return True
+
+    return [(Recovery, "finish", alone)]
+
+
+def recovers_others_only() -> list[Patch]:
+    """A new leader forgets to count its own witness."""
+    return [(recovery_module, "own_report", lambda witness: Report())]  # noqa: ARG005 - the signature is the core's
+
+
+def causal_first() -> list[Patch]:
+    """Recovery logs causal writes that somebody holds before what may have completed."""
+    recover = Recovery._recover
+
+    def causal_before(self: Any, session: int, upto: int, reports: Any) -> None:
+        if not self.leader.draft.sessions:
+            for other in sorted({session for report in reports for session in report.runs}):
+                self._add_causal(other, reports)
+        recover(self, session, upto, reports)
+
+    return [(Recovery, "_recover", causal_before)]
+
+
+def no_gate() -> list[Patch]:
+    """A new leader speculates over its applied state at once, as if what it recovered were applied."""
+
+    def lay_nothing(self: Any, *what: Any) -> None:
+        """Leave the tail as it is."""
+
+    def applied(self: Any, entry: Any) -> None:
+        for key in entry.keys:
+            if self.writes.get(key) and self.writes[key][0][3] == entry.index:
+                del self.writes[key][0]
+                if not self.writes[key]:
+                    del self.writes[key]
+            if self.rogue.get(key) == entry.index:
+                del self.rogue[key]
+
+    return [(Leader, "open", property(lambda self: self.serving)), (Tail, "lay", lay_nothing), (Tail, "applied", applied)]
+
+
+def votes_without_joining() -> list[Patch]:
+    """A voter elects a new leader and tells it what it holds, and goes on acknowledging in the old view until the new leader speaks."""
+    on_message = Peers.on_message
+    promised: dict[tuple[int, int], int] = {}
+
+    def stay(self: Any, source: int, message: Any) -> None:
+        node = self.node
+        if isinstance(message, m.Collect) and message.view > node.view:
+            for state in recovery_module.witness_states(node, message):
+                node.send(source, _of_view(state, message.view))
+        elif isinstance(message, m.Vote) and not message.trial and message.view > node.view:
+            current = (message.last_view, message.last_index) >= (node.log.last_view, node.log.last_index)
+            granted = current and not node.leads and promised.setdefault((node.config.id, message.view), source) == source
+            node.send(source, m.VoteReply(1, node.view, message.view, trial=False, granted=granted))
+        else:
+            on_message(self, source, message)
+
+    return [(Peers, "on_message", stay)]
+
+
+def _of_view(state: Any, view: int) -> Any:
+    state.view = view
+    return state
+
+
+def logs_its_tail_again() -> list[Patch]:
+    """D49: a new leader does not look into its own log for what sessions have there."""
+    rebuild = Leader._rebuild
+
+    def forgetful(self: Any) -> None:
+        rebuild(self)
+        self.logged.clear()
+
+    return [(Leader, "_rebuild", forgetful)]
+
+
+# ------------------------------------------------------------------------------------------------------------------- views at clients
+
+
+def mixed_views() -> list[Patch]:
+    """D8, X1: acks of different views are counted together."""
+
+    def keep(self: Any) -> None:
+        """Go on with the tallies of the old view."""
+
+    def any_view(self: Any, config: int, view: int) -> bool:
+        if (config, view) > (self.config_id, self.view):
+            self._on_view(config, view, -1)
+        return True
+
+    return [(Session, "new_view", keep), (Client, "same_view", any_view)]
+
+
+def old_speculation() -> list[Patch]:
+    """Outcomes that the leader of an older view speculated are good in the new one."""
+    new_view = Session.new_view
+
+    def keep_outcomes(self: Any) -> None:
+        outcomes, first, last = dict(self.speculated), self.spec_first, self.spec_last
+        new_view(self)
+        self.speculated.update(outcomes)
+        self.spec_first, self.spec_last = first, last
+
+    return [(Session, "new_view", keep_outcomes)]
+
+
+def reads_before_gate() -> list[Patch]:
+    """6.3: a new leader answers strong reads before what it recovered is committed."""
+    wait_index = StrongReads._wait_index
+
+    def eager(self: Any, session: int, dependency: int) -> int:
+        wait = wait_index(self, session, dependency)
+        return 0 if wait > 0 and not self.leader.open else wait
+
+    def clean(self: Any, tail: Any, queries: Any) -> bool:
+        return not self.leader.open or untouched(self, tail, queries)
+
+    untouched = StrongReads._untouched
+    return [(StrongReads, "_wait_index", eager), (StrongReads, "_untouched", clean)]
+
+
+def index_is_commit() -> list[Patch]:
+    """A read by the long way takes the commit index: it misses what completed fast and is not committed."""
+
+    def committed(self: Any, source: Any, read: Any) -> None:
+        with_index = self.leader
+        before = with_index.node.commit_index
+        on_read_index(self, source, read)
+        for item in self.indexed:
+            item.index = min(item.index, max(before, 0)) if item.round > with_index.round else item.index
+
+    on_read_index = StrongReads.on_read_index
+    return [(StrongReads, "on_read_index", committed)]
+
+
+def index_unconfirmed() -> list[Patch]:
+    """A read by the long way is answered without asking anybody whether this leader still leads."""
+
+    def unconfirmed(self: Any, source: Any, read: Any) -> None:
+        on_read_index(self, source, read)
+        for item in self.indexed:
+            item.round = 0
+
+    on_read_index = StrongReads.on_read_index
+    return [(StrongReads, "on_read_index", unconfirmed)]
+
+
+def anybody_s_speculation() -> list[Patch]:
+    """What a deposed leader speculates is counted in whatever view the client knows of."""
+    on_spec_reply = Tallies.on_spec_reply
+
+    def of_anybody(self: Any, replica: int, reply: Any) -> None:
+        client = self.client
+        kept = client.leader
+        client.leader, reply.view = replica, max(reply.view, client.view)
+        on_spec_reply(self, replica, reply)
+        client.leader = kept
+
+    return [(Tallies, "on_spec_reply", of_anybody)]
+
+
+# -------------------------------------------------------------------------------------------------------------------- elections, logs
+
+
+def last_index_alone() -> list[Patch]:
+    """D38: logs are compared by their length, whatever their last entries' views are."""
+    on_vote = Election.on_vote
+
+    def by_length(self: Any, peer: int, vote: Any) -> None:
+        longer = vote.last_index >= self.node.log.last_index
+        vote.last_view = math.inf if longer else -1
+        on_vote(self, peer, vote)
+
+    return [(Election, "on_vote", by_length)]
+
+
+def votes_for_anybody() -> list[Patch]:
+    """A candidate need not have what the voter has."""
+    on_vote = Election.on_vote
+
+    def blindly(self: Any, peer: int, vote: Any) -> None:
+        vote.last_view = math.inf
+        on_vote(self, peer, vote)
+
+    return [(Election, "on_vote", blindly)]
+
+
+def commits_older_views() -> list[Patch]:
+    """Raft's figure 8: entries of older views are committed by counting."""
+
+    def by_counting(self: Any) -> None:
+        node = self.node
+        matches = sorted([progress.match for progress in self.progress.values()] + [node.journal.durable_index], reverse=True)
+        index = matches[majority(len(node.config.voters)) - 1]
+        if index > node.commit_index:
+            node.commit(index)
+
+    return [(Leader, "advance", by_counting)]
+
+
+def keeps_conflicting_entries() -> list[Patch]:
+    """D42: a follower keeps its entry where the leader has another one."""
+    on_accept = Follower.on_accept
+
+    def keep(self: Any, accept: Any) -> None:
+        log = self.node.log
+        accept.entries = [entry for entry in accept.entries if entry.index > log.last_index]
+        if accept.entries and accept.entries[0].index > log.last_index + 1:
+            accept.entries = []
+        accept.previous_index = min(accept.previous_index, log.last_index)
+        accept.previous_view = log.view_at(accept.previous_index)
+        on_accept(self, accept)
+
+    return [(Follower, "on_accept", keep)]
+
+
+def acks_its_own_tail() -> list[Patch]:
+    """A follower acknowledges its whole log, entries of an older view's leader included."""
+    new_view = Follower.new_view
+
+    def whole(self: Any) -> None:
+        new_view(self)
+        self.match = self.node.log.last_index
+
+    return [(Follower, "new_view", whole)]
+
+
+# --------------------------------------------------------------------------------------------------------------------------- the disk
+
+
+def vote_forgotten() -> list[Patch]:
+    """D45: who restarts does not know how it voted."""
+    restore = Node.restore
+
+    def forget(self: Any, durable: Any) -> None:
+        restore(self, durable)
+        self.voted_for = -1
+
+    return [(Node, "restore", forget)]
+
+
+def vote_before_sync() -> list[Patch]:
+    """A vote leaves before it is on disk."""
+    return [(Journal, "view_safe", property(lambda self: True))]  # noqa: ARG005 - the signature is the core's
+
+
+def ack_before_sync() -> list[Patch]:
+    """A follower acknowledges entries that are not on disk yet."""
+
+    def at_once(self: Any) -> list[tuple[int, list[Any]]]:
+        durable, self.node.journal.durable_index = self.node.journal.durable_index, 1 << 60
+        sends = acks(self)
+        self.node.journal.durable_index = durable
+        return sends
+
+    acks = Follower.acks
+    return [(Follower, "acks", at_once)]
+
+
+def verdict_before_sync() -> list[Patch]:
+    """Verdicts, anchors and speculation leave before what they rest on is on disk."""
+    return [(Node, "reply_durable", Node.reply)]
+
+
+def witness_restarts_empty() -> list[Patch]:
+    """A witness forgets what it accepted when it restarts."""
+    restore = Node.restore
+
+    def empty(self: Any, durable: Any) -> None:
+        bare = Durable(durable.applied, durable.voted, durable.entries, durable.committed)
+        restore(self, bare)
+
+    return [(Node, "restore", empty)]
+
+
+def witness_forgets_views() -> list[Patch]:
+    """A witness begins each view empty."""
+    join = Node.join
+
+    def emptied(self: Any, view: int, leader: int, voted_for: int = -1) -> None:
+        before = self.view
+        join(self, view, leader, voted_for)
+        for chain in self.witness.chains.values() if view > before else ():
+            if chain.runs:
+                self.witness.forget_after(chain, chain.committed, self.promoted)
+                self.journal.on_forgotten(chain.session, chain.committed)
+
+    return [(Node, "join", emptied)]
+
+
+def cut_is_not_written() -> list[Patch]:
+    """What a new leader cut off the log comes back with the disk."""
+
+    def unwritten(self: Any, index: int) -> None:
+        self.durable_index = min(self.durable_index, index)
+
+    def pile_up(self: Any, entry: Any, base: int) -> None:
+        if entry.index - base - 1 >= len(self.entries):
+            lay(self, entry, base)
+
+    lay = Durable._lay_entry
+    return [(Journal, "on_cut", unwritten), (Durable, "_lay_entry", pile_up)]
+
+
+VIEW_BUGS: dict[str, Callable[[], list[Patch]]] = {
+    bug.__name__: bug
+    for bug in (
+        majority_recovers, refused_recovers, recovers_own_only, recovers_others_only, causal_first, no_gate,
+        votes_without_joining, logs_its_tail_again, mixed_views, old_speculation, reads_before_gate, index_is_commit, index_unconfirmed,
+        anybody_s_speculation, last_index_alone, votes_for_anybody, commits_older_views, keeps_conflicting_entries, acks_its_own_tail,
+        vote_forgotten, vote_before_sync, ack_before_sync, verdict_before_sync, witness_restarts_empty, witness_forgets_views,
+        cut_is_not_written,
+    )
+}  # fmt: skip
+
+VIEW_RECORDED: dict[str, tuple[int, str]] = {}

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 POINTS: Final = {"4 x 15": (2, 2, 15), "16 x 15": (2, 8, 15), "4 x 128": (2, 2, 128)}
 """Client processes, streams of each, operations in flight of each stream."""
+MEMORY: Final = Settings().changed("--durability", durability="memory")
+"""Floors have no disk either."""
 
 
 @attrs.frozen
@@ -61,7 +63,7 @@ def main(words: Sequence[str] | None = None) -> int:
             for name in points:
                 print(f"repeat {repeat + 1} of {arguments.repeats}: {name}", file=sys.stderr, flush=True)
                 settings = settings_of(name, arguments.seconds, arguments.replicas, arguments.transport)
-                results[name].append(trio.run(measure, settings, Settings()))
+                results[name].append(trio.run(measure, settings, MEMORY))
     except LoadFailed as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

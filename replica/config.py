@@ -163,7 +163,7 @@ class Settings:
 
     mode: Mode = _setting("ho", "protocol", "how commands are agreed on; the same in the whole cluster", choices=get_args(Mode))
     durability: Durability = _setting(
-        "memory", "protocol", "what an acknowledged command survives: disk = all replicas losing power, memory = any minority of them failing",
+        "disk", "protocol", "what an acknowledged command survives: disk = all replicas losing power, memory = any minority of them failing",
         choices=get_args(Durability),
     )  # fmt: skip
     batching: Batching = _setting(

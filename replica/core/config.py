@@ -25,7 +25,7 @@ class CoreConfig:
     durable: bool = False
     """Everything acknowledged is on disk (``disk``); else views and votes only (``memory``)."""
     heartbeat_seconds: float = 0.1
-    election_seconds: float = 0.5
+    election_seconds: float = 1.0
     """A follower that hears nothing of a leader for this long, and up to twice this long by chance, asks for votes; a leader that hears no
     majority for twice this long steps down. Must be several heartbeats, and much longer than any turn; infinite: never."""
     commit_flush_seconds: float = 0.002

@@ -12,13 +12,14 @@ import pytest
 import trio
 import trio.testing
 
-from replica.admin import AdminServer, AdminStatistics, Page, admin_routes, serve_admin, text_page
+from replica.admin import AdminServer, AdminStatistics, Page, admin_routes, json_page, serve_admin, text_page
 from replica.listening import open_socket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
 GET = b"GET %b HTTP/1.1\r\nHost: h\r\n\r\n"
+POST = b"POST %b HTTP/1.1\r\nHost: h\r\n%b\r\n"
 
 
 class Running:
@@ -54,7 +55,8 @@ async def running(reasons: list[str] | None = None, **limits: float) -> AsyncIte
     routes = admin_routes(status=lambda: {"id": 1, "role": "leader"}, ready=lambda: reasons or [], metrics=lambda: "triskele_view 1\n")
     routes["/failing"] = failing
     routes["/large"] = lambda query: text_page("x" * int(query["bytes"]))
-    server = AdminServer(routes, **limits)  # type: ignore[arg-type]
+    actions = {"/act": lambda query: json_page(query, 200 if query else 409), "/failing-act": failing}
+    server = AdminServer(routes, actions, **limits)  # type: ignore[arg-type]
     listening = open_socket("127.0.0.1:0")
     address = listening.getsockname()
     async with trio.open_nursery() as nursery:
@@ -94,6 +96,10 @@ async def test_readyz_tells_the_reasons_why_not() -> None:
         (b"\x00\x01\x02\x03", 400, b"illegal request line"),
         (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 40_000 + b"\r\n\r\n", 431, b"Receive buffer too long"),
         (GET % b"/failing", 500, b"the replica's log says why"),
+        (GET % b"/act", 405, b"only POST"),
+        (POST % (b"/failing-act", b""), 500, b"the replica's log says why"),
+        (POST % (b"/act", b"Origin: http://elsewhere.example\r\n"), 403, b"not for web pages"),
+        (POST % (b"/act", b"Content-Length: 3\r\n") + b"abc", 400, b"a request has no body here"),
     ],
 )
 async def test_what_is_wrong_gets_a_clean_answer(request_: bytes, status: int, text: bytes) -> None:
@@ -121,6 +127,14 @@ async def test_a_405_says_what_is_allowed_and_answers_are_not_cached() -> None:
         head = await admin.ask(b"DELETE /status HTTP/1.1\r\nHost: h\r\n\r\n")
         assert b"\r\nallow: GET\r\n" in head.replace(b"Allow", b"allow")
         assert b"no-store" in head
+
+
+async def test_an_action_is_posted_with_its_query_and_without_a_body() -> None:
+    async with running() as admin:
+        assert status_and_body(await admin.ask(POST % (b"/act?to=2", b"Content-Length: 0\r\n"))) == (200, b'{"to": "2"}\n')
+        assert status_and_body(await admin.ask(POST % (b"/act", b""))) == (409, b"{}\n")
+        assert b"\r\nallow: POST\r\n" in (await admin.ask(GET % b"/act")).replace(b"Allow", b"allow")
+        assert b"/metrics /failing /large /act /failing-act" in await admin.ask(GET % b"/nothing")
 
 
 async def test_a_connection_serves_many_requests_also_pipelined() -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FREE = "127.0.0.1:0"
-SETTINGS = Settings(listen=FREE, websocket=FREE, admin=FREE)
+SETTINGS = Settings(listen=FREE, websocket=FREE, admin=FREE, durability="memory")
 CLUSTER = ClusterFile(
     cluster_id="c", mode="ho", durability="memory", replicas=tuple(ReplicaPlace(id=number, address=f"127.0.0.1:{9}") for number in range(3))
 )

@@ -25,7 +25,8 @@ from replica.core.tail import Outcome, Tail
 from replica.core.voter import Voter
 from replica.core.witness import SESSION_SHIFT, Witness
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, evaluate_cas
-from tests.sim.planted_views import VIEW_BUGS, VIEW_RECORDED, storm
+from tests.sim.planted_views import VIEW_BUGS, VIEW_RECORDED
+from tests.sim.storms import STORMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -348,21 +349,20 @@ RECORDED: dict[str, tuple[int, str]] = {
     "cas_hides_cas": (19, "I-CCV"),
     "uncovered_own_writes": (11, "I-CCV"),
     "stale_deadline": (10, "spins"),
-} | VIEW_RECORDED
+} | {bug: (seed, failure) for bug, (seed, failure, _) in VIEW_RECORDED.items()}
 """``{bug: (a seed that finds it, what its failure says)}``; a change of the cores may move it to another seed, which the test then looks for."""
-WORLD = "storm"
-"""A name that plants no bug, only the world in which those of ``planted_views`` are looked for."""
 
 
 def world_of(name: str) -> str | None:
-    """Return what is planted to see the world of a bug without the bug; None: nothing."""
-    return WORLD if name in VIEW_BUGS else None
+    """Return the storm in which a bug is looked for, itself planted under its name; None: any world."""
+    return VIEW_RECORDED[name][2] if name in VIEW_RECORDED else None
 
 
 @contextmanager
 def plant(name: str) -> Iterator[None]:
     """Plant a bug for a while."""
-    patches = [*(storm() if name == WORLD or name in VIEW_BUGS else ()), *(BUGS[name]() if name != WORLD else ())]
+    world = name if name in STORMS else world_of(name)
+    patches = [*(STORMS[world]() if world else ()), *(BUGS[name]() if name in BUGS else ())]
     originals = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in patches]
     try:
         for owner, attribute, wrong in patches:

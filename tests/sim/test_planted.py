@@ -37,7 +37,7 @@ def test_every_bug_has_a_recorded_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("world", "seed"), sorted({(world_of(bug), seed) for bug, (seed, _) in RECORDED.items()}, key=str), ids=lambda value: str(value)
+    ("world", "seed"), sorted({(world_of(bug), seed) for bug, (seed, _) in RECORDED.items()}, key=str), ids=str
 )
 def test_without_a_bug_the_recorded_seeds_pass(world: str | None, seed: int) -> None:
     """Also: nothing of a planted bug stays behind."""

@@ -10,7 +10,7 @@ import trio
 from replica.address import AddressError
 from replica.admin import serve_admin
 from replica.listening import bound_address, open_socket
-from triskele.admin_client import AdminUnreachable, get, get_status
+from triskele.admin_client import AdminUnreachable, download, get, get_status, post
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -84,3 +84,32 @@ async def test_nobody_there_is_named() -> None:
 async def test_what_is_no_address_is_our_own_error() -> None:
     with pytest.raises(AddressError):
         await get("http://nowhere", "/status")
+
+
+async def test_an_action_is_posted() -> None:
+    async with admin() as url:
+        assert ((await post(url, "/status")).status, (await post(url, "/nothing")).status) == (405, 404)
+
+
+async def test_a_download_comes_piece_by_piece_and_a_refusal_as_an_answer() -> None:
+    async with admin() as url:
+        pieces: list[bytes] = []
+        answer = await download(url, "/metrics", pieces.append)
+        assert (answer.status, answer.body, b"".join(pieces)) == (200, b"", b"m" * 300_000)
+        assert len(pieces) > 1
+        refused: list[bytes] = []
+        answer = await download(url, "/readyz", refused.append)
+        assert (answer.status, answer.body, refused) == (503, b"no\n", [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"", "nothing came for 0.2 s"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "this is no admin server: "),
+    ],
+)
+async def test_a_download_that_does_not_come_to_its_end_is_none(answer: bytes, why: str) -> None:
+    async with answering(answer) as url:
+        with pytest.raises(AdminUnreachable, match=why):
+            await download(url, "/snapshot", bytes, timeout=0.2)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import h11
+import pytest
+import trio
+import trio.testing
+
+from replica.admin import AdminServer, Stream
+from replica.admin_http import SEND_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Generator
+
+GET = b"GET /stream HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+class Source:
+    """What a stream is made of, and how far it came."""
+
+    def __init__(self, *pieces: bytes, fails: bool = False) -> None:
+        self.pieces = pieces
+        self.fails = fails
+        self.made = 0
+        self.closed = trio.Event()
+
+    def generate(self) -> Generator[bytes, None, None]:
+        try:
+            for piece in self.pieces:
+                self.made += 1
+                yield piece
+            if self.fails:
+                raise RuntimeError("planted")
+        finally:
+            self.closed.set()
+
+
+@asynccontextmanager
+async def serving(source: Source) -> AsyncIterator[tuple[AdminServer, trio.abc.ReceiveStream]]:
+    """A request for the stream on a connection that takes what it is sent when it is read: one send at a time."""
+    server = AdminServer({"/stream": lambda _query: Stream("text/plain", source.generate())}, request_seconds=5.0)
+    sender, receiver = trio.testing.lockstep_stream_pair()
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server._connection, receiver)
+            await sender.send_all(GET)
+            yield server, sender.receive_stream
+            await sender.aclose()
+
+
+async def read(stream: trio.abc.ReceiveStream, pause: float = 0.0) -> bytes:
+    """Read the body of an answer to its end, slowly."""
+    http = h11.Connection(h11.CLIENT)
+    http.send(h11.Request(method="GET", target="/stream", headers=[("Host", "h")]))
+    http.send(h11.EndOfMessage())
+    body = b""
+    while not isinstance(event := http.next_event(), h11.EndOfMessage):
+        if event is h11.NEED_DATA:
+            await trio.sleep(pause)
+            http.receive_data(bytes(await stream.receive_some()))
+        elif isinstance(event, h11.Data):
+            body += event.data
+    return body
+
+
+async def test_a_stream_comes_whole_and_is_closed() -> None:
+    source = Source(b"", b"one", b"two" * SEND_BYTES, b"end")
+    async with serving(source) as (server, stream):
+        assert await read(stream) == b"one" + b"two" * SEND_BYTES + b"end"
+        await source.closed.wait()
+    assert (server.statistics().statuses, server.statistics().reasons) == ({200: 1}, {})
+
+
+async def test_a_piece_is_made_when_the_one_before_was_taken() -> None:
+    source = Source(*[b"piece"] * 100)
+    async with serving(source) as (_, stream):
+        await stream.receive_some()  # the head
+        await trio.testing.wait_all_tasks_blocked()
+        assert source.made == 1
+
+
+async def test_a_healthy_download_may_take_longer_than_a_request(autojump_clock: object) -> None:  # noqa: ARG001 - in-memory time
+    source = Source(*[b"piece"] * 10)
+    async with serving(source) as (_, stream):
+        begin = trio.current_time()
+        assert await read(stream, pause=4.0) == b"piece" * 10
+        assert trio.current_time() - begin > 40
+
+
+async def test_a_download_that_stands_still_is_ended(autojump_clock: object) -> None:  # noqa: ARG001 - in-memory time
+    source = Source(*[b"piece"] * 20)
+    async with serving(source) as (server, stream):
+        await stream.receive_some()
+        begin = trio.current_time()
+        await source.closed.wait()
+        assert trio.current_time() - begin == pytest.approx(5.0)
+    assert server.statistics().reasons == {"timeout": 1}
+
+
+async def test_a_reader_that_goes_away_ends_it() -> None:
+    source = Source(*[b"piece"] * 20)
+    async with serving(source) as (server, stream):
+        await stream.receive_some()
+        await stream.aclose()
+        await source.closed.wait()
+    assert server.statistics().reasons == {}
+
+
+async def test_a_stream_that_fails_has_no_end() -> None:
+    source = Source(b"piece", fails=True)
+    async with serving(source) as (server, stream):
+        with pytest.raises(h11.RemoteProtocolError):
+            await read(stream)
+    assert server.statistics().reasons == {"internal": 1}

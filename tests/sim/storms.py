@@ -1,0 +1,92 @@
+"""Worlds that are hard on elections, recoveries and disks; planted like a bug, they plant none.
+
+A recovery has something to recover when commands completed that no follower has in its log.  That takes a leader that dies while its entries are
+on their way and its answers have arrived, again and again, and clients that never rest.  In a *storm* replicas are far from each other and near
+to their clients, have disks, and die when they lead.  In an *outage* syncs are slow, and all replicas die together.  In a *schism* nobody dies, but
+replicas cannot hear each other for longer than it takes to elect another leader, while clients may hear both sides.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from tests.sim import faults as faults_module
+from tests.sim import options as options_module
+from tests.sim.faults import Saboteur
+from tests.sim.options import Faults, Options
+from tests.sim.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from replica.core.config import Mode
+
+Patch = tuple[Any, str, Any]
+FAR_FACTOR = 8.0
+"""How much longer frames between replicas take in a storm."""
+
+
+def draw_storm(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of a storm: who leads dies."""
+    rng = random.Random(f"storm {seed}")
+    base = options_module.draw(seed, mode, replicas)
+    core = attrs.evolve(
+        base.core, durable=True, heartbeat_seconds=0.02, election_seconds=0.1, commit_flush_seconds=0.002, note_seconds=0.001, forward_seconds=0.3,
+        read_wait_seconds=0.1, witness_commands_max=200_000, reads_waiting_max=100_000,
+    )  # fmt: skip
+    return attrs.evolve(
+        base, clients=3, sessions=2, keys=rng.choice((4, 16, 64)), commands=150, depth=6, burst=2, think_seconds=0.01, delays=(0.0003, 0.0006),
+        turn_seconds=0.0, apply_commands=1 << 30, apply_seconds=0.0, encore=0, fault_seconds=1.5, sync_seconds=rng.choice((0.0, 0.0, 0.002)),
+        faults=Faults(crashes=rng.choice((5, 10)), blackouts=rng.choice((0, 1)), partitions_gap=rng.choice((0.0, 0.3))), core=core,
+    )  # fmt: skip
+
+
+def draw_outage(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of outages: syncs take long, and all replicas die at once, again and again."""
+    calmer = draw_storm(seed, mode, replicas)
+    return attrs.evolve(calmer, sync_seconds=0.02, faults=Faults(crashes=3, blackouts=5))
+
+
+def draw_schism(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of a schism."""
+    calmer = draw_storm(seed, mode, replicas)
+    return attrs.evolve(calmer, faults=Faults(partitions_gap=0.1), client=attrs.evolve(calmer.client, resend_seconds=0.05))
+
+
+def storm(draw: Callable[..., Options] = draw_storm) -> list[Patch]:
+    """Make every world one that ``draw`` draws, with replicas far from each other; no bug."""
+    from tests.sim import run as run_module
+
+    join = World._join
+
+    def stretched(self: Any) -> None:
+        join(self)
+        for (sender, receiver), link in self.network.links.items():
+            if sender[0] == receiver[0] == "r":
+                way = link.ways[sender]
+                way.delays = (way.delays[0] * FAR_FACTOR, way.delays[1] * FAR_FACTOR)
+
+    durations = (0.3, 0.5) if draw is draw_schism else (0.01, 0.05, 0.1)
+
+    def lasts(self: Any) -> float:
+        return float(self.world.rng.choice(durations))
+
+    return [
+        (World, "_join", stretched), (faults_module, "LEADER_SHARE", 1.0), (Saboteur, "_duration", lasts), (run_module, "draw", draw),
+    ]  # fmt: skip
+
+
+def outage() -> list[Patch]:
+    """Make every world one of outages; no bug."""
+    return storm(draw_outage)
+
+
+def schism() -> list[Patch]:
+    """Make every world one of schisms; no bug."""
+    return storm(draw_schism)
+
+
+STORMS: dict[str, Callable[[], list[Patch]]] = {"storm": storm, "outage": outage, "schism": schism}

@@ -179,7 +179,7 @@ class Settings:
 
     heartbeat_seconds: float = _setting(0.1, "times", "the leader's idle frames to its followers", minimum=0.001, maximum=60.0)
     election_seconds: float = _setting(
-        0.5,
+        1.0,
         "times",
         "a follower that hears no leader for this long, and up to twice this long by chance, asks for votes",
         minimum=0.01,

@@ -28,10 +28,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
+import cbor2
 
 from replica import wire_columns
 from replica.wire_cbor import WireError
 from replica.wire_columns import Field
+from replica.wire_writing import compile_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -77,7 +79,9 @@ class Layout:
         fields: ``{name: what stands there}``, in the section's order.
         read: ``read(section, size) -> (message, used)``: judges a decoded array, its tag first, of a payload of ``size`` bytes; gives the
             message, which keeps the array's columns, and how much of ``commands_per_frame_max`` it uses; raises WireError.
+        encode: ``encode(message) -> bytes``: the section as CBOR, what cbor2 would make of ``write`` but for longer integers.
         source: the text of ``read``.
+        encode_source: the text of ``encode``; empty if cbor2 does it.
     """
 
     def __init__(self, tag: int, message: type, fields: Iterable[Field], nested: Layout | None = None) -> None:
@@ -110,6 +114,9 @@ class Layout:
         assert self.fields.keys().isdisjoint({"section", "size", "used", "total", "more", "map", "type", "len", "min", "max", "sum", *names})
         exec(compile(self.source, f"<replica.wire_layout {self.name}>", "exec"), names)  # noqa: S102 - our own text, out of our own table
         self.read = names["read"]
+        inner = None if nested is None else nested.encode
+        self.encode: Callable[[Any], bytes]
+        self.encode, self.encode_source = compile_writer(tag, self.name, self.fields, self._encode_slowly, inner)
 
     def write(self, message: Any) -> list[Any]:
         """Make the section of a message, ready for CBOR; its columns are the message's own."""
@@ -118,6 +125,10 @@ class Layout:
             items = self._nested._items  # noqa: SLF001 - the same class
             section[-1] = [*map(items, section[-1])] if isinstance(section[-1], list) else items(section[-1])
         return section
+
+    def _encode_slowly(self, message: Any) -> bytes:
+        section = self.write(message)
+        return cbor2.dumps(section if self.tag else section[1:])
 
     def _read_nested(self, items: list[Any], size: int) -> tuple[list[Any], int]:
         """Judge sections that stand inside this one without their tags; each uses one place more than its columns."""

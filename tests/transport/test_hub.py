@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import AsyncExitStack
 from functools import partial
@@ -64,6 +65,32 @@ async def test_the_turn_ends_in_place_before_any_other_task_runs() -> None:
         nursery.cancel_scope.cancel()
     place = order.index("frames")
     assert order[place : place + 2] == ["frames", "end"]
+
+
+async def test_what_others_send_while_they_are_offered_the_processor_is_one_turn_without_a_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = End()
+    seen: list[int] = []
+    end.on_turn = lambda: seen.append(len(end.frames))
+    first, *others = [native(end)[0] for _ in range(4)]
+    waits: list[int] = []
+
+    def offer() -> None:
+        waits.append(end.hub.statistics().waits)
+        while others:
+            link = others.pop()
+            link.send([b"frame"])
+            link.flush()
+
+    monkeypatch.setattr(os, "sched_yield", offer)
+    first.send([b"frame"])
+    first.flush()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end.hub.run)
+        await end.until_frames(4)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert seen == [1, 4]
+    assert waits == [0, 0], "offered after each turn and at no other time"
 
 
 async def test_an_idle_hub_sleeps() -> None:

@@ -1,17 +1,17 @@
 """The data folder as a server uses it: opened or made at start, its content told to the core, its peers' folders remembered.
 
 A replica's *incarnation* is told with every frame.  Its upper half names the data folder, its lower half counts the folder's openings.  A peer that
-comes with another folder than before has lost what it had promised, and must not vote again under its id; one with ``memory`` durability loses that
-with every start.
+comes with another folder than before has lost how it voted, and must not vote again under its id.  One with ``memory`` durability and its old folder
+knows that, and that it forgot the rest: the core lets it follow in higher views only.
 """
 
 from __future__ import annotations
 
-import time
+import os
 from typing import TYPE_CHECKING
 
 from replica.config import SettingError
-from replica.persistence import Persistence, load
+from replica.persistence import Persistence, load, recall
 from replica.storage.folder import DataFolder
 from transport.errors import HandshakeRefused
 
@@ -36,11 +36,11 @@ class HomeFolder:
         replica_id: whose it is.
 
     Attributes:
-        folder: None for a replica of ``memory`` durability without a folder: it can never come back.
+        folder: None for a replica of ``memory`` durability without a folder: it can never come back, since it forgets how it voted.
         incarnation: of this start.
 
     Raises:
-        SettingError: there must be a folder and none is named, or it held a replica that kept its data in memory.
+        SettingError: there must be a folder and none is named.
         StorageError: the folder cannot be used.
     """
 
@@ -48,17 +48,13 @@ class HomeFolder:
         place = cluster.replica(replica_id)
         self.durable = settings.durability == "disk"
         self.folder: DataFolder | None = None
-        self.incarnation = time.time_ns() & ((1 << (FOLDER_BITS + OPENINGS_BITS)) - 1)
-        self._peers: dict[int, int] = {}  # {peer: the folder it came with, or the whole incarnation with memory durability}
+        self.incarnation = int.from_bytes(os.urandom(8)) >> 1 | 1
+        self._peers: dict[int, int] = {}  # {peer: the folder it came with}
         if not place.data_dir:
             if self.durable:
                 raise SettingError("--data-dir", "", f"the cluster file names no data_dir for replica {replica_id}: give one")
             return
         folder = self.folder = DataFolder.open(place.data_dir, cluster_id=cluster.cluster_id or "unnamed", replica_id=replica_id)
-        if not self.durable and not folder.created:
-            folder.close()
-            why = "held a replica that kept its data in memory, which is gone: it must not come back under its id; give an empty folder"
-            raise SettingError("--data-dir", place.data_dir, why)
         self.incarnation = (int(folder.identity.folder_id, 16) & ((1 << FOLDER_BITS) - 1)) << OPENINGS_BITS | folder.identity.incarnation
         self._peers = {int(peer): number for peer, number in folder.recall(PEERS, {}).items()}
 
@@ -68,8 +64,10 @@ class HomeFolder:
         Raises:
             StorageError: it cannot be read.
         """
-        if self.folder is None or not self.durable:
-            return Persistence(self.folder, None), None
+        if self.folder is None:
+            return Persistence(None, None), None
+        if not self.durable:
+            return Persistence(self.folder, None), recall(self.folder)
         try:
             log, durable = load(self.folder, config.tombstone_sessions_max)
         except BaseException:
@@ -83,7 +81,7 @@ class HomeFolder:
         Raises:
             HandshakeRefused: ``forgotten_state``.
         """
-        told = incarnation >> OPENINGS_BITS if self.durable else incarnation
+        told = incarnation >> OPENINGS_BITS
         known = self._peers.get(peer)
         if known == told:
             return
@@ -93,5 +91,5 @@ class HomeFolder:
                 f"replica {peer} came back without what it had promised and must not vote again under its id: add it under a new one",
             )
         self._peers[peer] = told
-        if self.folder is not None and self.durable:
+        if self.folder is not None:
             self.folder.remember(PEERS, {str(number): name for number, name in self._peers.items()})

@@ -34,6 +34,12 @@ POLL_SECONDS = 0.01
 """How often a snapshot that is written looks whether the log's checkpoint is safe too."""
 
 
+def recall(folder: DataFolder) -> Durable | None:
+    """Tell what a replica of ``memory`` durability finds: its view and vote, and that the rest is forgotten; None in a new folder."""
+    view, voted_for = folder.recall(VOTED, [0, -1])
+    return None if folder.created else Durable(voted=Voted(view, voted_for), forgotten=True)
+
+
 def load(folder: DataFolder, tombstone_sessions_max: int) -> tuple[DurableLog, Durable | None]:
     """Read a folder of ``disk`` durability: the newest snapshot, and the log above it.
 

@@ -91,6 +91,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(28, m.TakeOver, (_I, _I)),
     Layout(29, m.SnapshotPart, (_I, _I, _I, _I, _I, _I, _I, _F.FLAG, _F.PLAIN)),
     Layout(30, m.SnapshotAck, (_I, _I, _I, _I)),
+    Layout(31, m.Rejoin, (_I, _I)),
     ENTRY,
 )
 """Every section, by tag; last the Entry, which has none. The documentation and the tests read the table here."""

@@ -84,12 +84,12 @@ def smoke_note(result_file: Path) -> Callable[[list[str]], str]:
     return note
 
 
-def smoke(transport: str) -> Step:
+def smoke(transport: str, durability: str) -> Step:
     """Three real replica processes and one client process over real sockets, a few seconds."""
     result_file = BUILD / f"smoke-{transport}.json"
     result_file.unlink(missing_ok=True)
     size = ("--operations", str(SMOKE_OPERATIONS), "--warmup-seconds", "0", "--clients", "1", "--threads", "4", "--pendings", "15")
-    command = (PYTHON, "-m", "triskele", "load", "--local", "3", "--durability", "memory", "--transport", transport, *size)
+    command = (PYTHON, "-m", "triskele", "load", "--local", "3", "--durability", durability, "--transport", transport, *size)
     return Step(f"smoke {transport}", ((*command, "--quiet", "--json", str(result_file)),), 120.0, smoke_note(result_file))
 
 
@@ -109,8 +109,8 @@ def all_steps() -> list[Step]:
             pytest_closing_line,
         ),
         Step("coverage", (core_report,), 60.0, coverage_total),
-        smoke("native"),
-        smoke("websocket"),
+        smoke("native", "disk"),
+        smoke("websocket", "memory"),
     ]
 
 

@@ -23,7 +23,7 @@ from triskele.child import REPLICA_PROGRAM, Child, start_child
 from triskele.cluster_folder import open_folder
 from triskele.cluster_ports import reserve_ports
 from triskele.lines import Lines
-from triskele.supervision import NO_RESTART, RESTARTS, STAYS_DEAD, Keeper, LeftDead, RestartPolicy, can_come_back, stop_all
+from triskele.supervision import NO_RESTART, RESTARTS, Keeper, RestartPolicy, stop_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -82,10 +82,8 @@ class LocalCluster:
         """Start a replica that is dead, or was killed just now, without a pause; return its process when it listens.
 
         Raises:
-            LeftDead: It must not come back, or it refused to run too many times.
+            LeftDead: It refused to run too many times.
         """
-        if not can_come_back(self.file.durability or "memory"):
-            raise LeftDead(f"replica {replica_id} does not run: {STAYS_DEAD}")
         self.keepers[replica_id].restart()
         return await self.restarted(replica_id)
 
@@ -272,8 +270,9 @@ async def local_cluster(
             async def start(replica_id: int) -> Child:
                 return await start_child(program, replica_id, flags, ports.listen(replica_id), say)
 
-            never = STAYS_DEAD if not can_come_back(settings.durability) else NO_RESTART
-            policy = restarts if restarts is not None and can_come_back(settings.durability) else never
+            # One that is alone and kept its data in memory would wait for ever for somebody who knows what it forgot.
+            hopeless = settings.durability == "memory" and replicas == 1
+            policy = restarts if restarts is not None and not hopeless else NO_RESTART
             cluster.keepers |= {number: Keeper(number, start, policy, say, cluster.changed) for number in range(replicas)}
             async with _running(cluster):
                 await cluster.wait_ready(ready_seconds or READY_SECONDS, patient=folder.held is not None and ready_seconds is None)

@@ -22,26 +22,15 @@ from replica.listening import ListenError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
-    from replica.config import Durability
     from triskele.child import Child
 
 REFUSALS = (2, 3)
 """Exit statuses of a replica that refuses to run: wrong usage, a data folder that cannot be used."""
 
-STAYS_DEAD = "it stays dead (what it acknowledged is forgotten, so it must not come back under its id)"
 NO_RESTART = "it is left dead (--no-restart)"
 LAST_LINE_MAX = 500
 """Signs of a replica's last line that are told again when it refuses to run."""
 AS_ASKED = "it is left dead, as asked"
-
-
-def can_come_back(durability: Durability) -> bool:
-    """Whether a replica that died may run again under its id.
-
-    With memory durability it has forgotten what it acknowledged: it would vote as if that had never been, and what others counted on would be
-    lost.  So it stays dead, and the rest go on while they are a majority.
-    """
-    return durability != "memory"
 
 
 class LeftDead(Exception):

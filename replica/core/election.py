@@ -109,9 +109,9 @@ class Election:
         node = self.node
         current = (vote.last_view, vote.last_index) >= (node.log.last_view, node.log.last_index)
         if vote.trial:
-            granted = current and vote.view > node.view and not self.hears_leader()
+            granted = current and vote.view > node.view and not self.hears_leader() and not node.muted
         else:
-            granted = current and vote.view == node.view and node.leader < 0 and node.voted_for in (-1, peer)
+            granted = current and not node.muted and vote.view == node.view and node.leader < 0 and node.voted_for in (-1, peer)
             if granted and node.voted_for != peer:
                 node.join(node.view, -1, peer)
                 self.at = self.node.now + self.node.config.election_seconds * (1.0 + self.jitter())
@@ -125,8 +125,12 @@ class Election:
         """Whether this replica leads, or heard who leads within the shortest election timeout."""
         return self.node.leads or self.node.now - self.follower.leader_seen_at < self.node.config.election_seconds
 
+    def reopen(self) -> bool:
+        """Lead a higher view: a replica that forgot what it acknowledged can follow only there. Returns whether it is won at once."""
+        return self.campaign(trial=False, forced=True)
+
     def on_take_over(self, order: TakeOver) -> bool:
         """The leader hands over to us; returns whether the view is won at once."""
-        if order.view != self.node.view or self.node.leads:
+        if order.view != self.node.view or self.node.leads or self.node.muted:
             return False
         return self.campaign(trial=False, forced=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replica.core.log import commands_bytes
-from replica.core.messages import Accept, AcceptAck, AcceptNack, Forward, Message, Record
+from replica.core.messages import Accept, AcceptAck, AcceptNack, Forward, Message, Record, Rejoin
 
 if TYPE_CHECKING:
     from replica.core.node import Node
@@ -81,6 +81,9 @@ class Follower:
         node = self.node
         if node.leader < 0 or node.leads or not (self.ack_due or self.nack_hint >= 0) or not node.journal.view_safe:
             return []
+        if node.view <= node.forgotten_view:
+            self.ack_due, self.nack_hint = False, -1
+            return [(node.leader, [Rejoin(node.config.config, node.forgotten_view)])]
         answer: Message
         durable = min(self.match, node.journal.durable_index)
         if self.nack_hint >= 0:

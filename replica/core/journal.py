@@ -133,6 +133,8 @@ class Durable:
     committed: int = 0
     chains: dict[int, Held] = attrs.Factory(dict)
     # {session: what its chain held}
+    forgotten: bool = False
+    """With ``memory`` durability only the vote was kept: what this replica acknowledged in views up to that one is forgotten."""
 
     def replay(self, records: Iterable[JournalRecord]) -> bool:
         """Lay records over this state, in the order in which they were written; a record that is laid twice changes nothing.

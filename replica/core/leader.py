@@ -154,8 +154,9 @@ class Leader:
         Returns:
             Whether there is such a follower; whether it takes over shows in the view.
         """
-        self.handing_over = hand_over(self, peer)
-        return self.handing_over is not None
+        begun = hand_over(self, peer)
+        self.handing_over = begun or self.handing_over
+        return begun is not None
 
     def append(self, chain: Chain, speculation: Speculation) -> bool:
         """Put what the session's chain holds beyond the log into this turn's entry, in order, and speculate.

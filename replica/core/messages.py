@@ -63,12 +63,9 @@ class Home:
 
 @message
 class Record:
-    """Logged commands: to all voters for the fast path, or to the leader alone (mode ``paxos``; causal writes of ``ht``).
-
-    ``previous[i]``: number of the session's last command before ``firsts[i]`` that was sent to witnesses (equals ``firsts[i] - 1`` unless
-    the mode hides causal writes from witnesses). ``incomplete[i]``: every command of the session below it is complete at the client, so its
-    result may be forgotten. ``kinds``: one byte a command, ``statemachine.command`` kinds with the causal bit.
-    """
+    """Logged commands: to all voters for the fast path, or to the leader alone (mode ``paxos``; causal writes of ``ht``). ``previous[i]``: the
+    session's last command before ``firsts[i]`` that witnesses were sent (``firsts[i] - 1`` unless the mode hides causal writes from them).
+    ``incomplete[i]``: every command below it is complete at the client. ``kinds``: one byte a command, with the causal bit."""
 
     sessions: list[int]
     firsts: list[int]
@@ -82,8 +79,7 @@ class Record:
 
 @message
 class StrongRead:
-    """Strong reads without a log entry, to the leader; ``firsts`` number the reads of a session, ``dependencies[i]`` is the session's last
-    command issued before run ``i``."""
+    """Strong reads, to the leader; ``firsts`` number a session's reads, ``dependencies[i]`` is its last command issued before run ``i``."""
 
     sessions: list[int]
     firsts: list[int]
@@ -94,8 +90,7 @@ class StrongRead:
 
 @message
 class Anchor:
-    """With strong reads, to the other voters: confirm the view and pin the session's chain up to its dependency. ``reads[i]``: number of the
-    session's last strong read that this covers."""
+    """With strong reads, to the other voters: confirm the view, and pin the chain up to the dependency. ``reads[i]``: the last read covered."""
 
     sessions: list[int]
     dependencies: list[int]
@@ -171,8 +166,8 @@ class SpecReply:
 
 @message
 class Applied:
-    """Everything of the session up to ``upto[i]`` is committed, and applied at the sender, whose applied prefix is ``position`` long.
-    ``results``: ``[session, number, succeeded]`` of cas commands; only the leader (``leader``) sends them."""
+    """Everything of the session up to ``upto[i]`` is committed, and applied at the sender, whose applied prefix is ``position`` long. Only a
+    leader tells ``results``: ``[session, number, succeeded]`` of cas."""
 
     config: int
     view: int
@@ -391,9 +386,17 @@ class SnapshotAck:
     part: int
 
 
+@message
+class Rejoin:
+    """The sender forgot what it acknowledged in views up to ``view``, and may follow in higher ones only: the leader is to open one."""
+
+    config: int
+    view: int
+
+
 Message = (
     OpenSession | CloseSession | KeepAlive | Home | Record | StrongRead | Anchor | ReadIndex | CausalRead | Ping
     | SessionOpened | RecordAck | SpecReply | Applied | StrongReadReply | AnchorAck | CausalReadReply | Leader | Pong
     | Accept | AcceptAck | AcceptNack | Forward | Vote | VoteReply | Collect | WitnessState | TakeOver
-    | SnapshotPart | SnapshotAck
+    | SnapshotPart | SnapshotAck | Rejoin
 )  # fmt: skip

@@ -44,6 +44,8 @@ class Node:
     """Who leads ``view``, -1 if unknown."""
     voted_for: int = -1
     """Who got this replica's vote in ``view``."""
+    forgotten_view: int = -1
+    """What this replica acknowledged in views up to this one it may have forgotten; -1 when that does not matter any more (``muted``)."""
     now: float = 0.0
     journal: Journal = attrs.Factory(lambda self: Journal(self.config.durable), takes_self=True)
     log: Log = attrs.Factory(Log)
@@ -86,10 +88,23 @@ class Node:
         """Whether this replica leads its view."""
         return self.leader == self.config.id
 
+    @property
+    def muted(self) -> bool:
+        """Whether this replica came back without what it had acknowledged, and what it acknowledged may still matter.
+
+        Until an entry of a view above the forgotten ones is committed here it neither votes nor holds, accepts or anchors anything, and its
+        witness counts for nothing: a new leader might take an empty witness for one that refused.  That entry commits with all that its leader had
+        recovered without us, and then nothing depends on what was forgotten.  Its log counts in such views from the start.  (VR Revisited, section
+        4.3, is not enough here: it knows nothing of witnesses.)
+        """
+        return self.forgotten_view >= 0
+
     def restore(self, durable: Durable) -> None:
         """Begin with what the disk holds: the snapshot, the log above it, the view and the vote, and what the witness had promised."""
         voted = durable.voted
         self.view, self.voted_for, self.leader = max(voted.view, self.config.view), voted.voted_for, -1
+        if durable.forgotten:
+            self.forgotten_view = self.view
         if durable.applied is not None:
             applied = durable.applied
             self.store, self.sessions = applied.store, applied.sessions
@@ -153,6 +168,8 @@ class Node:
         assert self.commit_index <= index <= self.log.last_index
         if index > self.commit_index:
             self.commit_index = index
+            if self.muted and (self.log.view_at(index) or 0) > self.forgotten_view:
+                self.forgotten_view = -1
             self.journal.on_committed(index)
 
     def reply(self, link: Source, message: Message) -> None:

@@ -51,7 +51,7 @@ class Peers:
             case m.Vote() | m.VoteReply() | m.TakeOver():
                 self._on_election_message(source, message)
             case m.Collect():
-                if self._follows(source, message.config, message.view):
+                if self._follows(source, message.config, message.view) and not node.muted:
                     for state in witness_states(node, message):
                         node.send(source, state)
             case m.SnapshotPart():
@@ -60,6 +60,8 @@ class Peers:
             case m.SnapshotAck():
                 if message.view == node.view and roles.leader is not None:
                     roles.leader.on_snapshot_ack(source, message)
+            case m.Rejoin():
+                roles.on_rejoin(message)
             case m.WitnessState():
                 if roles.recovery is not None and message.view == node.view:
                     roles.recovery.on_state(source, message)

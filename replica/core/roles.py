@@ -20,7 +20,7 @@ from replica.core.recovery import Recovery
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from replica.core.messages import SnapshotPart
+    from replica.core.messages import Rejoin, SnapshotPart
     from replica.core.node import Node
 
 
@@ -94,6 +94,13 @@ class Roles:
         if led:
             self._changed()
 
+    def on_rejoin(self, rejoin: Rejoin) -> None:
+        """A follower forgot what it acknowledged in views up to ``rejoin.view``: lead a higher one, if this leader does not."""
+        if self.leader is not None and self.leader.serving and rejoin.view >= self.node.view:
+            self.join(rejoin.view, -1)
+            if self.election.reopen():
+                self.win()
+
     def _changed(self) -> None:
         if self.on_changed is not None:
             self.on_changed()
@@ -133,8 +140,11 @@ class Roles:
                     self.recovery.ask()
             elif now >= self.leader.registrar.look_at:
                 self.leader.registrar.expire_sessions()
-        elif now >= self.election.at and self.election.campaign(trial=True):
-            self.win()
+        elif now >= self.election.at:
+            if self.node.muted:
+                self.election.heard_leader()  # only others can lead
+            elif self.election.campaign(trial=True):
+                self.win()
 
     def deadline(self) -> float:
         """When ``expire``, or a turn, is needed next."""

@@ -125,7 +125,7 @@ class Voter:
         full = self.node.witness.full(len(run.keys))
         if chain.held > chain.committed:  # one run is taken whole, however long, or it would be refused for ever
             full = full or run.last - chain.committed > self.node.config.commands_in_flight_max
-        if full or self.node.draining or (leader is not None and leader.busy()):
+        if full or self.node.draining or self.node.muted or (leader is not None and leader.busy()):
             return BUSY
         accepted = chain.accepted
         self.node.witness.hold(chain, run, self.node.now)
@@ -172,6 +172,8 @@ class Voter:
     def on_anchor(self, source: Source, anchor: Anchor) -> None:
         """Confirm the view and pin each session's chain up to its strong reads' dependency."""
         node = self.node
+        if node.muted:
+            return
         chains, pin = node.witness.chains, node.witness.anchor
         levels: list[int] = []
         for session, dependency in zip(anchor.sessions, anchor.dependencies, strict=True):

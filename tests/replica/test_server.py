@@ -146,6 +146,8 @@ async def test_a_cluster_of_one_serves_its_pages() -> None:
             assert json.loads((await ask("/status"))[1])["role"] == "leader"
             assert json.loads((await ask("/counters"))[1])["role"] == "leader"
             assert b"triskele_" in (await ask("/metrics"))[1]
+            assert (await ask("/snapshot"))[1].startswith(b"TSKSNAP\n")
+            assert (await ask("/transfer-leader"))[0] == 405
             assert (await ask("/nothing"))[0] == 404
             nursery.cancel_scope.cancel()
 

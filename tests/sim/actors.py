@@ -107,7 +107,9 @@ class ReplicaActor:
 
     def restart(self) -> None:
         """Come back with what the disk holds; links are made anew."""
-        self.core = Replica(self.config, self.disk.read(), self.world.rng.random, now=self.world.now)
+        durable = self.disk.read()
+        durable.forgotten = not self.config.durable
+        self.core = Replica(self.config, durable, self.world.rng.random, now=self.world.now)
         self.alive, self.deadline, self.spins, self.synced_at, self.installing = True, math.inf, 0, 0.0, False
         self.sources.clear()
         self.places.clear()

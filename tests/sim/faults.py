@@ -115,12 +115,12 @@ class Saboteur:
             world.at(world.now + self._duration(), actor.resume)
 
     def _crash(self) -> None:
-        """Kill a replica. With a disk it comes back with what that holds; without one it never does, and most stay alive."""
+        """Kill a replica; it comes back with what its disk holds: without a durable log that is its vote, and most must know more than that."""
         world = self.world
-        alive = [actor for actor in world.replicas if actor.alive]
-        if alive and (world.options.core.durable or len(alive) > len(world.replicas) // 2 + 1):
-            leaders = [actor for actor in alive if actor.core.leader is not None]
-            self._crash_one((world.rng.choice(leaders) if leaders and world.rng.random() < LEADER_SHARE else world.rng.choice(alive)).name)
+        sound = [actor for actor in world.replicas if actor.alive and not actor.core.node.muted]
+        if sound and (world.options.core.durable or len(sound) > len(world.replicas) // 2 + 1):
+            leaders = [actor for actor in sound if actor.core.leader is not None]
+            self._crash_one((world.rng.choice(leaders) if leaders and world.rng.random() < LEADER_SHARE else world.rng.choice(sound)).name)
 
     def _blackout(self) -> None:
         """All replicas lose power at once."""
@@ -134,10 +134,9 @@ class Saboteur:
             return
         actor.crash()
         self._kill(name)
-        if world.options.core.durable:
-            when = world.now + self._duration()
-            if when < world.calm_at:
-                world.at(when, lambda: self._restart(actor))
+        when = world.now + self._duration()
+        if when < world.calm_at:
+            world.at(when, lambda: self._restart(actor))
 
     def _restart(self, actor: ReplicaActor) -> None:
         if not actor.alive:

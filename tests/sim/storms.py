@@ -3,7 +3,7 @@
 A recovery has something to recover when commands completed that no follower has in its log.  That takes a leader that dies while its entries are
 on their way and its answers have arrived, again and again, and clients that never rest.  In a *storm* replicas are far from each other and near
 to their clients, have disks, and die when they lead.  In an *outage* syncs are slow, and all replicas die together.  In a *schism* nobody dies, but
-replicas cannot hear each other for longer than it takes to elect another leader, while clients may hear both sides.
+links between replicas are down for longer than it takes to elect another leader, and clients hear both sides.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ def draw_storm(seed: int, mode: Mode | None = None, replicas: int | None = None)
     base = options_module.draw(seed, mode, replicas)
     core = attrs.evolve(
         base.core, durable=True, heartbeat_seconds=0.02, election_seconds=0.1, commit_flush_seconds=0.002, note_seconds=0.001, forward_seconds=0.3,
-        read_wait_seconds=0.1, witness_commands_max=200_000, reads_waiting_max=100_000,
+        read_wait_seconds=0.1, witness_commands_max=200_000, reads_waiting_max=100_000, entries_kept_max=4096, log_bytes_max=256 << 20,
     )  # fmt: skip
     return attrs.evolve(
         base, clients=3, sessions=2, keys=rng.choice((4, 16, 64)), commands=150, depth=6, burst=2, think_seconds=0.01, delays=(0.0003, 0.0006),
-        turn_seconds=0.0, apply_commands=1 << 30, apply_seconds=0.0, encore=0, fault_seconds=1.5, sync_seconds=rng.choice((0.0, 0.0, 0.002)),
+        turn_seconds=0.0, apply_commands=1 << 30, apply_seconds=0.0, encore=0, snapshot_share=0.0, fault_seconds=1.5,
+        sync_seconds=rng.choice((0.0, 0.0, 0.002)),
         faults=Faults(crashes=rng.choice((5, 10)), blackouts=rng.choice((0, 1)), partitions_gap=rng.choice((0.0, 0.3))), core=core,
     )  # fmt: skip
 
@@ -53,7 +54,7 @@ def draw_outage(seed: int, mode: Mode | None = None, replicas: int | None = None
 def draw_schism(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
     """Draw the world of a schism."""
     calmer = draw_storm(seed, mode, replicas)
-    return attrs.evolve(calmer, faults=Faults(partitions_gap=0.1), client=attrs.evolve(calmer.client, resend_seconds=0.05))
+    return attrs.evolve(calmer, faults=Faults(breaks_gap=0.03), client=attrs.evolve(calmer.client, resend_seconds=0.05))
 
 
 def storm(draw: Callable[..., Options] = draw_storm) -> list[Patch]:
@@ -86,7 +87,12 @@ def outage() -> list[Patch]:
 
 def schism() -> list[Patch]:
     """Make every world one of schisms; no bug."""
-    return storm(draw_schism)
+
+    def between_replicas(self: Any) -> Any:
+        links = dict.fromkeys(self.world.network.links.values())
+        return self.world.rng.choice([link for link in links if link.a.name[0] == link.b.name[0] == "r"])
+
+    return [*storm(draw_schism), (Saboteur, "_link", between_replicas)]
 
 
 STORMS: dict[str, Callable[[], list[Patch]]] = {"storm": storm, "outage": outage, "schism": schism}

@@ -164,7 +164,7 @@ class World:
         for actor in self.replicas:
             if actor.alive:
                 actor.resume()
-            elif self.options.core.durable:
+            else:
                 self.at(self.now, actor.restart)
         network.loss = network.duplication = network.reordering = 0.0
         for link in dict.fromkeys(network.links.values()):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -16,7 +17,7 @@ from triskele.cli import main
 from triskele.client import connect
 
 if TYPE_CHECKING:
-    import subprocess
+    from collections.abc import Iterator
     from pathlib import Path
 
     from triskele.client import Store
@@ -32,8 +33,8 @@ def lines(capsys: pytest.CaptureFixture[str], line: str, status: int = 0) -> lis
     return (err if status and err else out).splitlines()
 
 
-def told(capsys: pytest.CaptureFixture[str], line: str, status: int = 0) -> dict[str, object]:
-    found: dict[str, object] = json.loads("\n".join(lines(capsys, f"{line} -o json", status)))
+def told(capsys: pytest.CaptureFixture[str], line: str, status: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads("\n".join(lines(capsys, f"{line} -o json", status)))
     return found
 
 
@@ -83,14 +84,17 @@ def test_a_damaged_snapshot_is_named_with_the_place_and_status_1(tmp_path: Path,
     assert lines(capsys, f"snapshot verify {tmp_path / 's'}", 1) == [f"triskele: {tmp_path / 's'}: byte 0: the header is cut or altered"]
 
 
-def up(folder: Path, *flags: str) -> tuple[subprocess.Popen[str], Path]:
-    folder.mkdir(exist_ok=True)
-    return start_up(folder, "--data-dir", str(folder / "data"), *flags)
-
-
-def stop(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    assert process.wait(10) == 0
+@contextmanager
+def up(folder: Path, *flags: str) -> Iterator[Path]:
+    """Run a cluster on disk for the length of the block; its ready file."""
+    process, ready = start_up(folder, "--data-dir", str(folder / "data"), *flags)
+    try:
+        yield ready
+        process.terminate()
+        assert process.wait(10) == 0
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 async def write(ready: str) -> None:
@@ -129,34 +133,35 @@ async def versioned(store: Store, key: bytes) -> tuple[bytes | None, int]:
 
 def test_a_cluster_is_saved_checked_and_restored_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From end to end with real processes, the leader changed on the way."""
-    process, ready = up(tmp_path / "old", "--durability", "disk", "--election-seconds", "5")  # only who is told takes over
-    trio.run(write, str(ready))
-    leader = read_cluster_file(ready).leader
-    assert leader is not None
-    to = (leader + 1) % 3
-    transfer = told(capsys, f"transfer-leader --to {to} --cluster {ready}")
-    assert (transfer["from"], transfer["to"]) == (leader, to)
-    assert lines(capsys, f"transfer-leader --to {to} --cluster {ready}", 1) == [f"triskele: replica {to} leads already"]
-    before = told(capsys, f"verify --cluster {ready}")
-    file = tmp_path / "backup.snapshot"
-    saved = told(capsys, f"snapshot save {file} --cluster {ready}")
-    assert (saved["from"], saved["keys"], saved["tombstones"]) == (to, KEYS - 1, 1)
-    assert set(before["hashes"].values()) == {saved["state_hash"]}  # type: ignore[attr-defined]
-    old = trio.run(read, str(ready))
-    assert (old[7][0], old[8][0]) == (None, b"value 8")
-    data = tmp_path / "old" / "data" / "replica-0"
-    assert lines(capsys, f"verify-log {data}")[1].startswith("locked: ")
-    stop(process)
-    found = lines(capsys, f"verify-log {data}")
+    old, new, file = tmp_path / "old", tmp_path / "new", tmp_path / "backup.snapshot"
+    old.mkdir()
+    new.mkdir()
+    with up(old, "--durability", "disk", "--election-seconds", "5") as ready:  # only who is told takes over
+        trio.run(write, str(ready))
+        leader = read_cluster_file(ready).leader
+        assert leader is not None
+        to = (leader + 1) % 3
+        transfer = told(capsys, f"transfer-leader --to {to} --cluster {ready}")
+        assert (transfer["from"], transfer["to"]) == (leader, to)
+        assert lines(capsys, f"transfer-leader --to {to} --cluster {ready}", 1) == [f"triskele: replica {to} leads already"]
+        before = hashes(told(capsys, f"verify --cluster {ready}"))
+        saved = told(capsys, f"snapshot save {file} --cluster {ready}")
+        assert (saved["from"], saved["keys"], saved["tombstones"]) == (to, KEYS - 1, 1)
+        assert before == {saved["state_hash"]}
+        kept = trio.run(read, str(ready))
+        assert (kept[7][0], kept[8][0]) == (None, b"value 8")
+        assert lines(capsys, f"verify-log {old / 'data' / 'replica-0'}")[1].startswith("locked: ")
+    found = lines(capsys, f"verify-log {old / 'data' / 'replica-0'}")
     assert (found[0].startswith("replica 0 of cluster "), found[-1]) == (True, "sound")
     assert lines(capsys, f"snapshot verify {file}")[0] == f"{file}: sound"
 
-    (tmp_path / "new").mkdir()
-    lines(capsys, f"snapshot restore {file} --data-dir {tmp_path / 'new' / 'data'} --mode curp")
-    process, ready = up(tmp_path / "new")
-    after = told(capsys, f"verify --cluster {ready}")
-    assert set(after["hashes"].values()) == {saved["state_hash"]}  # type: ignore[attr-defined]
-    assert trio.run(read, str(ready)) == old
-    assert told(capsys, f"verify --cluster {ready}")["verdict"] == "equal"
-    stop(process)
-    assert lines(capsys, f"verify-log {tmp_path / 'new' / 'data' / 'replica-1'}")[-1] == "sound"
+    lines(capsys, f"snapshot restore {file} --data-dir {new / 'data'} --mode curp")
+    with up(new) as ready:
+        assert hashes(told(capsys, f"verify --cluster {ready}")) == {saved["state_hash"]}
+        assert trio.run(read, str(ready)) == kept
+        assert told(capsys, f"verify --cluster {ready}")["verdict"] == "equal"
+    assert lines(capsys, f"verify-log {new / 'data' / 'replica-1'}")[-1] == "sound"
+
+
+def hashes(agreement: dict[str, Any]) -> set[str]:
+    return set(agreement["hashes"].values())

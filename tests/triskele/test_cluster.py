@@ -17,7 +17,6 @@ from replica.config import SettingError, Settings, resolve
 from replica.listening import ListenError, bound_address, open_socket
 from tests.triskele.conftest import FAKE, Said, is_gone
 from triskele.cluster import ClusterFailed, LocalCluster, local_cluster
-from triskele.supervision import LeftDead
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -54,19 +53,14 @@ async def test_inside_the_block_a_leader_serves_and_after_it_nothing_is_left(sai
     assert read_cluster_file(ready).leader is None
 
 
-async def test_a_replica_that_dies_stays_dead_and_the_rest_go_on(said: Said, tmp_path: Path) -> None:
+async def test_a_replica_that_is_left_dead_is_told_and_the_rest_go_on(said: Said, tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
-    async with running(said, ready_file=ready) as cluster:
+    async with running(said, ready_file=ready, restarts=None) as cluster:
         cluster.kill(2)
-        line = await said.until("replica 2 was killed")
-        assert line == (
-            "replica 2 was killed by SIGKILL; it stays dead (what it acknowledged is forgotten, so it must not come back under its id), 2 of 3 go on"
-        )
+        assert await said.until("replica 2 was killed") == "replica 2 was killed by SIGKILL; it is left dead (--no-restart), 2 of 3 go on"
         assert cluster.alive == [0, 1]
         assert [place.pid is None for place in read_cluster_file(ready).replicas] == [False, False, True]
         assert refused(cluster.file.replicas[2].address)
-        with pytest.raises(LeftDead, match=r"^replica 2 does not run: it stays dead"):
-            await cluster.restart(2)
         cluster.kill(1)
         assert "1 of 3 are no majority: nothing commits" in await said.until("replica 1 was killed")
 

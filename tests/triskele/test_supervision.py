@@ -12,7 +12,7 @@ import trio.testing
 from replica.listening import ListenError
 from tests.triskele.conftest import Said
 from triskele.child import Child, start_child
-from triskele.supervision import AS_ASKED, Backoff, Keeper, LeftDead, RestartPolicy, can_come_back, stop_all
+from triskele.supervision import AS_ASKED, Backoff, Keeper, LeftDead, RestartPolicy, stop_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,11 +58,6 @@ async def running(stand: Stand) -> AsyncIterator[Keeper]:
 
 
 # ------------------------------------------------------------------------------------------------------------------------- when
-
-
-def test_what_is_kept_in_memory_cannot_come_back() -> None:
-    assert not can_come_back("memory")
-    assert can_come_back("disk")
 
 
 def test_pauses_double_up_to_the_longest_and_are_short_again_after_a_while_of_service() -> None:

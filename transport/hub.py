@@ -7,10 +7,10 @@ Interrupts or polling, as Linux's NAPI does it: after a turn the hub polls again
 there is one; only when nothing is ready it sleeps in Trio (about 10 us and two system calls).  It never spins: a poll that finds nothing is
 followed by sleep.  Every ``CHECKPOINT_SECONDS`` of unbroken work it lets Trio's other tasks run.
 
-Between two turns it offers the processor to whoever waits for it (``sched_yield``, 0.3 us when nobody does).  Where processes share too few
+Between two turns it offers the processor to whoever waits for it (``sched_yield``, half a microsecond).  Where processes share too few
 cores, the others run first and the next turn finds what all of them sent: fewer turns and fewer, larger frames for the same work, no timer, and
-nothing added while a core is free.  Not after a sleep: who slept is not what keeps the others waiting, and they may be strangers.  Rejected: to
-offer it twice, or ``SCHED_BATCH`` (no gain, and a strange process on the machine then delays each wake-up by its whole slice).
+nothing waited for while a core is free.  Not after a sleep: who slept is not what keeps the others waiting, and they may be strangers.  Rejected:
+to offer it twice (no gain seen), and ``SCHED_BATCH`` (none either, and 1 x 1 fell to a tenth while strange processes kept the machine busy).
 
 Trio waits for the hub's epoll descriptor itself (an epoll is readable when one of its members is ready).
 """

@@ -295,7 +295,7 @@ class Leader:
         if node.commit_index > self.told_commit and self.flush_at == math.inf:
             self.flush_at = now + node.config.commit_flush_seconds
         everyone = now >= self.heartbeat_at or now >= self.flush_at or self.round_wanted
-        behind = [peer for peer, progress in self.progress.items() if progress.linked and (everyone or progress.next <= last)]
+        behind = [peer for peer, progress in self.progress.items() if progress.linked and (everyone or self._takes_entries(progress, last))]
         if not behind:
             if everyone:
                 self._told(now)
@@ -309,6 +309,10 @@ class Leader:
         if everyone or len(behind) == len(self.progress):
             self._told(now)
         return sends
+
+    def _takes_entries(self, progress: Progress, last: int) -> bool:
+        """Whether a follower lacks entries and can take them: one that waits for a snapshot hears heartbeats only, or its nacks never end."""
+        return self.node.log.first_index <= progress.next <= last and progress.sending is None
 
     def _told(self, now: float) -> None:
         self.heartbeat_at = now + self.node.config.heartbeat_seconds

@@ -35,11 +35,13 @@ class Figures:
         strong_longest: The longest strong command that was on its way between the kill and ``back``.
         strong_usual: The longest one of those that returned in the time before the kill: what this machine does by itself.
         put_longest, get_longest: The longest causal put and get on their way then, of sessions at home at replicas that were not killed.
+        only_longest: Likewise both, of sessions that never send a strong command.
         causal_usual: As ``strong_usual``, of causal puts and gets.
         rate_before, rate_away, rate_after: Strong completions a second before the kill, until ``back``, and after it.
         started: From the kill to the new process of the last replica that came back.
         ready: From there to its ``/readyz``.
         in_flight: Commands on their way when the kill came.
+        stall: The longest that the load's own process was late between the kill and ``until``: no figure here is better than that.
     """
 
     number: int
@@ -53,6 +55,7 @@ class Figures:
     strong_usual: float
     put_longest: float | None
     get_longest: float | None
+    only_longest: float | None
     causal_usual: float
     rate_before: float
     rate_away: float
@@ -60,6 +63,7 @@ class Figures:
     started: float | None
     ready: float | None
     in_flight: int
+    stall: float
 
 
 @attrs.frozen(kw_only=True)
@@ -85,8 +89,14 @@ class Kill:
     ready: float | None
 
 
-def figures_of(kill: Kill, commands: Sequence[Command]) -> Figures:
-    """Work out a round's figures from the ledger's commands, in the order of their invocation."""
+def figures_of(kill: Kill, commands: Sequence[Command], stalls: Sequence[tuple[float, float]] = ()) -> Figures:
+    """Work out a round's figures.
+
+    Args:
+        kill: The round.
+        commands: The ledger's, in the order of their invocation.
+        stalls: ``(when, seconds late)`` of the load's own process.
+    """
     looked_at = commands[kill.first_command :]
     done = [command for command in looked_at if command.outcome is Outcome.DONE]
     strong = [command for command in done if command.strong]
@@ -109,6 +119,7 @@ def figures_of(kill: Kill, commands: Sequence[Command]) -> Figures:
         strong_usual=_longest(before, *STRONG) or 0.0,
         put_longest=_longest(elsewhere, "causal put"),
         get_longest=_longest(elsewhere, "causal get"),
+        only_longest=_longest([command for command in elsewhere if command.session.causal], "causal put", "causal get"),
         causal_usual=_longest(before, "causal put", "causal get") or 0.0,
         rate_before=_rate(ends, kill.at - AROUND_SECONDS, kill.at),
         rate_away=_rate(ends, kill.at, kill.back),
@@ -116,6 +127,7 @@ def figures_of(kill: Kill, commands: Sequence[Command]) -> Figures:
         started=kill.started,
         ready=kill.ready,
         in_flight=kill.in_flight,
+        stall=max((late for when, late in stalls if kill.at <= when <= kill.until), default=0.0),
     )
 
 
@@ -151,12 +163,14 @@ COLUMNS: tuple[tuple[str, Callable[[Figures], float | None], float], ...] = (
     ("strong usual", lambda row: row.strong_usual, 1000),
     ("causal put", lambda row: row.put_longest, 1000),
     ("causal get", lambda row: row.get_longest, 1000),
+    ("causal only", lambda row: row.only_longest, 1000),
     ("causal usual", lambda row: row.causal_usual, 1000),
     ("rate before", lambda row: row.rate_before, 1),
     ("rate away", lambda row: row.rate_away, 1),
     ("rate after", lambda row: row.rate_after, 1),
     ("started", lambda row: row.started, 1000),
     ("ready", lambda row: row.ready, 1000),
+    ("own stall", lambda row: row.stall, 1000),
 )
 """Heading, figure, factor: times are told in milliseconds."""
 

@@ -140,11 +140,13 @@ class SessionLedger:
 
     Attributes:
         name: For messages.
+        causal: It never sends a strong command.
         seen: The least place it may be shown from now on.
         generation: How often the cluster ended the session and the library opened another.
     """
 
     name: str
+    causal: bool = False
     seen: dict[Register, int] = attrs.Factory(dict)
     generation: int = 0
 

@@ -31,7 +31,9 @@ class Shape:
     """How much load.
 
     Attributes:
-        sessions: Sessions with workers.
+        sessions: Sessions with workers of all kinds of commands.
+        causal_sessions: More sessions, with workers that never send a strong command: what a strong one showed, or changed, a home may not have
+            yet, and causal reads wait for it.
         workers: In each session.
         registers: Of each worker.
         drivers: Client processes' worth of links that the sessions share.
@@ -40,7 +42,8 @@ class Shape:
         timeout: Of each command, seconds.
     """
 
-    sessions: int = 8
+    sessions: int = 6
+    causal_sessions: int = 2
     workers: int = 40
     registers: int = 3
     drivers: int = 2
@@ -124,7 +127,7 @@ def outcome_of(error: Unknown | Unavailable) -> Outcome:
 class Worker:
     """Does one command after the other; its registers are written by nobody else."""
 
-    def __init__(self, session: ClientSession, name: str, count: int, chance: random.Random) -> None:
+    def __init__(self, session: ClientSession, name: str, count: int, chance: random.Random, *, causal: bool = False) -> None:
         self._session = session
         self._name = name.encode()
         self._chance = chance
@@ -132,11 +135,12 @@ class Worker:
         self._all = list[Register]()
         self._unflushed: dict[Register, int] = {}  # causal writes acknowledged and not promised yet
         self._attempts = 0
+        self._weights = (0, 0, 0, 40, 55, 5, 0) if causal else (32, 10, 16, 16, 15, 5, 6)
 
     async def step(self) -> None:
         """Do one thing, drawn by chance."""
         deeds = (self._put, self._cas, self._get, self._causal_put, self._causal_get, self._burst, self._count)
-        await self._chance.choices(deeds, weights=(30, 10, 15, 18, 18, 4, 5))[0]()
+        await self._chance.choices(deeds, weights=self._weights)[0]()
 
     def _write(self, register: Register) -> Write:
         seen = self._session.seen.seen
@@ -256,12 +260,14 @@ class Load:
     Attributes:
         sessions: With workers; the last one is the probe's.
         checker: Reads the store for checks.
+        stalls: ``(when, seconds late)``, whenever this process was late by more than a probe.
     """
 
     def __init__(self, ledger: Ledger, shape: Shape, sessions: list[ClientSession], checker: Store, seed: int) -> None:
         self.ledger = ledger
         self.sessions = sessions
         self.checker = checker
+        self.stalls: list[tuple[float, float]] = []
         self._shape = shape
         self._chance = random.Random(seed)
         self._open = trio.Event()
@@ -269,7 +275,7 @@ class Load:
         self._still = trio.Event()
         *others, self._prober = sessions
         self._workers = [
-            Worker(session, f"{session.seen.name}w{number}", shape.registers, random.Random(self._chance.random()))
+            Worker(session, f"{session.seen.name}w{number}", shape.registers, random.Random(self._chance.random()), causal=session.seen.causal)
             for session in others
             for number in range(shape.workers)
         ]
@@ -303,7 +309,11 @@ class Load:
             await self._open.wait()
             if free:
                 nursery.start_soon(put, free.pop(0))
-            await trio.sleep(self._shape.probe_seconds)
+            due = trio.current_time() + self._shape.probe_seconds
+            await trio.sleep_until(due)
+            late = trio.current_time() - due
+            if late > self._shape.probe_seconds:
+                self.stalls.append((trio.current_time(), late))
 
     def _counted(self) -> _Busy:
         return _Busy(self)
@@ -368,7 +378,7 @@ async def open_load(addresses: str, ledger: Ledger, shape: Shape, seed: int) -> 
     async with AsyncExitStack() as stack:
         drivers = [await stack.enter_async_context(connect(addresses, timeout=shape.timeout)) for _ in range(shape.drivers)]
         sessions = []
-        for number in range(shape.sessions + 1):
+        for number in range(shape.causal_sessions + shape.sessions + 1):
             store = await stack.enter_async_context(drivers[number % len(drivers)].session())
-            sessions.append(ClientSession(store, ledger, SessionLedger(f"s{number}")))
+            sessions.append(ClientSession(store, ledger, SessionLedger(f"s{number}", causal=number < shape.causal_sessions)))
         yield Load(ledger, shape, sessions, drivers[0], seed)

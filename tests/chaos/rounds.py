@@ -5,6 +5,7 @@ What must not live here: what a promise is (``ledger``), what users noticed (``f
 
 from __future__ import annotations
 
+import gc
 import random
 from typing import TYPE_CHECKING, Literal
 
@@ -125,8 +126,9 @@ class Run:
             number=number, victim=victim, killed=killed, at=at, back=back, until=trio.current_time(), first_command=first,
             in_flight=in_flight, started=started, ready=ready,
         )  # fmt: skip
-        self.rows.append(figures_of(kill, ledger.commands))
+        self.rows.append(figures_of(kill, ledger.commands, self._load.stalls))
         self._say(line(self.rows[-1]))
+        gc.freeze()  # the ledger only grows: a collection that walks through all of it holds this process up for a second
 
     # ------------------------------------------------------------------------------------------------------------------ victims
 

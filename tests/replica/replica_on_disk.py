@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING
 
+import trio
+from trio.testing import MockClock
+
 from replica.core.config import CoreConfig
 from replica.core.effects import LinkUp, Persisted, Received
 from replica.core.messages import Entry, Record
@@ -108,6 +111,17 @@ class ReplicaOnDisk:
         core.check_invariants()
         core.node.witness.check_invariants()
         return [(peer, section) for peer, sections in effects.sends for section in sections]
+
+    def snapshots(self) -> None:
+        """It writes a snapshot, with nothing else going on."""
+
+        async def beside_its_syncs() -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.persistence.run)
+                await self.persistence.snapshot()
+                nursery.cancel_scope.cancel()
+
+        trio.run(beside_its_syncs, clock=MockClock(autojump_threshold=0))
 
     # -------------------------------------------------------------------------------------------------------------------- a small world
 

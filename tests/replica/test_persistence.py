@@ -1,22 +1,34 @@
 from __future__ import annotations
 
+import errno
 from random import Random
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trio.testing import wait_all_tasks_blocked
 
 from replica.core.journal import Durable, Installed, Voted
+from replica.core.messages import AcceptAck
 from replica.journal_codec import encode_metadata, encode_record, snapshot_chunks
-from replica.persistence import load
+from replica.persistence import VOTED, Persistence, load
 from replica.storage import snapshots
-from replica.storage.errors import Corrupt
+from replica.storage.errors import Corrupt, DiskFailed
 from replica.storage.folder import DataFolder
 from statemachine.sessions import EXPIRED_MAX, Sessions
 from statemachine.store import Store
-from tests.replica.core.lone import noop, vote
+from tests.replica.core.lone import accept, noop, vote
+from tests.replica.core.transfer import parts_of
 from tests.replica.replica_on_disk import A, B, ReplicaOnDisk, WatchedDisk, looks, reborn, small_segments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio.testing import MockClock
+
+    from replica.core.messages import Message
 
 
 def busy() -> ReplicaOnDisk:
@@ -65,7 +77,7 @@ def do(replica: ReplicaOnDisk, step: str, choice: int) -> ReplicaOnDisk:
         case "crash":
             return reborn(replica, choice)
         case "snapshot":
-            trio.run(replica.persistence.snapshot)
+            replica.snapshots()
         case _:
             replica.log.roll()
     return replica
@@ -94,12 +106,9 @@ def test_after_a_crash_before_its_syncs_a_replica_is_what_it_was_at_a_batch_s_en
             replica.log.sync()
             del moments[:-1]
         else:
-            replica = do(replica, step, choice)
+            do(replica, step, choice if step != "log" else choice // 3 * 3 + 1)  # nothing is committed
             moments.append(looks(replica.replica))
-    found = looks(reborn(replica, seed).replica)
-    for moment in moments:
-        moment["commit"] = found["commit"]
-    assert any(found["log"] == moment["log"] and found["chains"] == moment["chains"] and found["voted"] == moment["voted"] for moment in moments)
+    assert looks(reborn(replica, seed).replica) in moments
 
 
 def write_by_hand(disk: WatchedDisk, *records: object, snapshot: int = 0, view: int = 1) -> None:
@@ -211,25 +220,326 @@ def test_a_short_sync_is_done_before_write_returns() -> None:
     assert (replica.log.synced, replica.persistence.syncs, replica.told) == (1, 1, [])
 
 
-async def test_long_syncs_run_beside_the_turns_and_their_batches_are_told_in_order(nursery: trio.Nursery) -> None:
-    replica = ReplicaOnDisk()
-    persistence, log = replica.persistence, replica.log
+@pytest.fixture
+def replica() -> ReplicaOnDisk:
+    return ReplicaOnDisk()
+
+
+def acked(sent: list[tuple[int, Message]]) -> list[int]:
+    return [section.match_index for _, section in sent if isinstance(section, AcceptAck)]
+
+
+class Gate:
+    """Stands in for ``trio.to_thread.run_sync``: what would run in a thread runs when the test says so, or at once.
+
+    Attributes:
+        closed: whether it waits for ``let_go``.
+        waits: something does.
+        each: called before each run, and after it.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, closed: bool = True) -> None:
+        self.closed = closed
+        self.waits = trio.Event()
+        self.each: Callable[[], None] = lambda: None
+        self._go = trio.Event()
+        monkeypatch.setattr(trio.to_thread, "run_sync", self._run)
+
+    async def _run(self, job: Callable[..., Any], *args: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        if self.closed:
+            self.waits.set()
+            await self._go.wait()
+        self.each()
+        result = job(*args)
+        self.each()
+        return result
+
+    def let_go(self, *, closed: bool = False) -> None:
+        """Let what waits go on, and close the gate behind it if wanted."""
+        self.closed = closed
+        self._go.set()
+        self._go, self.waits = trio.Event(), trio.Event()
+
+
+async def test_long_syncs_run_beside_the_turns_and_their_batches_are_told_in_order(
+    nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    replica.persistence.policy.threaded = True
+    nursery.start_soon(replica.persistence.run)
+    replica.tell(0, accept(1, (0, 0), noop(1, 1)))
+    await gate.waits.wait()
+    replica.tell(0, accept(1, (1, 1), noop(2, 1)))
+    replica.tell(0, accept(1, (1, 2), noop(3, 1)))
+    assert (replica.told, replica.log.synced) == ([], 0)
+    gate.let_go(closed=True)
+    await gate.waits.wait()
+    assert (replica.told, replica.log.synced, replica.replica.node.journal.durable_index) == ([1], 1, 1)
+    gate.let_go()
+    await wait_all_tasks_blocked()
+    assert (replica.told, replica.replica.node.journal.durable_index, replica.persistence.syncs) == ([1, 3], 3, 2)
+
+
+async def test_nothing_is_acknowledged_before_its_sync_ended(nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate(monkeypatch)
+    replica.persistence.policy.threaded = True
+    nursery.start_soon(replica.persistence.run)
+    sent = replica.tell(0, accept(1, (0, 0), noop(1, 1)))
+    await gate.waits.wait()
+    assert max(acked(sent + replica.turn()), default=0) == 0
+    gate.let_go()
+    await wait_all_tasks_blocked()
+    assert acked(replica.turn()) == [1]
+
+
+async def test_syncs_that_became_short_are_inline_again_when_none_is_under_way(
+    nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    persistence = replica.persistence
     persistence.policy.threaded = True
-    told: list[tuple[int, int]] = []
-    all_told = trio.Event()
-
-    def on_persisted(batch: int) -> None:
-        told.append((batch, log.synced))
-        if batch == 3:
-            all_told.set()
-
-    persistence.on_persisted = on_persisted
     nursery.start_soon(persistence.run)
-    assert not persistence.write(1, [Voted(1, 0), Voted(2, 0)])
-    await trio.testing.wait_all_tasks_blocked() if False else None
-    assert not persistence.write(2, [Voted(3, 0)])
-    assert not persistence.write(3, [Voted(4, 0)])
-    await all_told.wait()
-    assert [batch for batch, _ in told] == sorted(batch for batch, _ in told)
-    assert all(synced >= {1: 2, 2: 3, 3: 4}[batch] for batch, synced in told)
-    nursery.cancel_scope.cancel()
+    assert not persistence.write(1, [Voted(1, 0)])
+    await gate.waits.wait()
+    persistence.policy.threaded = False
+    assert not persistence.write(2, [Voted(2, 0)]), "one is under way"
+    replica.replica.node.journal.batch = 3
+    gate.let_go()
+    await wait_all_tasks_blocked()
+    assert replica.told == [1, 2]
+    persistence.policy.threaded = False
+    assert persistence.write(3, [Voted(3, 0)])
+
+
+async def test_a_real_thread_syncs_too(nursery: trio.Nursery, replica: ReplicaOnDisk) -> None:
+    told = trio.Event()
+    replica.persistence.policy.threaded = True
+    replica.persistence.on_persisted = lambda _: told.set()
+    nursery.start_soon(replica.persistence.run)
+    assert not replica.persistence.write(1, [Voted(1, 0)])
+    await told.wait()
+    assert replica.log.synced == 1
+
+
+async def test_the_next_segment_is_made_ahead(nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    Gate(monkeypatch, closed=False)
+    nursery.start_soon(replica.persistence.run)
+    replica.opens()
+    replica.holds(A, *[b"k%d" % number for number in range(5)], value=b"v" * 1000)
+    await wait_all_tasks_blocked()
+    assert len([name for name in replica.disk.names() if name.startswith("log-")]) == 2
+    assert not replica.log.prepare_wanted
+
+
+@pytest.mark.parametrize(("operation", "number"), [("write", errno.ENOSPC), ("sync", errno.EIO)])
+def test_a_disk_that_refuses_in_a_turn_ends_the_turn_and_every_later_one(replica: ReplicaOnDisk, operation: str, number: int) -> None:
+    replica.disk.fail_next(number, operation)
+    with pytest.raises(DiskFailed, match="log-"):
+        replica.persistence.write(1, [Voted(3, 1)])
+    with pytest.raises(DiskFailed, match="log-"):
+        replica.persistence.write(2, [Voted(4, 1)])
+
+
+@pytest.mark.parametrize("what", ["sync", "a leader's snapshot"])
+async def test_a_disk_that_refuses_in_a_thread_ends_the_task_and_nothing_is_told(
+    replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    Gate(monkeypatch, closed=False)
+    replica.persistence.policy.threaded = True
+    if what == "sync":
+        replica.tell(0, accept(1, (0, 0), noop(1, 1)))
+        replica.disk.fail_next(errno.EIO, "sync")
+    else:
+        for part in parts_of(5, 1, 1):
+            replica.tell(0, part)
+        replica.disk.fail_next(errno.EIO, "rename", after=1)  # the segment is made, the snapshot is not
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await replica.persistence.run()
+    assert caught.group_contains(DiskFailed, match="Input/output")
+    assert replica.told == []
+
+
+# ------------------------------------------------------------------------------------------------------------- a leader's snapshot
+
+
+async def test_nothing_is_safe_before_a_leader_s_snapshot_is_on_disk(
+    nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    looked: list[bool] = []
+
+    def nothing_is_told() -> None:
+        if snapshots.latest(replica.disk) is None:
+            looked.append(replica.told == [] and max(acked(replica.turn()), default=0) == 0)
+
+    Gate(monkeypatch, closed=False).each = nothing_is_told
+    nursery.start_soon(replica.persistence.run)
+    for part in parts_of(5, 1, 1):
+        replica.tell(0, part)
+    replica.tell(0, accept(1, (1, 5), noop(6, 1)))
+    await trio.sleep(1)
+    assert len(looked) > 4
+    assert all(looked)
+    assert (replica.told, acked(replica.turn())) == ([2], [6])
+    assert looks(reborn(replica, 1).replica) == looks(replica.replica)
+
+
+async def test_the_second_snapshot_of_a_leader_comes_to_disk_too_before_anything_is_safe(
+    nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    gate = Gate(monkeypatch)
+    nursery.start_soon(replica.persistence.run)
+    for part in parts_of(5, 1, 1):
+        replica.tell(0, part)
+    await gate.waits.wait()
+    for part in parts_of(9, 1, 1):
+        replica.tell(0, part)
+    gate.let_go()
+    await trio.sleep(1)
+    assert (snapshots.snapshot_indexes(replica.disk), replica.told) == ([9], [2])
+
+
+async def test_a_leader_s_snapshot_waits_for_one_that_is_being_written(
+    nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    replica.opens()
+    gate = Gate(monkeypatch)
+    nursery.start_soon(replica.persistence.run)
+    nursery.start_soon(replica.persistence.snapshot)
+    await gate.waits.wait()
+    gate.let_go(closed=True)
+    await gate.waits.wait()
+    for part in parts_of(9, 1, 1):
+        replica.tell(0, part)
+    gate.let_go()
+    await trio.sleep(1)
+    assert (snapshots.snapshot_indexes(replica.disk), replica.told) == ([9], [2])
+    assert looks(reborn(replica, 2).replica) == looks(replica.replica)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_crash_before_a_leader_s_snapshot_is_on_disk_leaves_what_was_promised(
+    nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock, seed: int
+) -> None:
+    replica.opens()
+    replica.holds(A, b"x", b"y")
+    before, found = looks(replica.replica), list[object]()
+
+    def crash() -> None:
+        other = ReplicaOnDisk(replica.disk.crashed(seed))
+        found.append(looks(other.replica) == before if snapshots.latest(other.disk) is None else other.replica.node.applied_index == 9)
+
+    Gate(monkeypatch, closed=False).each = crash
+    nursery.start_soon(replica.persistence.run)
+    for part in parts_of(9, 1, 1):
+        replica.tell(0, part)
+    await trio.sleep(1)
+    assert len(found) > 4
+    assert all(found)
+
+
+# ---------------------------------------------------------------------------------------------------------------------- snapshots
+
+
+def test_a_snapshot_makes_older_segments_and_snapshots_needless() -> None:
+    replica = busy()
+    for _ in range(2):
+        replica.log.roll()
+        before = looks(replica.replica)
+        replica.snapshots()
+        assert snapshots.snapshot_indexes(replica.disk) == [replica.replica.node.applied_index]
+        assert replica.log.oldest_segment == replica.log.segment
+        assert looks(replica.replica) == before == looks(reborn(replica, 3).replica)
+        replica.commits()
+
+
+def test_log_bytes_count_from_the_last_snapshot() -> None:
+    replica = busy()
+    grown = replica.persistence.log_bytes
+    replica.snapshots()
+    assert replica.persistence.log_bytes == 0 < grown
+    replica.holds(A, b"new", value=bytes(500))
+    assert 500 < replica.persistence.log_bytes < 1000
+
+
+async def test_turns_go_on_while_a_snapshot_is_written(
+    nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    replica.opens()
+    replica.logs(A, 3, commit=True)
+    index = replica.replica.node.applied_index
+
+    def turns() -> None:
+        replica.holds(B, b"more")
+        replica.logs(A, 1, commit=True)
+
+    Gate(monkeypatch, closed=False).each = turns
+    nursery.start_soon(replica.persistence.run)
+    assert await replica.persistence.snapshot() == index
+    await trio.sleep(1)
+    assert snapshots.latest(replica.disk) == index < replica.replica.node.applied_index
+    assert looks(reborn(replica, 5).replica) == looks(replica.replica)
+
+
+@pytest.mark.parametrize("older", ["one", "several"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_crash_at_any_moment_of_a_snapshot_leaves_the_same_state(older: str, seed: int) -> None:
+    """Between the removals of two older segments too: of what an older one says, the rest may be gone."""
+    replica = ReplicaOnDisk()
+    replica.opens()
+    replica.holds(A, b"x")
+    replica.logs(B, 1)
+    if older == "several":
+        replica.log.roll()
+    replica.holds(A, b"y")
+    replica.logs(B, 2)
+    before = looks(replica.replica)
+    left: list[WatchedDisk] = []
+    replica.disk.watch = lambda _: left.append(replica.disk.crashed(seed))
+    replica.snapshots()
+    replica.disk.watch = None
+    assert len(left) > 10
+    for other in left:
+        assert looks(ReplicaOnDisk(other).replica) == before
+
+
+@pytest.mark.parametrize("operation", ["create", "write", "sync", "rename", "remove"])
+def test_a_snapshot_that_the_disk_refuses_is_raised_and_the_state_stays(operation: str) -> None:
+    replica = busy()
+    replica.log.prepare().run()
+    before = looks(replica.replica)
+    replica.disk.fail_next(errno.EIO, operation)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        replica.snapshots()
+    assert caught.group_contains(DiskFailed)
+    assert looks(reborn(replica, 0).replica) == before
+
+
+# --------------------------------------------------------------------------------------------------------------------- without a log
+
+
+async def test_with_memory_durability_views_and_votes_are_facts_of_the_folder_and_nothing_else_is_written() -> None:
+    disk = WatchedDisk(Random(0))
+    folder = DataFolder.open_disk(disk, cluster_id="c", replica_id=1)
+    persistence = Persistence(folder, None)
+    assert persistence.write(1, [Voted(2, -1), Voted(3, 1)])
+    await persistence.run()
+    assert (persistence.syncs, persistence.log_bytes) == (1, 0)
+    assert not [name for name in disk.names() if name.startswith(("log-", "snapshot-"))]
+    other = DataFolder.open_disk(disk.crashed(1), cluster_id="c", replica_id=1)
+    assert other.recall(VOTED) == [3, 1]
+    persistence.close()
+
+
+def test_without_a_folder_nothing_is_kept() -> None:
+    persistence = Persistence(None, None)
+    assert persistence.write(1, [Voted(2, -1)])
+    persistence.close()
+
+
+def test_closing_gives_everything_back(replica: ReplicaOnDisk) -> None:
+    replica.opens()
+    replica.persistence.close()
+    assert replica.disk.open_files == 0
+    with pytest.raises(DiskFailed, match="closed"):
+        replica.persistence.write(9, [Voted(2, -1)])

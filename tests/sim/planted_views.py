@@ -22,7 +22,6 @@ from replica.core.reads import StrongReads
 from replica.core.recovery import Recovery, Report
 from replica.core.session import Session
 from replica.core.tail import Tail
-from replica.core.tallies import Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,32 +197,6 @@ def index_is_commit() -> list[Patch]:
     return [(StrongReads, "on_read_index", committed)]
 
 
-def index_unconfirmed() -> list[Patch]:
-    """A read by the long way is answered without asking anybody whether this leader still leads."""
-
-    def unconfirmed(self: Any, source: Any, read: Any) -> None:
-        on_read_index(self, source, read)
-        for item in self.indexed:
-            item.round = 0
-
-    on_read_index = StrongReads.on_read_index
-    return [(StrongReads, "on_read_index", unconfirmed)]
-
-
-def anybody_s_speculation() -> list[Patch]:
-    """What a deposed leader speculates is counted in whatever view the client knows of."""
-    on_spec_reply = Tallies.on_spec_reply
-
-    def of_anybody(self: Any, replica: int, reply: Any) -> None:
-        client = self.client
-        kept = client.leader
-        client.leader, reply.view = replica, max(reply.view, client.view)
-        on_spec_reply(self, replica, reply)
-        client.leader = kept
-
-    return [(Tallies, "on_spec_reply", of_anybody)]
-
-
 # -------------------------------------------------------------------------------------------------------------------- elections, logs
 
 
@@ -248,19 +221,6 @@ def votes_for_anybody() -> list[Patch]:
         on_vote(self, peer, vote)
 
     return [(Election, "on_vote", blindly)]
-
-
-def commits_older_views() -> list[Patch]:
-    """Raft's figure 8: entries of older views are committed by counting."""
-
-    def by_counting(self: Any) -> None:
-        node = self.node
-        matches = sorted([progress.match for progress in self.progress.values()] + [node.journal.durable_index], reverse=True)
-        index = matches[majority(len(node.config.voters)) - 1]
-        if index > node.commit_index:
-            node.commit(index)
-
-    return [(Leader, "advance", by_counting)]
 
 
 def keeps_conflicting_entries() -> list[Patch]:
@@ -302,16 +262,6 @@ def vote_forgotten() -> list[Patch]:
         self.voted_for = -1
 
     return [(Node, "restore", forget)]
-
-
-def vote_before_sync() -> list[Patch]:
-    """A vote leaves before it is on disk."""
-
-    def at_once(self: Any) -> Any:
-        sends, self.peer_sends = self.peer_sends, []
-        return sends
-
-    return [(Node, "take_sends", at_once)]
 
 
 def ack_before_sync() -> list[Patch]:
@@ -375,12 +325,35 @@ def cut_is_not_written() -> list[Patch]:
 VIEW_BUGS: dict[str, Callable[[], list[Patch]]] = {
     bug.__name__: bug
     for bug in (
-        majority_recovers, refused_recovers, recovers_own_only, recovers_others_only, causal_first, no_gate,
-        votes_without_joining, logs_its_tail_again, mixed_views, old_speculation, reads_before_gate, index_is_commit, index_unconfirmed,
-        anybody_s_speculation, last_index_alone, votes_for_anybody, commits_older_views, keeps_conflicting_entries, acks_its_own_tail,
-        vote_forgotten, vote_before_sync, ack_before_sync, verdict_before_sync, witness_restarts_empty, witness_forgets_views,
-        cut_is_not_written,
+        majority_recovers, refused_recovers, recovers_own_only, recovers_others_only, causal_first, no_gate, votes_without_joining,
+        logs_its_tail_again, mixed_views, old_speculation, reads_before_gate, index_is_commit, last_index_alone, votes_for_anybody,
+        keeps_conflicting_entries, acks_its_own_tail, vote_forgotten, ack_before_sync, verdict_before_sync, witness_restarts_empty,
+        witness_forgets_views, cut_is_not_written,
     )
 }  # fmt: skip
 
-VIEW_RECORDED: dict[str, tuple[int, str, str]] = {}
+VIEW_RECORDED: dict[str, tuple[int, str, str]] = {
+    "majority_recovers": (77, "I-SPEC", "storm"),
+    "refused_recovers": (10, "I-LIN", "storm"),
+    "recovers_own_only": (5, "I-LIN", "storm"),
+    "recovers_others_only": (11, "I-LIN", "storm"),
+    "causal_first": (71, "I-LIN", "storm"),
+    "no_gate": (27, "I-SPEC", "storm"),
+    "votes_without_joining": (7, "I-COMP", "schism"),
+    "logs_its_tail_again": (1, "AssertionError: session", "storm"),
+    "mixed_views": (3, "I-SPEC", "schism"),
+    "old_speculation": (18, "I-FAST", "storm"),
+    "reads_before_gate": (2, "I-LIN", "storm"),
+    "index_is_commit": (1, "I-FAST", "storm"),
+    "last_index_alone": (1, "I-COMP", "schism"),
+    "votes_for_anybody": (2, "I-COMP", "storm"),
+    "keeps_conflicting_entries": (1, "I-MATCH", "storm"),
+    "acks_its_own_tail": (1, "ack_beyond_log", "storm"),
+    "vote_forgotten": (49, "I-VOTE", "outage"),
+    "ack_before_sync": (2, "I-COMP", "outage"),
+    "verdict_before_sync": (11, "I-LIN", "outage"),
+    "witness_restarts_empty": (10, "I-FAST", "outage"),
+    "witness_forgets_views": (3, "I-LIN", "storm"),
+    "cut_is_not_written": (1, "AssertionError", "outage"),
+}
+"""``{bug: (a seed that finds it, what its failure says, the storm it is found in)}``."""

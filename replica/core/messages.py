@@ -17,13 +17,11 @@ import attrs
 if TYPE_CHECKING:
     from attrs import frozen as message
 else:
-    # Frozen to the type checker, plain slots at run time: attrs' frozen __init__ goes through object.__setattr__ for each field, which
-    # would cost more than decoding the section.  Nothing mutates a message: mypy holds us to it.
+    # Frozen to the type checker (mypy holds us to it), plain slots at run time: attrs' frozen __init__ costs more than decoding the section.
     message = attrs.define(eq=True)
 
 Query = bytes | list[object]
 """A read: a key, or ``[start, end, limit]`` for a scan (``end`` may be None: to the last key)."""
-
 Value = bytes | None | list[object]
 """A value column's item: a put's bytes, None for a delete, ``[expected, new]`` for a cas; in replies rows of a scan as a list."""
 
@@ -152,8 +150,8 @@ class RecordAck:
 
 @message
 class SpecReply:
-    """The leader speculated these commands in this view (spec_ok); ``results``: ``[place in the flat run columns, succeeded]`` of cas only.
-    ``position``: the leader's applied prefix, of which those outcomes tell something: their session's causal past reaches there."""
+    """The leader speculated these commands in this view; ``results``: ``[place in the flat run columns, succeeded]`` of cas only, which tell of
+    the leader's applied prefix ``position``: their session's causal past reaches there."""
 
     config: int
     view: int
@@ -208,7 +206,7 @@ class AnchorAck:
 @message
 class CausalReadReply:
     """Values out of the applied prefix ``position``; ``applied[i]``: the session's last command applied here. ``lagging``: ``[session, first,
-    count]`` of runs that came too early (``position`` is below their floor after waiting)."""
+    count]`` of runs whose floor was not reached."""
 
     position: int
     horizon: int
@@ -294,7 +292,7 @@ class AcceptNack:
 
 @message
 class Forward:
-    """A follower holds commands that the leader's log does not show: their session's link to the leader may be gone."""
+    """Commands held at a follower that the leader's log does not show: their session's link to the leader may be gone."""
 
     record: Record
 

@@ -190,7 +190,7 @@ def looks(replica: Replica) -> dict[str, object]:
     return {
         "voted": (node.view, node.voted_for), "log": log, "last": (node.log.last_index, node.log.last_view, node.log.last_position),
         "commit": node.commit_index, "store": node.store.freeze(), "sessions": node.sessions.freeze(), "chains": chains,
-        "anchored": node.witness.anchored, "commands": node.witness.commands,
+        "anchored": dict(node.witness.anchored), "commands": node.witness.commands,
     }  # fmt: skip
 
 

@@ -427,6 +427,9 @@ async def test_a_crash_before_a_leader_s_snapshot_is_on_disk_leaves_what_was_pro
 
     def crash() -> None:
         other = ReplicaOnDisk(replica.disk.crashed(seed))
+        if snapshots.latest(other.disk) is None:
+            print({k: (v, looks(other.replica)[k]) for k, v in before.items() if v != looks(other.replica)[k]})
+        else: print(other.replica.node.applied_index)
         found.append(looks(other.replica) == before if snapshots.latest(other.disk) is None else other.replica.node.applied_index == 9)
 
     Gate(monkeypatch, closed=False).each = crash

@@ -23,7 +23,6 @@ from replica.core.requests import Reads, Requests, Target
 from replica.core.resending import Resending
 from replica.core.session import Session
 from replica.core.tallies import Tallies
-from replica.core.witness import CAUSAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,6 +263,14 @@ class Client:
             self._on_view(config, view, -1)
         return config == self.config_id and view == self.view
 
+    def from_leader(self, replica: int, config: int, view: int) -> bool:
+        """Tell whether an answer that only leaders give counts; it tells who leads, should that news have been lost."""
+        if not self.same_view(config, view):
+            return False
+        if self.leader < 0:
+            self._on_view(config, view, replica)
+        return replica == self.leader
+
     def _on_session_opened(self, replica: int, opened: m.SessionOpened) -> None:  # noqa: ARG002 - one signature for all
         for token, number in zip(opened.tokens, opened.sessions, strict=True):
             session = self.opening.pop(token, None)
@@ -295,9 +302,7 @@ class Client:
     # ------------------------------------------------------------------------------------------------------------------ homes
 
     def _ping(self, replica: int) -> None:
-        nonce = self.homes.ping(replica, self.now)
-        if nonce:
-            self.targets[replica].extra.append(m.Ping(nonce))
+        self.targets[replica].extra.append(m.Ping(self.homes.ping(replica, self.now)))
 
     def _on_pong(self, replica: int, pong: m.Pong) -> None:
         measured = self.homes.on_pong(replica, pong.nonce, self.now)
@@ -391,8 +396,3 @@ class Client:
         """When ``expire`` is needed next."""
         due = min(self.resending.at, self._ping_at, *self._again.values(), math.inf)
         return min(due, self._open_at) if self.opening else due
-
-
-def causal(kinds: bytes) -> bytes:
-    """Return the kinds with the causal bit set."""
-    return bytes(kind | CAUSAL for kind in kinds)

@@ -93,9 +93,9 @@ class Follower:
         self.ack_due, self.nack_hint = False, -1
         return [(node.leader, [answer])]
 
-    def on_persisted(self) -> None:
-        """More of the log is on disk: the leader waits for that ack."""
-        self.ack_due = True
+    def on_persisted(self, durable_before: int) -> None:
+        """More of the log may be on disk, which reached to ``durable_before``: the leader waits for that ack."""
+        self.ack_due = self.ack_due or self.node.journal.durable_index > durable_before
 
     def forwards(self, now: float) -> list[tuple[int, list[Message]]]:
         """Hand on commands held here for long that the leader's log does not show, while the leader is alive and commits.

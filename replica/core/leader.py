@@ -75,17 +75,19 @@ class Leader:
         self._rebuild()
 
     def start(self) -> None:
-        """Begin a new cluster: the first entry names the configuration."""
-        config = self.node.config
+        """Begin a new cluster."""
         assert self.node.log.last_index == 0
-        self.draft.system.append([CONFIG, config.config, config.mode, list(config.voters)])
         self.serve()
 
     def serve(self) -> None:
-        """Recovery is done: begin the view's own log; nothing is speculative before its first entry is committed (docs/protocol.md, "Recovery").
+        """Begin the view's own log; nothing is speculative before its first entry is committed (docs/protocol.md, "Recovery"). The log's first entry
+        of all names the configuration.
 
         Entries of older views commit with that one (Raft section 5.4.2), and so does all that was recovered.
         """
+        if self.node.log.last_index == 0:
+            config = self.node.config
+            self.draft.system.append([CONFIG, config.config, config.mode, list(config.voters)])
         self.draft.system.append([NOOP])
         self.open_index = self.node.log.last_index + 1
         self.serving = True

@@ -207,6 +207,12 @@ class Node:
         sends, self.peer_sends = self.peer_sends, []
         return sends
 
+    def withdraw_verdicts(self) -> None:
+        """Say nothing of what was acknowledged in this turn, or waits for the disk: it is not held any more; clients send again."""
+        self.held_replies = deque(item for item in self.held_replies if not isinstance(item[2], RecordAck))
+        for link, sections in self.outbox.items():
+            self.outbox[link] = [section for section in sections if not isinstance(section, RecordAck)]
+
     def join(self, view: int, leader: int, voted_for: int = -1) -> None:
         """Enter a higher view, or learn more of the present one: no ack of an older view leaves any more (docs/protocol.md, "Views")."""
         assert view >= self.view

@@ -100,7 +100,7 @@ class Peers:
                 elif roles.leader is None and election.on_vote_reply(source, message):
                     roles.win()
             case m.TakeOver():
-                if election.on_take_over(message):
+                if source == node.leader and election.on_take_over(message):
                     roles.win()
 
     def _on_acknowledged(self, leader: Leader, source: int, message: m.AcceptAck | m.AcceptNack) -> None:

@@ -108,7 +108,7 @@ class Recovery:
         self.again_at = node.now + patience / 2
         for peer, progress in self.leader.progress.items():
             answer = self.answers.get(peer)
-            if progress.linked and (answer is None or node.now - answer.asked_at >= patience):
+            if progress.linked and (answer is None or (answer.report() is None and node.now - answer.asked_at >= patience)):
                 self.round += 1
                 self.answers[peer] = Answer(self.round, node.now)
                 node.send(peer, Collect(node.config.config, node.view, self.round))
@@ -165,14 +165,16 @@ class Recovery:
 
     def _give_up_behind_holes(self) -> None:
         """Before anything is acknowledged as a leader: what this replica says it holds is taken for the causal writes too from now on."""
-        for chain in self.node.witness.chains.values():
-            number = max(self.leader.logged_number(chain.session), chain.committed)
+        node = self.node
+        for chain in node.witness.chains.values():
+            number, kept = max(self.leader.logged_number(chain.session), chain.committed), chain.committed
             for run in chain.runs:
                 if run.first > number + 1:
-                    self.node.witness.forget_after(chain, number, self.node.promoted)
-                    self.node.journal.on_forgotten(chain.session, number)
+                    node.witness.forget_after(chain, kept, node.promoted)
+                    node.journal.on_forgotten(chain.session, kept)
+                    node.withdraw_verdicts()
                     break
-                number = max(number, run.last)
+                number = kept = max(kept, run.last)
 
 
 def own_report(witness: Witness) -> Report:

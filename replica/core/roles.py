@@ -123,11 +123,12 @@ class Roles:
 
     def on_persisted(self, batch: int) -> None:
         """Go on with what waited for the disk."""
+        durable_before = self.node.journal.durable_index
         self.node.journal.on_persisted(batch)
         if self.leader is not None:
             self.leader.advance()
         else:
-            self.follower.on_persisted()
+            self.follower.on_persisted(durable_before)
 
     def expire(self) -> None:
         """Run what is due: step down, ask again in a recovery, ask for votes."""

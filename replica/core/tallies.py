@@ -44,7 +44,7 @@ class Tallies:
 
     def on_spec_reply(self, replica: int, reply: m.SpecReply) -> None:
         """Note what the leader answered speculatively, with the outcomes of its cas."""
-        if not self.client.same_view(reply.config, reply.view) or replica != self.client.leader:
+        if not self.client.from_leader(replica, reply.config, reply.view):
             return
         sessions, touched = self.client.sessions, self.client.touched
         starts: list[tuple[int, Session | None, int]] = []
@@ -82,7 +82,7 @@ class Tallies:
 
     def on_strong_read_reply(self, replica: int, reply: m.StrongReadReply) -> None:
         """Give the leader's values to the reads that asked."""
-        if not self.client.same_view(reply.config, reply.view) or replica != self.client.leader:
+        if not self.client.from_leader(replica, reply.config, reply.view):
             return
         end = 0
         for number, first, count in zip(reply.sessions, reply.firsts, reply.counts, strict=True):

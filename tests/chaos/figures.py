@@ -38,8 +38,8 @@ class Figures:
         only_longest: Likewise both, of sessions that never send a strong command.
         causal_usual: As ``strong_usual``, of causal puts and gets.
         rate_before, rate_away, rate_after: Strong completions a second before the kill, until ``back``, and after it.
-        started: From the kill to the new process of the last replica that came back.
-        ready: From there to its ``/readyz``.
+        started: From the kill to the last new process.
+        ready: The longest time from a new process to its ``/readyz``.
         in_flight: Commands on their way when the kill came.
         stall: The longest that the load's own process was late between the kill and ``until``: no figure here is better than that.
     """
@@ -60,8 +60,8 @@ class Figures:
     rate_before: float
     rate_away: float
     rate_after: float
-    started: float | None
-    ready: float | None
+    started: float
+    ready: float
     in_flight: int
     stall: float
 
@@ -85,8 +85,8 @@ class Kill:
     until: float
     first_command: int
     in_flight: int
-    started: float | None
-    ready: float | None
+    started: float
+    ready: float
 
 
 def figures_of(kill: Kill, commands: Sequence[Command], stalls: Sequence[tuple[float, float]] = ()) -> Figures:

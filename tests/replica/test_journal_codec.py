@@ -116,9 +116,7 @@ def test_a_record_with_as_many_commands_as_an_entry_holds_can_be_read() -> None:
 # ------------------------------------------------------------------------------------------------------------------------ snapshots
 
 
-STEPS = st.lists(
-    st.tuples(st.sampled_from(["put", "delete", "cas", "open", "close", "expire", "drop"]), st.integers(0, 5)), min_size=1, max_size=30
-)
+STEPS = st.lists(st.tuples(st.sampled_from(["put", "delete", "cas", "open", "close", "expire", "drop"]), st.integers(0, 5)), min_size=1, max_size=30)
 
 
 def state_after(steps: list[tuple[str, int]]) -> tuple[Store, Sessions, int]:
@@ -186,7 +184,16 @@ def test_a_snapshot_that_lacks_a_chunk_is_refused(steps: list[tuple[str, int]], 
         restore(metadata, chunks, 3, WHERE)
 
 
-GARBAGE = [b"", b"\x81", cbor2.dumps(5), cbor2.dumps([]), cbor2.dumps([1]), cbor2.dumps({}), cbor2.dumps([[b"k"], [b"v"], [0]]), cbor2.dumps([[7]] * 3)]
+GARBAGE = [
+    b"",
+    b"\x81",
+    cbor2.dumps(5),
+    cbor2.dumps([]),
+    cbor2.dumps([1]),
+    cbor2.dumps({}),
+    cbor2.dumps([[b"k"], [b"v"], [0]]),
+    cbor2.dumps([[7]] * 3),
+]
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)

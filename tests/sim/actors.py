@@ -147,9 +147,9 @@ class ReplicaActor:
     def _persisted(self, batch: int, life: int) -> None:
         if self.lives != life or self._when_awake(lambda: self._persisted(batch, life)):
             return
-        if self.installing:
-            return
-        self.disk.sync(batch)
+        if self.installing or batch <= self.core.node.journal.persisted:
+            return  # no batch is safe yet, or a snapshot made it so
+        self.world.observer.on_synced(self, self.disk.sync(batch))
         self.core.step(Persisted(batch), self.world.now)
         self._wake()
 
@@ -213,7 +213,7 @@ class ReplicaActor:
         self.disk.snapshot(self.core.node, self.core.checkpoint())
         self.installing = False
         batch = self.core.node.journal.batch - 1
-        self.disk.sync(batch)
+        self.world.observer.on_synced(self, self.disk.sync(batch))
         self.core.step(Persisted(batch), self.world.now)
         self._wake()
 
@@ -225,7 +225,6 @@ class ReplicaActor:
 
     def _write(self, batch: int, records: list[JournalRecord]) -> None:
         """Write a batch and sync it: in this turn, or while others go on."""
-        self.world.observer.on_written(self, records)
         self.disk.write(batch, records)
         life = self.lives
         if any(isinstance(record, Installed) for record in records):
@@ -238,7 +237,7 @@ class ReplicaActor:
             self.synced_at = done
             self.world.at(done, lambda: self._persisted(batch, life))
         else:
-            self.disk.sync(batch)
+            self.world.observer.on_synced(self, self.disk.sync(batch))
             self.core.step(Persisted(batch), self.world.now)
 
 

@@ -36,11 +36,13 @@ class Disk:
         self.records += records
         self.batches.append((batch, len(self.records)))
 
-    def sync(self, batch: int) -> None:
-        """Everything written up to a batch is safe."""
+    def sync(self, batch: int) -> list[JournalRecord]:
+        """Everything written up to a batch is safe; returns what was not before."""
         self.syncs += 1
+        before = self.synced
         while self.batches and self.batches[0][0] <= batch:
             self.synced = self.batches.pop(0)[1]
+        return self.records[before : self.synced]
 
     def crash(self, rng: random.Random) -> None:
         """Lose power: what is not synced survives up to somewhere."""

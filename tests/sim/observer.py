@@ -55,6 +55,8 @@ class Observer:
     world: World
     log: list[Entry] = attrs.Factory(list)
     """Every entry that some replica committed: the certificate."""
+    committed_in: list[int] = attrs.Factory(list)
+    """The view in which each was first seen committed."""
     entries: dict[tuple[int, int], tuple[Entry, int]] = attrs.Factory(dict)
     # {(index, view): the one entry of that name, and the view of the entry before it}
     sids: dict[int, Track] = attrs.Factory(dict)
@@ -95,7 +97,7 @@ class Observer:
         """A replica comes back: what it had applied and knew of commits may go back, its view may not."""
         self.seen.pop(actor.id, None)
 
-    def on_written(self, actor: ReplicaActor, records: list[JournalRecord]) -> None:
+    def on_synced(self, actor: ReplicaActor, records: list[JournalRecord]) -> None:
         """I-VOTE: at most one vote for each replica and view."""
         for record in records:
             if isinstance(record, Voted) and record.voted_for >= 0:
@@ -116,6 +118,7 @@ class Observer:
         self._compare(actor, seen)
         for index in range(seen.commit + 1, node.commit_index + 1):
             if index > len(self.log):
+                self.committed_in.append(node.view)
                 self._append(self.entries[index, seen.compared[index]][0])  # it may have left the log in the turn that committed it
             elif node.log.view_at(index) not in {None, self.log[index - 1].view}:
                 raise Violation(f"I-MATCH: {actor.name} committed another entry {index}: {node.log.get(index)}")
@@ -138,9 +141,9 @@ class Observer:
 
     def _complete(self, actor: ReplicaActor) -> None:
         """I-COMP: who leads has everything that was committed in older views."""
-        log, view = actor.core.node.log, actor.core.node.view
-        for entry in self.log[actor.core.node.commit_index :]:
-            if entry.view < view and log.view_at(entry.index) != entry.view:
+        log, view, commit = actor.core.node.log, actor.core.node.view, actor.core.node.commit_index
+        for entry, committed_in in zip(self.log[commit:], self.committed_in[commit:], strict=True):
+            if committed_in < view and log.view_at(entry.index) != entry.view:
                 raise Violation(f"I-COMP: {actor.name} leads view {view} without the committed entry {entry.index}")
 
     def _append(self, entry: Entry) -> None:

@@ -328,15 +328,15 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
 } | VIEW_BUGS  # fmt: skip
 
 RECORDED: dict[str, tuple[int, str]] = {
-    "slow_path_by_acks": (1, "a version foretold"),
+    "slow_path_by_acks": (1, "I-FAST"),
     "k_majority": (2, "I-FAST"),
-    "no_overlay": (1, "a version foretold"),
+    "no_overlay": (1, "read your writes"),
     "read_dirty": (1, "I-BARRIER"),
     "no_floor": (11, "read your writes"),
     "version_in_result": (1, "a version foretold"),
     "refused_is_final": (33, "liveness: only"),
     "out_of_order_log": (2, "I-SESS"),
-    "dedup_only_executed": (10, "I-SESS"),
+    "dedup_only_executed": (2, "AssertionError: session"),
     "scan_start_key_only": (1, "was there at"),
     "shared_value": (1, "I-SPEC"),
     "no_compound_footprint": (3, "I-WIT"),

@@ -112,7 +112,7 @@ class Lone:
         """Stand for election and be voted for; returns what the winner sends."""
         view, config = self.replica.node.view, self.config.config
         self.replica.election.at = self.now
-        self.turn()
+        sent = self.turn()
         for trial in (True, False):
             for peer in supporters:
                 sent = self.tell(peer, VoteReply(config, view, view + 1, trial, granted=True))

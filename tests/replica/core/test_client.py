@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from replica.core.client import causal
 from replica.core.flights import CompletionKind
 from replica.core.messages import (
     Anchor,
@@ -19,6 +18,7 @@ from replica.core.messages import (
     Record,
     RecordAck,
     SessionOpened,
+    SpecReply,
     StrongRead,
 )
 from replica.core.node import EXPIRED, GAP, NOSESSION
@@ -243,6 +243,15 @@ def test_a_newer_view_without_a_leader_waits_for_one() -> None:
     assert len(caller.sections(ReadIndex, 1)) == 1
 
 
+def test_who_answers_as_a_leader_is_the_leader_when_that_news_was_lost() -> None:
+    caller = Caller()
+    caller.put(b"a")
+    caller.ack(1, 0, view=2)
+    assert caller.client.leader == -1
+    caller.hear(2, SpecReply(1, 2, 1, [caller.session.id], [1], [1], []))
+    assert (caller.client.leader, caller.session.spec_last) == (2, 1)
+
+
 def test_what_is_known_already_or_older_changes_nothing() -> None:
     caller = Caller()
     caller.put(b"a")
@@ -280,10 +289,6 @@ def test_no_deadline_stays_in_the_past() -> None:
         caller.wait(0.05)
         caller.sent()
         assert caller.client.deadline() > caller.now
-
-
-def test_the_causal_bit_is_set_on_every_kind() -> None:
-    assert causal(b"\0\1") == b"\x80\x81"
 
 
 def test_a_home_is_told_before_the_first_command() -> None:

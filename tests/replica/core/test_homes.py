@@ -43,8 +43,10 @@ def test_the_best_of_the_latest_trips_counts_and_old_ones_are_forgotten() -> Non
     assert round(homes.lines[0].round_trip, 6) == 0.7
 
 
-def test_only_few_pings_are_on_their_way_and_answers_to_nothing_count_nothing() -> None:
+def test_only_few_pings_are_waited_for_the_oldest_count_as_lost_and_answers_to_nothing_count_nothing() -> None:
     homes = Homes({0: Line()})
-    assert [homes.ping(0, 0.0) > 0 for _ in range(PINGS_KEPT + 1)] == [True] * PINGS_KEPT + [False]
+    nonces = [homes.ping(0, 0.0) for _ in range(PINGS_KEPT + 1)]
+    assert list(homes.lines[0].pinged) == nonces[1:]
+    assert homes.on_pong(0, nonces[0], 1.0) == 0
     assert homes.on_pong(0, 999, 1.0) == 0
     assert homes.on_pong(5, 1, 1.0) == 0

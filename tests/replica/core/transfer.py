@@ -62,9 +62,13 @@ class Transfer(Seat):
         return self.sent()
 
 
-def parts_of(index: int, entry_view: int, view: int, position: int = 0, *, store: Store | None = None, sessions: Sessions | None = None) -> list[SnapshotPart]:
+def parts_of(
+    index: int, entry_view: int, view: int, position: int = 0, *, store: Store | None = None, sessions: Sessions | None = None
+) -> list[SnapshotPart]:
     """Make the parts of a state as the leader of ``view`` sends them."""
     table = (sessions or Sessions()).snapshot()
     chunks = [*table, *(store or Store()).snapshot()]
     last = len(chunks) - 1
-    return [SnapshotPart(1, view, index, entry_view, position or index, number, len(table), number == last, chunk) for number, chunk in enumerate(chunks)]
+    return [
+        SnapshotPart(1, view, index, entry_view, position or index, number, len(table), number == last, chunk) for number, chunk in enumerate(chunks)
+    ]

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from replica.cluster_file import ClusterFile, ReplicaPlace
+from replica.config import SettingError, Settings
+from replica.core.config import CoreConfig
+from replica.core.journal import Voted
+from replica.home_folder import FOLDER_BITS, OPENINGS_BITS, HomeFolder
+from replica.storage.errors import Corrupt, FolderLocked, ForeignFolder, StorageError
+from transport.errors import HandshakeRefused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from replica.config import Durability
+
+CORE = CoreConfig(id=1, voters=(0, 1, 2))
+THEIRS, OTHERS = 7 << OPENINGS_BITS, 8 << OPENINGS_BITS
+
+
+def home(path: Path | str, durability: Durability = "disk", *, cluster_id: str = "c", replica_id: int = 1) -> HomeFolder:
+    places = tuple(ReplicaPlace(id=number, data_dir=str(path)) for number in range(3))
+    return HomeFolder(Settings(durability=durability), ClusterFile(cluster_id=cluster_id, replicas=places), replica_id)
+
+
+def end(opened: HomeFolder) -> None:
+    persistence, _ = opened.load(CORE)
+    persistence.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+# --------------------------------------------------------------------------------------------------------------------- which folder
+
+
+def test_a_replica_that_keeps_its_data_needs_a_folder_and_says_so() -> None:
+    with pytest.raises(SettingError, match=r"--data-dir.*names no data_dir for replica 1: give one"):
+        home("")
+
+
+def test_a_replica_in_memory_needs_none() -> None:
+    opened = home("", "memory")
+    assert (opened.folder, opened.load(CORE)[1]) == (None, None)
+    assert 0 <= opened.incarnation < 1 << (FOLDER_BITS + OPENINGS_BITS)
+
+
+def test_the_folder_is_made_for_this_cluster_and_replica(path: Path) -> None:
+    opened = home(path)
+    assert opened.folder is not None
+    assert (opened.folder.identity.cluster_id, opened.folder.identity.replica_id) == ("c", 1)
+    end(opened)
+    with pytest.raises(ForeignFolder, match="replica 1"):
+        home(path, replica_id=2)
+    with pytest.raises(ForeignFolder, match="'c'"):
+        home(path, cluster_id="d")
+
+
+def test_a_cluster_without_a_name_has_one_on_disk(path: Path) -> None:
+    opened = home(path, cluster_id="")
+    assert opened.folder is not None
+    assert opened.folder.identity.cluster_id == "unnamed"
+    end(opened)
+
+
+def test_a_folder_is_open_once(path: Path) -> None:
+    opened = home(path)
+    with pytest.raises(FolderLocked):
+        home(path)
+    end(opened)
+    end(home(path))
+
+
+def votes(path: Path, durability: Durability) -> None:
+    """A replica votes for 2 in view 5, and ends."""
+    persistence, _ = home(path, durability).load(CORE)
+    assert persistence.write(1, [Voted(5, 2)])
+    persistence.close()
+
+
+def test_who_kept_its_data_in_memory_comes_back_with_its_vote_and_knows_that_it_forgot_the_rest(path: Path) -> None:
+    votes(path, "memory")
+    persistence, durable = home(path, "memory").load(CORE)
+    persistence.close()
+    assert durable is not None
+    assert (durable.voted, durable.forgotten, durable.entries) == (Voted(5, 2), True, [])
+
+
+def test_a_new_replica_in_memory_has_forgotten_nothing(path: Path) -> None:
+    persistence, durable = home(path, "memory").load(CORE)
+    persistence.close()
+    assert durable is None
+
+
+@pytest.mark.parametrize(("before", "after"), [("memory", "disk"), ("disk", "memory")])
+def test_who_comes_back_with_another_durability_is_refused_or_still_knows_its_vote(path: Path, before: Durability, after: Durability) -> None:
+    """It must not vote again in view 5, nor seem to be in an older one, nor pass for a replica that forgot nothing."""
+    votes(path, before)
+    try:
+        persistence, durable = home(path, after).load(CORE)
+    except (SettingError, StorageError):
+        return
+    persistence.close()
+    assert durable is not None
+    assert (durable.voted, durable.forgotten) == (Voted(5, 2), True)
+
+
+# ---------------------------------------------------------------------------------------------------------------------- what it holds
+
+
+def test_what_was_written_is_told_at_the_next_start(path: Path) -> None:
+    opened = home(path)
+    persistence, durable = opened.load(CORE)
+    assert durable is None
+    persistence.write(1, [Voted(3, 2)])
+    persistence.close()
+    persistence, durable = home(path).load(CORE)
+    assert durable is not None
+    assert durable.voted == Voted(3, 2)
+    persistence.close()
+
+
+def test_a_folder_that_cannot_be_read_is_given_back(path: Path) -> None:
+    end(home(path))
+    for file in path.glob("log-*"):
+        file.unlink()
+    for _ in range(2):
+        with pytest.raises(Corrupt, match="there was one"):
+            home(path).load(CORE)
+
+
+# ----------------------------------------------------------------------------------------------------------------------- incarnations
+
+
+def test_the_incarnation_names_the_folder_and_grows_with_each_opening(path: Path, tmp_path: Path) -> None:
+    told = []
+    for _ in range(3):
+        opened = home(path)
+        told.append(opened.incarnation)
+        end(opened)
+    assert [number & ((1 << OPENINGS_BITS) - 1) for number in told] == [1, 2, 3]
+    assert len({number >> OPENINGS_BITS for number in told}) == 1
+    other = home(tmp_path / "other")
+    assert other.incarnation >> OPENINGS_BITS != told[0] >> OPENINGS_BITS
+    end(other)
+
+
+def refused(opened: HomeFolder, peer: int, incarnation: int) -> bool:
+    try:
+        opened.judge_peer(peer, incarnation)
+    except HandshakeRefused as error:
+        return error.why == "forgotten_state"
+    return False
+
+
+def test_a_peer_comes_back_with_its_folder_and_is_refused_without_it(path: Path) -> None:
+    opened = home(path)
+    assert not refused(opened, 0, THEIRS + 1)
+    assert not refused(opened, 0, THEIRS + 9), "it was started again"
+    assert refused(opened, 0, OTHERS + 1)
+    assert not refused(opened, 0, THEIRS + 10), "the refused one changed nothing"
+    assert not refused(opened, 2, OTHERS + 1), "each peer has a folder of its own"
+    end(opened)
+
+
+def test_peers_folders_are_remembered_across_restarts(path: Path) -> None:
+    opened = home(path)
+    opened.judge_peer(0, THEIRS + 1)
+    opened.judge_peer(2, OTHERS + 1)
+    end(opened)
+    opened = home(path)
+    assert refused(opened, 0, OTHERS + 2)
+    assert refused(opened, 2, THEIRS + 2)
+    assert not refused(opened, 0, THEIRS + 2)
+    end(opened)
+
+
+def test_who_is_refused_is_told_what_to_do(path: Path) -> None:
+    opened = home(path)
+    opened.judge_peer(0, THEIRS)
+    with pytest.raises(HandshakeRefused) as caught:
+        opened.judge_peer(0, OTHERS)
+    assert "replica 0 came back without what it had promised" in caught.value.explanation
+    assert "add it under a new one" in caught.value.explanation
+    end(opened)
+
+
+def test_a_replica_without_a_folder_has_another_name_each_time() -> None:
+    one, other = home("", "memory"), home("", "memory")
+    one.judge_peer(0, THEIRS)
+    assert refused(one, 0, other.incarnation)
+    assert one.incarnation != other.incarnation

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from replica.config import SettingError
-from replica.persistence import Persistence, load, recall
+from replica.persistence import DURABILITY, Persistence, load, recall
 from replica.storage.folder import DataFolder
 from transport.errors import HandshakeRefused
 
@@ -54,9 +54,20 @@ class HomeFolder:
             if self.durable:
                 raise SettingError("--data-dir", "", f"the cluster file names no data_dir for replica {replica_id}: give one")
             return
-        folder = self.folder = DataFolder.open(place.data_dir, cluster_id=cluster.cluster_id or "unnamed", replica_id=replica_id)
+        folder = DataFolder.open(place.data_dir, cluster_id=cluster.cluster_id or "unnamed", replica_id=replica_id)
+        self._agree(folder, settings.durability, place.data_dir)
+        self.folder = folder
         self.incarnation = (int(folder.identity.folder_id, 16) & ((1 << FOLDER_BITS) - 1)) << OPENINGS_BITS | folder.identity.incarnation
         self._peers = {int(peer): number for peer, number in folder.recall(PEERS, {}).items()}
+
+    def _agree(self, folder: DataFolder, durability: str, path: str) -> None:
+        """Require the durability that the folder was made for: what one kind keeps the other does not look at, the vote included."""
+        made_for = folder.recall(DURABILITY)
+        if made_for is None and folder.created:
+            folder.remember(DURABILITY, durability)
+        elif made_for != durability:
+            folder.close()
+            raise SettingError("--durability", durability, f"{path} was made for {made_for or 'another durability'}; give that, or another folder")
 
     def load(self, config: CoreConfig) -> tuple[Persistence, Durable | None]:
         """Read what the folder holds; None from a new one.

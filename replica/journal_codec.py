@@ -41,6 +41,7 @@ LAYOUTS = {
     6: Layout(6, j.Committed, (_I,)),
     7: Layout(7, j.Forgotten, (_I, _I)),
     8: Layout(8, j.Installed, (_I, _I, _I)),
+    9: Layout(9, j.Began, (_I,)),
 }  # {kind: how its records stand in the log}
 _KINDS = {layout.message: kind for kind, layout in LAYOUTS.items()}
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from replica.storage.folder import DataFolder
     from replica.storage.jobs import SyncJob
 
-VOTED = "voted"
+VOTED, DURABILITY = "voted", "durability"
+"""Facts of the data folder: the view and the vote with ``memory`` durability; what kind of durability the folder was made for."""
 POLL_SECONDS = 0.01
 """How often a snapshot that is written looks whether the log's checkpoint is safe too."""
 
@@ -108,7 +109,7 @@ class Persistence:
         self._sync_wanted = trio.Event()
         self._segment_wanted = trio.Event()
         self._votes = 0
-        self._snapshot_begun_at = log.size_bytes() if log is not None else 0
+        self._snapshot_begun_at = 0  # bytes of the log that a snapshot already stands for; a start counts all it found
 
     @property
     def syncs(self) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from replica.core.journal import Durable, Voted
 from replica.journal_codec import encode_metadata, encode_record, snapshot_chunks
-from replica.persistence import load
+from replica.persistence import DURABILITY, load
 from replica.storage.folder import DataFolder
 from replica.storage.snapshots import SnapshotWriter
 from statemachine.sessions import EXPIRED_MAX, Sessions
@@ -40,6 +40,7 @@ def make_restored_folder(path: Path, *, cluster_id: str, replica_id: int, applie
     folder = DataFolder.open(path, cluster_id=cluster_id, replica_id=replica_id)
     try:
         assert folder.created, f"{path} is in use already"
+        folder.remember(DURABILITY, "disk")
         sessions = Sessions().snapshot()
         metadata = encode_metadata(applied.index, applied.view, applied.position, len(sessions))
         writer = SnapshotWriter(folder.disk, applied.index, metadata)

@@ -118,6 +118,8 @@ class Server:
             reasons.append(f"stopping: {self.stopping}")
         if self.driver.broken:
             reasons.append("broken: an invariant failed")
+        if node.muted:
+            reasons.append("it forgot what it had acknowledged, and waits for a view of its own to commit")
         if node.leader < 0:
             reasons.append(f"nobody is known to lead view {node.view}")
         elif node.leads and self.core.leader is not None and not self.core.leader.open:

@@ -100,37 +100,49 @@ class Receiving:
     """Parts that are here."""
     table: list[list[Any]] = attrs.Factory(list)
     store: Store = attrs.Factory(Store)
+    missing: int = -1
+    """Keys of the store that are still to come; -1 before its first part."""
 
     def on_part(self, source: int, part: SnapshotPart) -> bool:
-        """Take the next part; returns whether the state machine was replaced."""
-        if part.index <= self.node.commit_index:
-            return True  # the log brought it, or an earlier transfer: the leader learns of it by the next ack
+        """Take the next part; returns whether the follower has the state and the log up to it now."""
+        if self._needless(part):
+            return True  # the leader learns of it by the next ack
         if (source, part.view, part.index) != (self.source, self.view, self.index):
             self.source, self.view, self.index = source, part.view, part.index
             self._begin()
+        finished = False
         if part.part == self.parts:
             try:
                 self._take(part)
-            except InvalidSnapshot:
+                if part.last:
+                    self._install(part)
+                    finished = True
+            except (InvalidSnapshot, TypeError, ValueError):
                 self.node.drops.append((source, "invalid_snapshot"))
                 self._begin()
-        finished = part.last and self.parts == part.part + 1
-        if finished:
-            self._install(part)
         self.node.send(source, SnapshotAck(self.node.config.config, self.node.view, part.index, part.part + 1 if finished else self.parts))
         return finished
 
+    def _needless(self, part: SnapshotPart) -> bool:
+        """Whether the log has brought all that the snapshot would: a late one must not drop entries that were acknowledged (Raft section 7)."""
+        node = self.node
+        if part.index > node.commit_index and node.log.view_at(part.index) == part.entry_view:
+            node.commit(part.index)
+        return part.index <= node.commit_index
+
     def _begin(self) -> None:
-        self.parts, self.table, self.store = 0, [], Store()
+        self.parts, self.table, self.store, self.missing = 0, [], Store(), -1
 
     def _take(self, part: SnapshotPart) -> None:
         if part.part < part.sessions:
             self.table.append(part.chunk)
         else:
-            self.store.load(part.chunk)
+            self.missing = self.store.load(part.chunk)
         self.parts += 1
 
     def _install(self, part: SnapshotPart) -> None:
+        if self.missing != 0:
+            raise InvalidSnapshot("store: the snapshot is cut short")
         sessions = Sessions.restore(self.table, self.node.config.tombstone_sessions_max)
         self.node.install(Applied(self.store, sessions, part.index, part.entry_view, part.position))
         self._begin()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from replica.core.journal import Committed, Levels, Voted, as_record
+from replica.core.journal import Began, Committed, Levels, Voted, as_record
 
 if TYPE_CHECKING:
     from replica.core.journal import JournalRecord
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def checkpoint(node: Node) -> list[JournalRecord]:
     """Return records that, laid over a snapshot of the applied state, tell the node as it is now: view and vote, log, commit, chains."""
-    records: list[JournalRecord] = [Voted(node.view, node.voted_for)]
+    records: list[JournalRecord] = [Began(node.applied_index), Voted(node.view, node.voted_for)]
     records += [node.log.get(index) for index in range(node.applied_index + 1, node.log.last_index + 1)]
     records.append(Committed(node.commit_index))
     chains = [chain for chain in node.witness.chains.values() if chain.runs]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from replica.core.follower import Follower
     from replica.core.node import Node
 
+VAIN_MAX = 5
+"""Doublings of a campaign's time at most."""
 RETRY_SHARE = 0.2
 """A candidate asks again after this share of ``election_seconds``, and up to three times as long by chance."""
 
@@ -48,9 +50,11 @@ class Election:
     stage: Stage = Stage.NONE
     granted: dict[int, None] = attrs.Factory(dict)
     # {voter that granted}
+    vain: int = 0
+    """Campaigns since a leader was heard that won nothing: the next ones give their voters more time, whose disks may be slow."""
 
     def heard_leader(self) -> None:
-        """The leader of our view spoke."""
+        """The leader of our view spoke, or the view is new: wait for one."""
         self.stage = Stage.NONE
         self.at = self.node.now + self.node.config.election_seconds * (1.0 + self.jitter())
 
@@ -61,7 +65,7 @@ class Election:
 
     def rest(self) -> None:
         """We lead: nothing to wait for."""
-        self.stage, self.at = Stage.NONE, math.inf
+        self.stage, self.at, self.vain = Stage.NONE, math.inf, 0
 
     def _soon(self) -> float:
         return self.node.now + self.node.config.election_seconds * RETRY_SHARE * (1.0 + 2.0 * self.jitter())
@@ -76,6 +80,8 @@ class Election:
         self.granted = {node.config.id: None}
         if not trial:
             node.join(node.view + 1, -1, node.config.id)
+            self.at = node.now + (self._soon() - node.now) * (1 << min(self.vain, VAIN_MAX))
+            self.vain += 1
         asked = node.view + 1 if trial else node.view
         for peer in node.config.voters:
             if peer != node.config.id:
@@ -114,7 +120,8 @@ class Election:
             granted = current and not node.muted and vote.view == node.view and node.leader < 0 and node.voted_for in (-1, peer)
             if granted and node.voted_for != peer:
                 node.join(node.view, -1, peer)
-                self.at = self.node.now + self.node.config.election_seconds * (1.0 + self.jitter())
+                self.at = node.now + node.config.election_seconds * (1.0 + self.jitter()) * (1 << min(self.vain, VAIN_MAX))
+                self.vain += 1
         node.send(peer, VoteReply(node.config.config, node.view, vote.view, vote.trial, granted))
 
     def follows(self, vote: Vote) -> bool:

@@ -68,6 +68,14 @@ class Installed:
 
 
 @message
+class Began:
+    """The journal begins anew beside a snapshot at the end of entry ``index``: what follows tells everything beyond that state, and what was written
+    before it, of which parts may be gone already, does not matter if there is a snapshot of that entry or a later one."""
+
+    index: int
+
+
+@message
 class Levels:
     """How far chains are accepted and anchored."""
 
@@ -84,7 +92,7 @@ class Forgotten:
     number: int
 
 
-JournalRecord = m.Record | m.Entry | Voted | Cut | Committed | Levels | Forgotten | Installed
+JournalRecord = m.Record | m.Entry | Voted | Cut | Committed | Levels | Forgotten | Installed | Began
 
 
 def as_record(session: int, run: Run) -> m.Record:
@@ -148,7 +156,7 @@ class Durable:
         from replica.core.witness import Run
 
         base = self.applied.index if self.applied is not None else 0
-        for record in records:
+        for record in _since_last_beginning(list(records), base):
             if isinstance(record, Installed) and base < record.index:
                 return False
             match record:
@@ -173,6 +181,8 @@ class Durable:
                     self.voted = record
                 case Cut():
                     self._cut(record.index, base)
+                case Began():
+                    pass  # beside a snapshot that is not there: then all that came before it is
                 case Installed():
                     self.entries.clear()  # the log began anew there
                 case Committed():
@@ -181,7 +191,8 @@ class Durable:
 
     def records(self) -> list[JournalRecord]:
         """Tell this state, beyond the snapshot, as records of a journal that begins anew."""
-        records: list[JournalRecord] = [self.voted, *self.entries, Committed(self.committed)]
+        base = self.applied.index if self.applied is not None else 0
+        records: list[JournalRecord] = [Began(base), self.voted, *self.entries, Committed(self.committed)]
         for session, held in self.chains.items():
             records += [as_record(session, run) for run in held.runs]
         chains = self.chains.values()
@@ -202,6 +213,15 @@ class Durable:
 
     def _cut(self, index: int, base: int) -> None:
         del self.entries[max(index - base, 0) :]
+
+
+def _since_last_beginning(records: list[JournalRecord], base: int) -> list[JournalRecord]:
+    """Return the records from the last beginning on that a snapshot of entry ``base`` allows; all if there is none."""
+    for place in range(len(records) - 1, -1, -1):
+        record = records[place]
+        if isinstance(record, Began) and record.index <= base:
+            return records[place:]
+    return records
 
 
 @attrs.define(eq=False)
@@ -283,8 +303,10 @@ class Journal:
 
     def on_installed(self, index: int, view: int, position: int) -> None:
         """Record that a snapshot replaced the state machine, and maybe the log: what is recorded from now on rests on it."""
+        self.durable_index = min(self.durable_index, index)  # what lay above was another log's
+        self.marks = deque((batch, min(last, index)) for batch, last in self.marks)
         if not self.durable:
-            self.durable_index = max(self.durable_index, index)
+            self.durable_index = index
             return
         self.records.append(Installed(index, view, position))
         self.marks.append((self.batch, index))

@@ -240,6 +240,9 @@ class Leader:
         progress.heard_at = self.node.now
         if progress.sending is None:
             return
+        if ack.index == progress.sending.index and ack.part < progress.sending.acked:
+            progress.sending = begin(self.node, peer)  # it lost what it had: it was started again, or could not use it
+            return
         progress.sending.on_ack(ack)
         if progress.sending.done:
             progress.next = max(progress.next, progress.sending.index + 1)

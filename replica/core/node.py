@@ -143,6 +143,8 @@ class Node:
         self.applied_position = applied.position
         self.log = Log(first_index=applied.index + 1, before_view=applied.view, before_position=applied.position)
         self.journal.on_installed(applied.index, applied.view, applied.position)
+        if self.muted and applied.view > self.forgotten_view:
+            self.forgotten_view = -1
         for session in [session for session in self.witness.chains if session not in self.sessions.table]:
             self.witness.close(session, self.promoted)
         for session, record in self.sessions.table.items():
@@ -302,8 +304,9 @@ class Node:
         match command:
             case [c.OPEN, bytes() as token, float() as lease_seconds]:
                 session = self.sessions.open(position, token, lease_seconds)
-                if session == position and session not in self.witness.chains:  # the disk may have told of its chain before
-                    self.witness.open(session)
+                if session == position:
+                    chain = self.witness.chains.get(session) or self.witness.open(session)  # the disk may have told of its chain before
+                    chain.heard_at = self.now
             case [c.CLOSE, int() as session]:
                 self.sessions.close(session)
                 self.witness.close(session, self.promoted)

@@ -85,6 +85,7 @@ class Peers:
             return False
         roles.follower.leader_seen_at = node.now
         roles.election.heard_leader()
+        roles.election.vain = 0
         return True
 
     def _on_election_message(self, source: int, message: m.Vote | m.VoteReply | m.TakeOver) -> None:

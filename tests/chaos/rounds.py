@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Victim = Literal["leader", "follower", "all", "mix"]
 
+MIX: tuple[Victim, ...] = ("leader", "follower", "all")
 READS_AT_ONCE = 64
 READY_ASK_SECONDS = 0.5
 
@@ -44,6 +45,7 @@ class Plan:
     Attributes:
         rounds: Kills.
         victim: Of whom.
+        order: Whom in which round, instead of ``victim``.
         between_seconds: Mean time between a recovery and the next kill.
         after_seconds: Least time of load between them, which the rates after it are taken from.
         steady_seconds: Of load before the first kill.
@@ -56,6 +58,7 @@ class Plan:
     rounds: int
     victim: Victim
     settings: Settings
+    order: tuple[Victim, ...] = ()
     replicas: int = 3
     between_seconds: float = 3.0
     after_seconds: float = AROUND_SECONDS
@@ -106,7 +109,9 @@ class Run:
     async def _round(self, number: int) -> None:
         """Kill once, wait until all is well again, and work the figures out."""
         plan, cluster, ledger = self._plan, self._cluster, self._ledger
-        victim = self._chance.choice(("leader", "follower", "all")) if plan.victim == "mix" else plan.victim
+        victim = plan.order[number - 1] if plan.order else plan.victim
+        if victim == "mix":
+            victim = self._chance.choice(MIX)
         killed, view = await self._choose(victim)
         old = {replica: cluster.keepers[replica].child for replica in killed}
         mark, in_flight = len(ledger.commands), self._load.in_flight

@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from replica.core.config import CoreConfig
 from replica.core.effects import LinkUp, Persisted, Received
-from replica.core.messages import Entry, Record
+from replica.core.messages import AcceptAck, Entry, Record
 from replica.core.replica import Replica
 from replica.persistence import Persistence, load
 from replica.storage.folder import DataFolder
@@ -201,3 +201,8 @@ def reborn(live: ReplicaOnDisk, seed: int) -> ReplicaOnDisk:
     node.commit(max(node.commit_index, min(live.replica.node.commit_index, node.log.last_index)))
     other.turn()
     return other
+
+
+def acked(sent: list[tuple[int, Message]]) -> list[int]:
+    """Return how far the acks to the leader reach."""
+    return [section.match_index for _, section in sent if isinstance(section, AcceptAck)]

@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import errno
 from random import Random
-from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from replica.core.journal import Durable, Installed, Voted
-from replica.core.messages import AcceptAck
 from replica.journal_codec import encode_metadata, encode_record, snapshot_chunks
 from replica.persistence import VOTED, Persistence, load
 from replica.storage import snapshots
@@ -21,26 +19,8 @@ from statemachine.sessions import EXPIRED_MAX, Sessions
 from statemachine.store import Store
 from tests.replica.core.lone import accept, noop, vote
 from tests.replica.core.transfer import parts_of
-from tests.replica.replica_on_disk import A, B, ReplicaOnDisk, WatchedDisk, looks, reborn, small_segments
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from replica.core.messages import Message
-
-
-def busy() -> ReplicaOnDisk:
-    """A replica with applied entries, uncommitted ones, a vote, and held commands, some of them not accepted."""
-    replica = ReplicaOnDisk()
-    replica.opens()
-    replica.holds(A, b"x", b"y")
-    replica.logs(A, 2, commit=True)
-    replica.holds(A, b"x", b"z")
-    replica.holds(B, b"q", b"z", b"r")
-    replica.follows()
-    replica.logs(B, 1)
-    return replica
-
+from tests.replica.replica_on_disk import A, B, ReplicaOnDisk, WatchedDisk, acked, looks, reborn, small_segments
+from tests.replica.thread_gate import Gate
 
 # ----------------------------------------------------------------------------------------------------------------------------- load
 
@@ -218,52 +198,9 @@ def test_a_short_sync_is_done_before_write_returns() -> None:
     assert (replica.log.synced, replica.persistence.syncs, replica.told) == (1, 1, [])
 
 
-@pytest.fixture(autouse=True)
-def clock() -> MockClock:
-    """Let sleeping take no time."""
-    return MockClock(autojump_threshold=0)
-
-
 @pytest.fixture
 def replica() -> ReplicaOnDisk:
     return ReplicaOnDisk()
-
-
-def acked(sent: list[tuple[int, Message]]) -> list[int]:
-    return [section.match_index for _, section in sent if isinstance(section, AcceptAck)]
-
-
-class Gate:
-    """Stands in for ``trio.to_thread.run_sync``: what would run in a thread runs when the test says so, or at once.
-
-    Attributes:
-        closed: whether it waits for ``let_go``.
-        waits: something does.
-        each: called before each run, and after it.
-    """
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, closed: bool = True) -> None:
-        self.closed = closed
-        self.waits = trio.Event()
-        self.each: Callable[[], None] = lambda: None
-        self._go = trio.Event()
-        monkeypatch.setattr(trio.to_thread, "run_sync", self._run)
-
-    async def _run(self, job: Callable[..., Any], *args: Any) -> Any:
-        await trio.lowlevel.checkpoint()
-        if self.closed:
-            self.waits.set()
-            await self._go.wait()
-        self.each()
-        result = job(*args)
-        self.each()
-        return result
-
-    def let_go(self, *, closed: bool = False) -> None:
-        """Let what waits go on, and close the gate behind it if wanted."""
-        self.closed = closed
-        self._go.set()
-        self._go, self.waits = trio.Event(), trio.Event()
 
 
 async def test_long_syncs_run_beside_the_turns_and_their_batches_are_told_in_order(
@@ -362,179 +299,6 @@ async def test_a_disk_that_refuses_in_a_thread_ends_the_task_and_nothing_is_told
         await replica.persistence.run()
     assert caught.group_contains(DiskFailed, match="Input/output")
     assert replica.told == []
-
-
-# ------------------------------------------------------------------------------------------------------------- a leader's snapshot
-
-
-async def test_nothing_is_safe_before_a_leader_s_snapshot_is_on_disk(
-    nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looked: list[bool] = []
-
-    def nothing_is_told() -> None:
-        if snapshots.latest(replica.disk) is None:
-            looked.append(replica.told == [] and max(acked(replica.turn()), default=0) == 0)
-
-    Gate(monkeypatch, closed=False).each = nothing_is_told
-    nursery.start_soon(replica.persistence.run)
-    for part in parts_of(5, 1, 1):
-        replica.tell(0, part)
-    replica.tell(0, accept(1, (1, 5), noop(6, 1)))
-    await trio.sleep(1)
-    assert len(looked) > 4
-    assert all(looked)
-    assert (replica.told, acked(replica.turn())) == ([2], [6])
-    assert looks(reborn(replica, 1).replica) == looks(replica.replica)
-
-
-async def test_the_second_snapshot_of_a_leader_comes_to_disk_too_before_anything_is_safe(
-    nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gate = Gate(monkeypatch)
-    nursery.start_soon(replica.persistence.run)
-    for part in parts_of(5, 1, 1):
-        replica.tell(0, part)
-    await gate.waits.wait()
-    for part in parts_of(9, 1, 1):
-        replica.tell(0, part)
-    gate.let_go()
-    await trio.sleep(1)
-    assert (snapshots.snapshot_indexes(replica.disk), replica.told) == ([9], [2])
-
-
-async def test_a_leader_s_snapshot_waits_for_one_that_is_being_written(
-    nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    replica.opens()
-    gate = Gate(monkeypatch)
-    nursery.start_soon(replica.persistence.run)
-    nursery.start_soon(replica.persistence.snapshot)
-    await gate.waits.wait()
-    gate.let_go(closed=True)
-    await gate.waits.wait()
-    for part in parts_of(9, 1, 1):
-        replica.tell(0, part)
-    gate.let_go()
-    await trio.sleep(1)
-    assert (snapshots.snapshot_indexes(replica.disk), replica.told) == ([9], [2])
-    assert looks(reborn(replica, 2).replica) == looks(replica.replica)
-
-
-@pytest.mark.parametrize("seed", range(3))
-async def test_a_crash_before_a_leader_s_snapshot_is_on_disk_leaves_what_was_promised(
-    nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    replica.opens()
-    replica.holds(A, b"x", b"y")
-    before, found = looks(replica.replica), list[object]()
-
-    def crash() -> None:
-        other = ReplicaOnDisk(replica.disk.crashed(seed))
-        found.append(looks(other.replica) == before if snapshots.latest(other.disk) is None else other.replica.node.applied_index == 9)
-
-    Gate(monkeypatch, closed=False).each = crash
-    nursery.start_soon(replica.persistence.run)
-    for part in parts_of(9, 1, 1):
-        replica.tell(0, part)
-    await trio.sleep(1)
-    assert len(found) > 4
-    assert all(found)
-
-
-# ---------------------------------------------------------------------------------------------------------------------- snapshots
-
-
-def test_a_snapshot_makes_older_segments_and_snapshots_needless() -> None:
-    replica = busy()
-    for _ in range(2):
-        replica.log.roll()
-        before = looks(replica.replica)
-        replica.snapshots()
-        assert snapshots.snapshot_indexes(replica.disk) == [replica.replica.node.applied_index]
-        assert replica.log.oldest_segment == replica.log.segment
-        assert looks(replica.replica) == before == looks(reborn(replica, 3).replica)
-        replica.commits()
-
-
-def test_log_bytes_count_from_the_last_snapshot() -> None:
-    replica = busy()
-    grown = replica.persistence.log_bytes
-    replica.snapshots()
-    assert replica.persistence.log_bytes == 0 < grown
-    replica.holds(A, b"new", value=bytes(500))
-    assert 500 < replica.persistence.log_bytes < 1000
-
-
-async def test_turns_go_on_while_a_snapshot_is_written(nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch) -> None:
-    replica.opens()
-
-    def turns() -> None:
-        replica.holds(B, b"more")
-        replica.logs(A, 1, commit=True)
-
-    Gate(monkeypatch, closed=False).each = turns
-    nursery.start_soon(replica.persistence.run)
-    index = await replica.persistence.snapshot()
-    await trio.sleep(1)
-    assert snapshots.latest(replica.disk) == index < replica.replica.node.applied_index
-    assert looks(reborn(replica, 5).replica) == looks(replica.replica)
-
-
-def left_at_each_moment_of_a_snapshot(replica: ReplicaOnDisk, seed: int) -> list[WatchedDisk]:
-    """Return what a crash before each operation of the disk leaves."""
-    left: list[WatchedDisk] = []
-    replica.disk.watch = lambda _: left.append(replica.disk.crashed(seed))
-    replica.snapshots()
-    replica.disk.watch = None
-    assert len(left) > 10
-    return left
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_crash_at_any_moment_of_a_snapshot_leaves_the_same_state(seed: int) -> None:
-    replica = busy()
-    before = looks(replica.replica)
-    for other in left_at_each_moment_of_a_snapshot(replica, seed):
-        assert looks(ReplicaOnDisk(other).replica) == before
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_entries_are_there_after_a_crash_between_the_removals_of_two_segments(seed: int) -> None:
-    """Of a log whose beginning is gone already, only what the snapshot's own records say counts."""
-    replica = ReplicaOnDisk()
-    replica.opens()
-    replica.logs(A, 1)
-    replica.log.roll()
-    replica.logs(A, 1)
-    before = looks(replica.replica)
-    for other in left_at_each_moment_of_a_snapshot(replica, seed):
-        assert looks(ReplicaOnDisk(other).replica) == before
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_what_a_witness_promised_is_there_after_a_crash_between_the_removals_of_two_segments(seed: int) -> None:
-    """Command 1 was acknowledged as accepted; whoever recovers must hear of it."""
-    replica = ReplicaOnDisk()
-    replica.opens()
-    replica.holds(A, b"x")
-    replica.log.roll()
-    replica.holds(A, b"y")
-    before = looks(replica.replica)
-    for other in left_at_each_moment_of_a_snapshot(replica, seed):
-        assert looks(ReplicaOnDisk(other).replica)["chains"] == before["chains"]
-
-
-@pytest.mark.parametrize("operation", ["create", "write", "sync", "rename", "remove"])
-def test_a_snapshot_that_the_disk_refuses_is_raised_and_the_state_stays(operation: str) -> None:
-    replica = busy()
-    replica.log.prepare().run()
-    before = looks(replica.replica)
-    replica.disk.fail_next(errno.EIO, operation)
-    with pytest.raises(BaseExceptionGroup) as caught:
-        replica.snapshots()
-    assert caught.group_contains(DiskFailed)
-    assert looks(reborn(replica, 0).replica) == before
 
 
 # --------------------------------------------------------------------------------------------------------------------- without a log

@@ -76,8 +76,8 @@ def test_bytes_that_are_no_hello_are_refused_by_name(server: Server) -> None:
 
 def test_a_peer_that_restarted_empty_has_forgotten_what_it_acknowledged(server: Server) -> None:
     server._judge(encode_hello(PEER))
-    assert refused(server, attrs.evolve(PEER, incarnation=6)) == "forgotten_state"
-    assert server._judge(encode_hello(PEER)).name == 1
+    assert refused(server, attrs.evolve(PEER, incarnation=1 << 32 | 6)) == "forgotten_state", "the upper half names its data folder"
+    assert server._judge(encode_hello(attrs.evolve(PEER, incarnation=6))).name == 1
     server._judge(encode_hello(attrs.evolve(PEER, id=2, incarnation=6)))
 
 

@@ -348,7 +348,7 @@ def test_commands_kept_through_a_snapshot_are_there_after_a_restart_if_it_is_on_
     takes(lone, 0, parts_of(20, 1, 1, 30, sessions=sessions))
     lone.disk = lone.replica.checkpoint()
     node = lone.replica.node
-    assert [(type(record).__name__) for record in lone.disk] == ["Voted", "Committed", "Record", "Levels"]
+    assert [(type(record).__name__) for record in lone.disk] == ["Began", "Voted", "Committed", "Record", "Levels"]
     assert (node.commit_index, node.log.last_index) == (20, 20)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 
-from replica.core.journal import Applied, Committed, Durable, Levels, Voted
+from replica.core.journal import Applied, Began, Committed, Durable, Levels, Voted
 from replica.core.messages import Entry, Record
 from replica.core.replica import Replica
 from statemachine.sessions import Sessions
@@ -47,21 +47,21 @@ def beyond_snapshots(replica: Replica) -> dict[str, object]:
     return found
 
 
-def test_it_tells_view_and_vote_then_the_log_then_the_commit_then_chains() -> None:
+def test_it_begins_anew_then_tells_view_and_vote_the_log_the_commit_and_chains() -> None:
     lone = Successor()
     lone.holds(A, 1, "sc")
     lone.logs(A, 1, "s")
     records = lone.replica.checkpoint()
-    assert [type(record) for record in records] == [Voted, Entry, Committed, Record, Levels]
-    assert records[0] == Voted(1, -1)
-    assert records[2] == Committed(1)
-    assert records[4] == Levels([A], [2], [1])
+    assert [type(record) for record in records] == [Began, Voted, Entry, Committed, Record, Levels]
+    assert records[:2] == [Began(1), Voted(1, -1)]
+    assert records[3] == Committed(1)
+    assert records[5] == Levels([A], [2], [1])
 
 
 def test_a_vote_is_told() -> None:
     lone = silent()
     lone.tell(2, vote(7))
-    assert lone.replica.checkpoint()[0] == Voted(7, 2)
+    assert lone.replica.checkpoint()[1] == Voted(7, 2)
 
 
 def test_what_is_applied_is_left_to_the_snapshot() -> None:

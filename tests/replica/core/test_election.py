@@ -348,3 +348,19 @@ def test_equal_chances_end_in_a_leader_once_chance_tells_them_apart() -> None:
     leaders = {replica.node.leader for place, replica in cluster.replicas.items() if place}
     assert len(leaders) == 1
     assert leaders != {-1}
+
+
+def test_each_vain_campaign_gives_voters_more_time() -> None:
+    """Their disks may need longer for a vote than an election's time: candidates that stood again too soon would never win."""
+    lone = Lone(1, 3)
+    lone.wait(LONG)
+    waits = []
+    for _ in range(4):
+        lone.now = lone.replica.election.at
+        lone.turn()
+        lone.tell(2, VoteReply(1, lone.replica.node.view, lone.replica.node.view + 1, trial=True, granted=True))
+        waits.append(lone.replica.election.at - lone.now)
+    assert waits == sorted(waits)
+    assert waits[-1] >= 4 * waits[0]
+    lone.tell(0, accept(lone.replica.node.view + 1, (0, 0)))
+    assert lone.replica.election.vain == 0

@@ -136,6 +136,14 @@ def test_with_memory_durability_a_snapshot_is_safe_at_once() -> None:
     assert (node.journal.durable_index, node.journal.take()) == (6, [])
 
 
+@pytest.mark.parametrize(("forgotten", "muted"), [(1, False), (2, True), (5, True)])
+def test_a_snapshot_that_ends_in_a_higher_view_than_what_was_forgotten_is_a_commit_of_that_view(forgotten: int, muted: bool) -> None:
+    """Its last entry is of view 2: nobody needs to wait for another one."""
+    node = restored(Durable(voted=Voted(forgotten, -1), forgotten=True))
+    node.install(applied())
+    assert node.muted == muted
+
+
 # ------------------------------------------------------------------------------------------------------------------------- the log
 
 

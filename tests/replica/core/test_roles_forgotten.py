@@ -1,0 +1,109 @@
+"""A replica of ``memory`` durability that comes back: it knows its vote and nothing else, and must harm nobody with that."""
+
+from __future__ import annotations
+
+import pytest
+
+from replica.core.journal import Durable, Voted
+from replica.core.messages import AcceptAck, Anchor, Collect, Entry, Message, Record, RecordAck, Rejoin, TakeOver, Vote, WitnessState
+from replica.core.node import BUSY
+from replica.core.replica import Replica
+from statemachine.command import OPEN
+from tests.replica.core.lone import CLIENT, LONG, Lone, accept, asked, noop, vote, votes
+
+A = 1
+
+
+def back(view: int = 3, **config: float) -> Lone:
+    """Replica 1, back with a vote for 2 in ``view``."""
+    lone = Lone(1, durable=False, **config)  # type: ignore[arg-type]
+    lone.replica = Replica(lone.config, Durable(voted=Voted(view, 2), forgotten=True), lambda: 0.0)
+    lone.link(0, 2)
+    lone.link_client()
+    lone.turn()
+    return lone
+
+
+def opened(view: int) -> Entry:
+    return Entry(1, view, 0, [[OPEN, b"a", 30.0]], [], [], [], [], b"", [], [])
+
+
+def kinds(sent: list[tuple[int, Message]]) -> set[type]:
+    return {type(section) for _, section in sent}
+
+
+def test_in_views_that_it_may_have_acknowledged_in_it_acknowledges_nothing_and_asks_for_a_higher_one() -> None:
+    lone = back(3)
+    assert lone.tell(0, accept(3, (0, 0), noop(1, 3))) == [(0, Rejoin(1, 3))]
+    assert lone.tell(0, accept(3, (5, 5))) == [(0, Rejoin(1, 3))], "not even what it lacks"
+
+
+def test_in_a_higher_view_its_log_counts_at_once() -> None:
+    lone = back(3)
+    assert lone.tell(0, accept(4, (0, 0), noop(1, 2))) == [(0, AcceptAck(1, 4, 1, 1, []))]
+    assert lone.replica.node.muted, "an entry of an older view says nothing of what it promised since"
+
+
+@pytest.mark.parametrize("trial", [True, False])
+def test_it_gives_no_vote(trial: bool) -> None:
+    lone = back(3)
+    lone.now = LONG
+    lone.replica.election.at = 1e9
+    assert votes(lone.tell(2, vote(9, (9, 9), trial=trial))) == [(2, 9, trial, False)]
+
+
+def test_it_stands_for_no_election() -> None:
+    lone = back(3)
+    assert asked(lone.wait(10.0)) == []
+    lone.tell(0, accept(4))
+    assert asked(lone.tell(0, TakeOver(1, 4))) == []
+    assert lone.replica.deadline() > lone.now
+
+
+def test_its_witness_holds_nothing_says_nothing_and_anchors_nothing() -> None:
+    lone = back(3)
+    lone.tell(0, accept(4, (0, 0), opened(2), commit=1))
+    assert WitnessState not in kinds(lone.tell(0, Collect(1, 4, 1)))
+    lone.tell(CLIENT, Record([A], [1], [1], [0], [1], b"\0", [b"k"], [b"v"]))
+    assert lone.replies[CLIENT] == [RecordAck(1, 4, [A], [0], [0], [[A, BUSY]])]
+    lone.tell(CLIENT, Anchor([A], [1], [1]))
+    assert CLIENT not in lone.replies
+
+
+def test_all_of_that_ends_when_an_entry_of_a_higher_view_is_committed_here() -> None:
+    lone = back(3)
+    lone.tell(0, accept(4, (0, 0), opened(2), noop(2, 4), commit=1))
+    assert lone.replica.node.forgotten_view == 3
+    lone.tell(0, accept(4, (4, 2), commit=2))
+    assert lone.replica.node.forgotten_view == -1
+    lone.tell(CLIENT, Record([A], [1], [1], [0], [1], b"\0", [b"k"], [b"v"]))
+    assert lone.replies[CLIENT] == [RecordAck(1, 4, [A], [1], [1], [])]
+    assert WitnessState in kinds(lone.tell(0, Collect(1, 5, 1)))
+
+
+def leading() -> Lone:
+    lone = Lone(0)
+    lone.turn()
+    return lone
+
+
+def test_a_leader_that_is_asked_for_a_higher_view_stands_for_it_by_force() -> None:
+    lone = leading()
+    sent = lone.tell(1, Rejoin(1, 1))
+    assert [(peer, section.view, section.forced) for peer, section in sent if isinstance(section, Vote)] == [(1, 2, True), (2, 2, True)]
+
+
+def test_it_goes_above_the_highest_view_that_was_forgotten() -> None:
+    assert {section.view for _, section in leading().tell(1, Rejoin(1, 6)) if isinstance(section, Vote)} == {7}
+
+
+def test_a_leader_of_a_higher_view_goes_on() -> None:
+    lone = leading()
+    lone.tell(1, Rejoin(1, 0))
+    assert (lone.role, lone.state()[0]) == ("leader", 1)
+
+
+def test_who_does_not_lead_makes_nothing_of_it() -> None:
+    lone = Lone(1)
+    assert lone.tell(2, Rejoin(1, 6)) == []
+    assert lone.state() == (1, 0, -1)

@@ -10,7 +10,8 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 CANDIDATES := $(PYTHON3) python3 python3.11 python3.12 python3.13 python3.14 python3.15 python
 
-SEEDS ?= 60
+SEEDS ?= 120
+STORM_SEEDS ?= 15
 JOBS ?= 2
 LOAD_SECONDS ?= 15
 STREAMS := --clients 2 --threads 8 --pendings 15
@@ -35,8 +36,11 @@ demo: $(STAMP) ## three durable replicas under load for about 15 s, live; report
 test: $(STAMP) ## what CI runs: lint, types, layers, tests, a smoke run with real processes
 	@$(PYTHON) tools/check.py
 
-prove: $(STAMP) ## the simulator: real cores over a virtual network, by seed (SEEDS=60 JOBS=2)
+prove: $(STAMP) ## the simulator: real cores over a virtual network, by seed (SEEDS=120 JOBS=2), and worlds made for recovery
 	$(PYTHON) -m tests.sim --seeds $(SEEDS) --jobs $(JOBS)
+	$(PYTHON) -m tests.sim --planted storm --seeds $(STORM_SEEDS) --jobs $(JOBS)
+	$(PYTHON) -m tests.sim --planted outage --seeds $(STORM_SEEDS) --jobs $(JOBS)
+	$(PYTHON) -m tests.sim --planted schism --seeds $(STORM_SEEDS) --jobs $(JOBS)
 
 lint: $(STAMP) ## style: ruff check and ruff format
 	$(PYTHON) -m ruff check .

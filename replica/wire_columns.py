@@ -295,6 +295,8 @@ def check_plain(items: Column) -> int:
             used += check_plain(item)
         elif type(item) not in _PLAIN:
             raise WireError("wrong_type", "a snapshot holds something else than plain values")
+        elif type(item) is float and not isfinite(item):
+            raise WireError("out_of_range", "a number in a snapshot is not finite")
     return used
 
 

@@ -31,6 +31,8 @@ FIGURES: dict[str, list[str]] = {
     "16 x 15, WebSocket": [*streams(2, 8, 15), "--transport", "websocket"],
     "16 x 15, 5 replicas": [*streams(2, 8, 15), "--local", "5"],
     "1 x 1": streams(1, 1, 1),
+    "4 x 15, disk": [*streams(2, 2, 15), "--durability", "disk"],
+    "16 x 15, disk": [*streams(2, 8, 15), "--durability", "disk"],
 }
 
 COLUMNS = (

@@ -28,9 +28,10 @@ endif
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(STAMP) ## three durable replicas under load for about 15 s, live; report in demo-report/
+demo: $(STAMP) ## three durable replicas under load for about 15 s, live, the history checked; report in demo-report/
 	@mkdir -p demo-report
 	$(PYTHON) -m triskele load --local 3 --durability disk --seconds $(LOAD_SECONDS) $(STREAMS) $(WORKLOAD) \
+		--check --check-operations 300000 \
 		--json demo-report/report.json --html demo-report/report.html
 
 test: $(STAMP) ## what CI runs: lint, types, layers, tests, a smoke run with real processes

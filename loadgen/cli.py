@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import trio
 
-from loadgen import floors, history, report
+from loadgen import floors, report
+from loadgen.checked_run import finish_history
 from loadgen.coordinator import run_load
 from loadgen.machine import commit, machine, package_version
 from loadgen.observer import Observer
@@ -44,7 +45,7 @@ EXIT_SIGNAL: Final = 128
 
 
 def run(arguments: Namespace) -> int:
-    """Run the command; returns the exit status: 1 if operations failed, or none completed; 130 after Ctrl-C.
+    """Run the command; returns the exit status: 1 if operations failed, none completed, or a check did not pass; 130 after Ctrl-C.
 
     Raises:
         SettingError: a flag is wrong (exit status 2).
@@ -53,17 +54,22 @@ def run(arguments: Namespace) -> int:
     settings, cluster_settings = load_settings(arguments, os.environ)
     for name in ("history", "json", "html", "csv"):
         check_writable(settings.written(name), getattr(settings, name))
-    result = trio.run(until_signal, settings, cluster_settings)
-    if isinstance(result, int):
-        print(f"triskele: load: stopped by {signal.Signals(result).name}, nothing is reported", file=sys.stderr)
-        return EXIT_SIGNAL + result
+    with tempfile.TemporaryDirectory(prefix="triskele-load-") as folder:
+        result = trio.run(until_signal, settings, cluster_settings, Path(folder))
+        if isinstance(result, int):
+            print(f"triskele: load: stopped by {signal.Signals(result).name}, nothing is reported", file=sys.stderr)
+            return EXIT_SIGNAL + result
+        say = Progress(settings.clients, 0.0, 0, None if settings.quiet else sys.stderr).say
+        if settings.records:
+            result["check"] = finish_history(settings, Path(folder), say)
     write_reports(settings, result)
     if not settings.quiet:
         print(report.table(result))
     if result["reasons"]:
         told = ", ".join(f"{count} {reason}" for reason, count in result["reasons"].items())
         print(f"triskele: load: {result['failed']} operations failed, {result['unknown']} have an unknown outcome: {told}", file=sys.stderr)
-    return EXIT_DONE if result["operations"] and not result["failed"] and not result["unknown"] else EXIT_FAILED
+    passed = result["check"] is None or report.check_passed(result["check"])
+    return EXIT_DONE if result["operations"] and not result["failed"] and not result["unknown"] and passed else EXIT_FAILED
 
 
 def check_writable(what: str, text: str) -> None:
@@ -79,7 +85,7 @@ def check_writable(what: str, text: str) -> None:
         raise SettingError(what, text, "cannot be written")
 
 
-async def until_signal(settings: LoadSettings, cluster_settings: Settings) -> report.Result | int:
+async def until_signal(settings: LoadSettings, cluster_settings: Settings, folder: Path) -> report.Result | int:
     """As ``measure``; SIGINT or SIGTERM ends everything that was started, and is returned."""
     found: report.Result | int = 0
 
@@ -92,19 +98,19 @@ async def until_signal(settings: LoadSettings, cluster_settings: Settings) -> re
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(watch, signals, nursery.cancel_scope)
-                found = await measure(settings, cluster_settings)
+                found = await measure(settings, cluster_settings, folder)
                 nursery.cancel_scope.cancel()
     except ExceptionGroup as group:  # of one: the nursery has no other task that fails
         raise only_error(group) from None
     return found
 
 
-async def measure(settings: LoadSettings, cluster_settings: Settings) -> report.Result:
-    """Run the load, and the floors beside it if asked for; return the result."""
+async def measure(settings: LoadSettings, cluster_settings: Settings, folder: Path = Path()) -> report.Result:
+    """Run the load, and the floors beside it if asked for; return the result. Captured histories, if any, go to a folder."""
     shown = sys.stderr if not settings.quiet else None
     progress = Progress(settings.clients, settings.seconds, settings.measured_operations, shown)
     async with target(settings, cluster_settings, progress) as cluster:
-        result = await measure_once(settings, cluster, progress)
+        result = await measure_once(settings, cluster, progress, folder)
         plan = await record(settings, cluster) if settings.floor else None
     if plan is not None:
         progress.say("measuring the floors")
@@ -117,7 +123,14 @@ async def measure(settings: LoadSettings, cluster_settings: Settings) -> report.
 async def record(settings: LoadSettings, cluster: ClusterFile) -> FloorPlan:
     """Run the same load again for a moment with its links traced: the recording that the floors are made from."""
     settings = attrs.evolve(
-        settings, operations=0, seconds=floors.RECORDED_SECONDS, warmup_seconds=floors.WARMUP_SECONDS, preload="no", history="", conflict_seconds=0.0
+        settings,
+        operations=0,
+        seconds=floors.RECORDED_SECONDS,
+        warmup_seconds=floors.WARMUP_SECONDS,
+        preload="no",
+        history="",
+        check=False,
+        conflict_seconds=0.0,
     )
     observer = Observer(cluster)
     silent = Progress(settings.clients, 0.0, 0, None)
@@ -125,18 +138,14 @@ async def record(settings: LoadSettings, cluster: ClusterFile) -> FloorPlan:
     return floors.plan_of(settings, gathered, observer)
 
 
-async def measure_once(settings: LoadSettings, cluster: ClusterFile, progress: Progress) -> report.Result:
+async def measure_once(settings: LoadSettings, cluster: ClusterFile, progress: Progress, folder: Path) -> report.Result:
     """Put the load on a cluster once."""
     addresses = cluster.addresses(settings.transport)
     if not addresses:
         raise SettingError(settings.written("transport"), settings.transport, "the cluster has no such addresses")
     observer = Observer(cluster)
-    with tempfile.TemporaryDirectory(prefix="triskele-load-") as folder:
-        gathered = await run_load(settings, addresses, observer, progress, Path(folder))
-        progress.end()
-        if settings.history:
-            progress.say(f"writing {settings.history}")
-            history.write(gathered.captures, Path(settings.history))
+    gathered = await run_load(settings, addresses, observer, progress, folder)
+    progress.end()
     operations = sum(result["operations"] for result in gathered.results)
     return report.build(
         settings=settings.as_json(),

@@ -94,7 +94,14 @@ class Gathered:
 
 
 async def run_load(
-    settings: LoadSettings, addresses: Sequence[str], observer: Observer, progress: Progress, folder: Path, *, trace: bool = False
+    settings: LoadSettings,
+    addresses: Sequence[str],
+    observer: Observer,
+    progress: Progress,
+    folder: Path,
+    *,
+    trace: bool = False,
+    profile_hz: float = 0.0,
 ) -> Gathered:
     """Run the load once.
 
@@ -105,13 +112,15 @@ async def run_load(
         progress: told what happens.
         folder: for captured histories.
         trace: whether each result tells what went over the links.
+        profile_hz: samples a second of each client process's time, for its result's ``profile``; 0: none.
 
     Raises:
         LoadFailed: the cluster cannot be reached, or a client process failed.
     """
-    captures = [folder / f"captured-{number}" for number in range(settings.clients)] if settings.history else []
+    captures = [folder / f"captured-{number}" for number in range(settings.clients)] if settings.records else []
     try:
-        return await _run(settings, addresses, observer, progress, captures, trace=trace)
+        orders = [worker_settings(settings, addresses, number, captures, trace=trace, profile_hz=profile_hz) for number in range(settings.clients)]
+        return await _run(settings, orders, observer, progress, captures)
     except* LoadFailed as failures:
         failure: BaseException = failures
     while isinstance(failure, BaseExceptionGroup):  # several processes may have told the same
@@ -119,17 +128,14 @@ async def run_load(
     raise failure
 
 
-async def _run(
-    settings: LoadSettings, addresses: Sequence[str], observer: Observer, progress: Progress, captures: list[Path], *, trace: bool
-) -> Gathered:
+async def _run(settings: LoadSettings, orders: Sequence[WorkerSettings], observer: Observer, progress: Progress, captures: list[Path]) -> Gathered:
     """As ``run_load``; what fails comes out in groups."""
     processes: list[ClientProcess] = []
     try:
         async with trio.open_nursery() as nursery:
-            for number in range(settings.clients):
+            for number, told in enumerate(orders):
                 processes.append(ClientProcess(number, await _start()))
                 nursery.start_soon(processes[-1].listen, progress)
-                told = worker_settings(settings, addresses, number, captures, trace=trace)
                 await processes[-1].order(**attrs.asdict(told))
             await _conduct(settings, processes, observer, progress)
             for process in processes:
@@ -195,7 +201,9 @@ def share(total: int, settings: LoadSettings, number: int) -> int:
     return total * (number + 1) // settings.clients - total * number // settings.clients
 
 
-def worker_settings(settings: LoadSettings, addresses: Sequence[str], number: int, captures: Sequence[Path], *, trace: bool) -> WorkerSettings:
+def worker_settings(
+    settings: LoadSettings, addresses: Sequence[str], number: int, captures: Sequence[Path], *, trace: bool, profile_hz: float = 0.0
+) -> WorkerSettings:
     """Return what a client process is told."""
     unique = secrets.token_hex(3) if captures else None
     return WorkerSettings(
@@ -212,5 +220,6 @@ def worker_settings(settings: LoadSettings, addresses: Sequence[str], number: in
         conflict_seconds=settings.conflict_seconds,
         capture=str(captures[number]) if captures else "",
         trace=trace,
+        profile_hz=profile_hz,
         workload=settings.workload_settings(unique),
     )

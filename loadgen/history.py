@@ -1,4 +1,4 @@
-"""Recorded histories: every invocation and response of a run, as JSON lines in the order of time.
+"""Recorded histories: every invocation and response of a run, a line each in the order of time.
 
 Capture stands between the runner and its sessions and appends one tuple for each submission and each completion (runs, not commands); once a
 second the tuples go to a file of the process's own, in Python's ``marshal`` format, which costs a copy of the bytes and nothing else. After
@@ -9,8 +9,11 @@ the order of events is the order in which they happened, also where times are eq
 
 Each event has ``type, process, id, time, op, key, consistency, number`` and, where they mean something: ``value`` (put, cas: the new one; an
 answered get: what it read, null if nothing; an answered scan: rows of key, value, version), ``expected`` (cas), ``version`` (answered get),
-``end`` and ``limit`` (scan), ``reason`` (fail, unknown). A cas that did not swap is a ``fail``: it had no effect; it has ``"swapped": false``,
-which a ``fail`` for other reasons has not. What has no response at the end of the file was never answered: its outcome is unknown.
+``end`` and ``limit`` (scan), ``more`` (answered scan: true where the page ends behind its last row though there is more, or the key where it
+ends), ``reason`` (fail, unknown). A cas that did not swap is a ``fail``: it had no effect; it has ``"swapped": false``, which a ``fail`` for
+other reasons has not. What has no response at the end of the file was never answered: its outcome is unknown.
+
+A file whose name ends in ``.edn`` is written as Jepsen's EDN, for others' checkers (``loadgen.checkers.jepsen``).
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from loadgen.checkers.jepsen import edn_lines
 from replica.core.flights import CompletionKind
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, DELETE
 
@@ -145,13 +149,18 @@ def merge(parts: Iterable[Path]) -> Iterator[Event]:
 
 
 def write(parts: Iterable[Path], file: Path) -> int:
-    """Write captured files as one history of JSON lines; return the number of events."""
+    """Write captured files as one history, JSON lines or EDN by its name; return the number of events."""
     count = 0
-    with file.open("w", encoding="utf-8") as lines:
-        for event in merge(parts):
-            lines.write(json.dumps(event, separators=(",", ":")) + "\n")
+    events = merge(parts)
+    with file.open("w", encoding="utf-8") as output:
+        for line in edn_lines(events) if file.suffix == ".edn" else map(_json_line, events):
+            output.write(line + "\n")
             count += 1
     return count
+
+
+def _json_line(event: Event) -> str:
+    return json.dumps(event, separators=(",", ":"))
 
 
 def _tuples(path: Path) -> Iterator[tuple[Any, ...]]:
@@ -215,7 +224,9 @@ def _outcomes(item: list[Any], invoked: dict[int, Event]) -> Iterator[Event]:
         elif op == "get":
             yield {"type": "ok", "value": text(values[place]), "version": versions[place]}
         elif op == "scan":
-            yield {"type": "ok", "value": [[text(key), text(value), version] for key, value, version in values[place]]}
+            rows, more = values[place]
+            shown = [[text(key), text(value), version] for key, value, version in rows]
+            yield {"type": "ok", "value": shown, "more": text(more) if isinstance(more, bytes) else more}
         elif op == "cas":
             yield {"type": "ok" if values[place] else "fail", "swapped": bool(values[place])}
         else:

@@ -53,6 +53,7 @@ async def open_drivers(
         nursery.start_soon(hub.run)
         for driver in drivers:
             nursery.start_soon(driver.run_timers)
+            nursery.start_soon(driver.run_discovery)
             for address in addresses:
                 nursery.start_soon(driver.mesh.dial, None, address)
         with trio.move_on_after(connect_seconds):

@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 from loadgen.latency import PERCENTILES
+from loadgen.report import CHECKED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ def page(result: Result) -> str:
         f"<p class=muted>{escape(streams)}, workload {escape(settings['workload'])}; {escape(version)}; {escape(_machine(result['machine']))}</p>",
         f"<p class=big>{done}; bottleneck: {escape(result['bottleneck'])}</p>",
         *_failures(result),
+        *_check(result),
         "<h2>Throughput</h2>",
         chart([("operations", _COLOURS["strong"], [(second, count) for second, count in result["throughput_series"]])], "s", "operations/s"),
         "<h2>Latency</h2>",
@@ -118,6 +120,21 @@ def _failures(result: Result) -> list[str]:
     if not result["reasons"]:
         return []
     return ["<h2>What failed</h2>", _table(["reason", "operations"], [[reason, f"{count:,}"] for reason, count in result["reasons"].items()])]
+
+
+def _check(result: Result) -> list[str]:
+    check = result["check"]
+    if not check:
+        return []
+    rows = [[name.replace("_", " "), check[name]] for name in CHECKED]
+    parts = ["<h2>Check of the history</h2>", _table(["promise", "holds"], rows)]
+    parts.append(f"<p class=muted>{check['operations_checked']:,} operations, the warm-up's among them, in {check['seconds']:.1f} s</p>")
+    parts += [f"<p>{escape(name.replace('_', ' '))}: {escape(reason)}</p>" for name, reason in check["reasons"].items()]
+    for name, found in check["counterexamples"].items():
+        parts.append(f"<h3>{escape(name.replace('_', ' '))}: {escape(found['pattern'])}</h3><p>{escape(found['why'])}</p>")
+        operations = [[str(operation["line"]), operation["text"]] for operation in found["operations"]]
+        parts.append(_table(["line", f"operation in {check['history']}"], operations))
+    return parts
 
 
 def _latency_table(result: Result) -> str:

@@ -31,6 +31,9 @@ GROUPS: Final = {
     "causal_write": ("causal_write",),
 }
 
+CHECKED: Final = ("linearizable", "sessions", "causal", "hybrid", "exactly_once")
+"""What a checked history was checked for."""
+
 Result = dict[str, Any]
 
 
@@ -160,6 +163,8 @@ def table(result: Result) -> str:
         lines.append(f"open loop: {result['backlog']['max']:,} operations late at most, {result['backlog']['end']:,} at the end")
     if result["floors"]:
         lines.append(floors_line(result))
+    if result["check"]:
+        lines.append(check_line(result["check"]))
     return "\n".join(lines)
 
 
@@ -168,6 +173,18 @@ def floors_line(result: Result) -> str:
     rate = result["throughput_per_second"]
     parts = [f"{name.removesuffix('_per_second')} {value:,.0f}/s (the run: {rate / value:.0%})" for name, value in result["floors"].items() if value]
     return "floors: " + ", ".join(parts)
+
+
+def check_passed(check: Mapping[str, Any]) -> bool:
+    """Whether every verdict is yes; one that is unknown is none."""
+    return all(check[name] == "yes" for name in CHECKED)
+
+
+def check_line(check: Mapping[str, Any]) -> str:
+    """Return the verdicts on a run's history."""
+    verdicts = ", ".join(f"{name.replace('_', ' ')} {check[name]}" for name in CHECKED)
+    reasons = "".join(f"; {reason}" for reason in check["reasons"].values())
+    return f"checked {check['operations_checked']:,} operations in {check['seconds']:.1f} s: {verdicts}{reasons}"
 
 
 def _replica_line(replica: Mapping[str, Any], seconds: float) -> str:
@@ -195,6 +212,7 @@ def to_csv(result: Result) -> str:
         cells |= {f"{group}_{name}": value for name, value in figures.items()}
     cells |= {f"path_{name}": value for name, value in result["paths"].items()}
     cells |= {f"floor_{name}": value for name, value in (result["floors"] or {}).items()}
+    cells |= {f"check_{name}": (result["check"] or {}).get(name) for name in CHECKED}
     for replica in result["replicas"]:
         for name in ("role", "cpu_seconds", "rss_bytes", "syscalls_per_operation", "frames_per_send", "commands_per_frame", "bytes_sent"):
             cells[f"replica_{replica['id']}_{name}"] = replica[name]

@@ -26,8 +26,6 @@ CLUSTER_FLAGS: Final = ("mode", "durability", "batching", "batch_delay_us")
 OPERATIONS_DEFAULT: Final = 400_000
 """Operations measured when neither ``--operations`` nor ``--seconds`` says anything."""
 
-_NOT_YET: Final = "recorded histories are not checked yet; --history FILE records one"
-
 
 def _setting(default: Any, group: str, help: str, **limits: Any) -> Any:  # noqa: A002 - the field's type is its annotation
     return attrs.field(default=default, metadata={"default": default, "group": group, "help": help, **limits})
@@ -68,8 +66,9 @@ class LoadSettings:
     seed: int = _setting(1, "workload", "of the operations drawn", minimum=0, maximum=(1 << 63) - 1)
 
     floor: bool = _setting(default=False, group="results", help="measure the wire floor and the codec floor beside the run")
-    check: bool = _setting(default=False, group="results", help="record the history and check it")
-    history: str = _setting("", "results", "write the history (JSON lines) to this file")
+    check: bool = _setting(default=False, group="results", help="record the history and check it: linearizability, sessions, causality, exactly once")
+    check_operations: int = _setting(0, "results", "check the first so many operations, the warm-up's among them; 0: all", minimum=0, maximum=1 << 40)
+    history: str = _setting("", "results", "write the history to this file: JSON lines, or Jepsen's EDN if its name ends in .edn")
     json: str = _setting("", "results", "write the result (schema triskele.load/1) to this file")
     html: str = _setting("", "results", "write the report to this file")
     csv: str = _setting("", "results", "write the result as one line of CSV to this file")
@@ -81,8 +80,6 @@ class LoadSettings:
         """Checks every value, and those that must fit each other."""
         for setting in LOAD_SETTINGS.values():
             setting.check(getattr(self, setting.name), self.written(setting.name))
-        if self.check:
-            raise SettingError(self.written("check"), "", _NOT_YET)
         if self.local and self.cluster:
             raise SettingError(self.written("local"), self.local, f"{self.written('cluster')} says where a cluster is: give one of them")
         if self.operations and self.seconds:
@@ -105,6 +102,11 @@ class LoadSettings:
     def measured_operations(self) -> int:
         """Operations after which the window closes, 0 if seconds close it."""
         return 0 if self.seconds else self.operations or OPERATIONS_DEFAULT
+
+    @property
+    def records(self) -> bool:
+        """Whether the history is recorded, and every written value unique."""
+        return self.check or bool(self.history)
 
     @property
     def preloads(self) -> bool:

@@ -31,9 +31,13 @@ from loadgen.trace import Trace
 from loadgen.window import Window
 from loadgen.workload import KeySampler, Operations, Preload, WorkloadSettings
 from replica.client_driver import Unreachable
+from replica.profiling.naming import named_at_once
+from replica.profiling.sampler import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from replica.profiling.sampler import Samples
 
 PRELOAD_PENDINGS: Final = 128
 _REPORT_SECONDS: Final = 0.1
@@ -53,6 +57,7 @@ class WorkerSettings:
         conflict_seconds: conflicts end this long after the window opened; 0: never.
         capture: where to put the captured history; empty: none.
         trace: whether to count and sample what goes over the links, for the floors.
+        profile_hz: samples of this process a second of its own time; 0: none.
     """
 
     number: int
@@ -68,6 +73,7 @@ class WorkerSettings:
     conflict_seconds: float
     capture: str
     trace: bool
+    profile_hz: float = 0.0
     workload: WorkloadSettings
 
     @classmethod
@@ -93,6 +99,8 @@ class Worker:
             else Runner(clock=monotonic, pendings=settings.pendings)
         )
         self._trace = Trace() if settings.trace else None
+        self._sampler = Sampler(settings.profile_hz) if settings.profile_hz else None
+        self._samples: Samples | None = None
         self._capture: Capture | None = None
         if settings.capture:
             self._capture = Capture(self._runner, Path(settings.capture))
@@ -137,17 +145,23 @@ class Worker:
             result["backlog_max"], result["backlog_end"] = runner.backlog_max, runner.backlog_end
         if self._trace:
             result["trace"] = self._trace.as_json()
+        if self._samples:
+            result["profile"] = named_at_once(self._samples).as_json()
         await self._tell({"event": "result", **result})
 
     def _on_open(self) -> None:
         self._runner.on_open()
         if self._trace:
             self._trace.active = True
+        if self._sampler:
+            self._sampler.start()
 
     def _on_close(self) -> None:
         self._runner.on_close()
         if self._trace:
             self._trace.active = False
+        if self._sampler:
+            self._samples = self._sampler.stop()
 
     async def _report(self, window: Window) -> None:
         """Tell each finished second, and once that the window has closed; write the captured history away."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from loadgen import cli
+from loadgen import cli, report
 from loadgen.runner import LoadFailed
 from replica.config import SettingError
 from tests.loadgen.results import built, client_result
@@ -64,6 +64,18 @@ def test_failed_operations_fail_the_command(result: dict[str, Any], capsys: pyte
     assert capsys.readouterr().err == "triskele: load: 0 operations failed, 2 have an unknown outcome: 2 session expired\n"
 
 
+def test_a_check_that_did_not_pass_fails_the_command(
+    result: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check = dict.fromkeys(report.CHECKED, "yes") | {"operations_checked": 9, "seconds": 0.1, "reasons": {}, "counterexamples": {}}
+    assert result["check"] is None
+    monkeypatch.setattr(cli, "finish_history", lambda *_: check)
+    for answer, status in (("yes", 0), ("no", 1), ("unknown", 1)):
+        check["hybrid"] = answer
+        assert cli.run(arguments("--local", "3", "--check")) == status
+        assert f"hybrid {answer}" in capsys.readouterr().out
+
+
 def test_a_run_in_which_nothing_completed_fails(result: dict[str, Any]) -> None:
     result["operations"] = 0
     assert cli.run(arguments("--local", "3", "--quiet")) == 1
@@ -101,18 +113,21 @@ def test_a_run_from_flags_to_reports_and_history(
         yield cluster
 
     monkeypatch.setattr(cli, "target", target)
-    history, report = tmp_path / "history.jsonl", tmp_path / "report.json"
-    flags = ["--local", "3", "--clients", "1", "--threads", "2", "--seconds", "1", "--warmup-seconds", "0.2", "--key-space", "500"]
-    assert cli.run(arguments(*flags, "--history", str(history), "--json", str(report))) == 0
+    history, json_file = tmp_path / "history.jsonl", tmp_path / "report.json"
+    flags = ["--clients", "1", "--threads", "2", "--seconds", "1", "--warmup-seconds", "0.2", "--key-space", "500", "--check"]
+    assert cli.run(arguments(*flags, "--history", str(history), "--json", str(json_file))) == 0
     shown = capsys.readouterr()
     assert "bottleneck: " in shown.out
     assert "    1 s " in shown.err
-    written = json.loads(report.read_text())
+    written = json.loads(json_file.read_text())
     assert written["settings"]["mode"] == "ho"
     assert written["operations"] == written["throughput_series"][0][1] == sum(client["operations"] for client in written["clients"])
     assert [replica["role"] for replica in written["replicas"]].count("leader") == 1
     assert all(replica["syscalls"]["send"] > 0 for replica in written["replicas"])
     assert {json.loads(line)["type"] for line in history.read_text().splitlines()} == {"invoke", "ok"}
+    assert [written["check"][name] for name in ("linearizable", "sessions", "causal", "hybrid", "exactly_once")] == ["yes"] * 5
+    assert written["check"]["operations_checked"] >= written["operations"]
+    assert "linearizable yes, sessions yes, causal yes, hybrid yes, exactly once yes" in shown.out
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

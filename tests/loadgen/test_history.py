@@ -77,7 +77,7 @@ def test_commands_and_answers_of_every_kind(tmp_path: Path) -> None:
 
     recorded, read = CompletionKind.RECORDED, CompletionKind.READ
     capture.on_completions([done(record, recorded, 0, 3, [None, None, True]), done(record, recorded, 3, 1, [False])], 0.0)
-    capture.on_completions([done(strong, read, 0, 2, [b"1", [[b"a", b"1", 3]]], [3, 0]), done(causal, read, 0, 1, [None], [0])], 0.0)
+    capture.on_completions([done(strong, read, 0, 2, [b"1", [[[b"a", b"1", 3]], b"b"]], [3, 0]), done(causal, read, 0, 1, [None], [0])], 0.0)
     capture.on_completions([done(put, CompletionKind.FAILED, 0, 1, None, None, False, "session expired")], 0.0)
     capture.flush()
     events = list(merge([tmp_path / "part"]))
@@ -95,7 +95,7 @@ def test_commands_and_answers_of_every_kind(tmp_path: Path) -> None:
     assert [answered[number]["type"] for number in range(8)] == ["ok", "ok", "ok", "fail", "unknown", "ok", "ok", "ok"]
     assert (answered[2]["swapped"], answered[3]["swapped"]) == (True, False)
     assert (answered[5]["value"], answered[5]["version"]) == ("1", 3)
-    assert answered[6]["value"] == [["a", "1", 3]]
+    assert (answered[6]["value"], answered[6]["more"]) == ([["a", "1", 3]], "b")
     assert answered[7]["value"] is None
     assert answered[4]["reason"] == "session expired"
     assert [event["time"] for event in events] == sorted(event["time"] for event in events)
@@ -119,6 +119,18 @@ def test_files_of_several_processes_are_merged_by_time_with_ids_of_their_own(tmp
     assert [event["time"] for event in events] == list(range(1, 31))
     assert len({event["id"] for event in events}) == 15
     assert [event["id"] for event in events[::2]] == [event["id"] for event in events[1::2]]
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_file_named_edn_is_written_for_other_checkers(tmp_path: Path) -> None:
+    capture, silent, session = captured(tmp_path)
+    session.record(bytes([PUT | CAUSAL]), [b"a"], [b"1"], "mine", 0.0)
+    capture.on_completions([Completion(session, silent.handles[0], CompletionKind.RECORDED, 0, 1)], 0.0)
+    capture.flush()
+    assert write([tmp_path / "part"], tmp_path / "history.edn") == 2
+    assert (tmp_path / "history.edn").read_text().splitlines()[1] == (
+        '{:index 1, :type :ok, :f :put, :process 7, :id 0, :time 2, :key "a", :value "1", :consistency :causal, :number 41}'
+    )
 
 
 async def test_a_whole_run_is_recorded(autojump_clock: MockClock, tmp_path: Path) -> None:

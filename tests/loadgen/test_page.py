@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from loadgen.page import chart, nice, page
+from loadgen.report import CHECKED
 from tests.loadgen.results import built, client_result
 
 VOID = {"meta"}
@@ -77,3 +78,19 @@ def test_a_single_point_is_a_dot_and_nothing_says_so() -> None:
 @pytest.mark.parametrize(("value", "expected"), [(0.0, 1.0), (0.07, 0.1), (1.0, 1.0), (1.1, 2.0), (2.2, 2.5), (2.6, 5.0), (9.9, 10.0), (1.2e5, 2e5)])
 def test_round_numbers(value: float, expected: float) -> None:
     assert nice(value) == pytest.approx(expected)
+
+
+def test_a_violation_is_told_on_the_page() -> None:
+    result = built([client_result([(100, 9, 1)] * 10)])
+    assert "Check of the history" not in page(result)
+    operation = {"line": 7, "process": "1", "text": "1 get <x> = nothing"}
+    found = {"pattern": "no linearization", "why": "because", "operations": [operation], "order": []}
+    result["check"] = dict.fromkeys(CHECKED, "yes") | {
+        "linearizable": "no", "operations_checked": 12, "seconds": 0.1, "reasons": {"hybrid": "late"}, "counterexamples": {"linearizable": found},
+        "history": "h.jsonl",
+    }  # fmt: skip
+    shown = page(result)
+    assert "Check of the history" in shown
+    assert "linearizable: no linearization" in shown
+    assert "1 get &lt;x&gt; = nothing" in shown
+    assert "hybrid: late" in shown

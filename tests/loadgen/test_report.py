@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from loadgen.report import SCHEMA, bottleneck, build, floors_line, table, to_csv
+from loadgen.report import CHECKED, SCHEMA, bottleneck, build, check_line, check_passed, floors_line, table, to_csv
 from loadgen.settings import LOAD_SETTINGS
 from tests.loadgen.results import built, client_result
 
@@ -147,3 +147,17 @@ def test_a_window_of_no_length_has_no_rate() -> None:
     result["end"] = result["start"]
     found = build(settings={}, results=[result], replicas=[], machine={"cores": 1}, version="", commit=None)
     assert (found["throughput_per_second"], found["bottleneck"]) == (0.0, "none")
+
+
+def test_the_verdicts_on_the_history_are_in_the_table_and_in_csv() -> None:
+    result = built([client_result([(100, 9, 1)] * 10)])
+    check = dict.fromkeys(CHECKED, "yes") | {"operations_checked": 1200, "seconds": 0.25, "reasons": {}}
+    result["check"] = check
+    assert table(result).splitlines()[-1] == (
+        "checked 1,200 operations in 0.2 s: linearizable yes, sessions yes, causal yes, hybrid yes, exactly once yes"
+    )
+    assert check_passed(check)
+    assert ",check_linearizable," in to_csv(result).splitlines()[0]
+    unknown = check | {"linearizable": "unknown", "reasons": {"linearizable": "key x: too hard"}}
+    assert not check_passed(unknown)
+    assert check_line(unknown).endswith("; key x: too hard")

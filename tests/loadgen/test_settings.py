@@ -43,6 +43,7 @@ def test_every_flag_of_the_contract_exists() -> None:
         "transport",
         "links",
         "check",
+        "check_operations",
         "history",
         "json",
         "html",
@@ -79,7 +80,6 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -
         (["--threads", "many"], "--threads many: must be a whole number"),
         (["--causal-percent", "101"], "--causal-percent 101"),
         (["--workload", "ycsb-z"], "--workload ycsb-z: must be one of mix, ycsb-a"),
-        (["--check"], "--check: recorded histories are not checked yet"),
         (["--local", "3", "--cluster", "a:1"], "--local 3: --cluster says where a cluster is"),
         (["--operations", "5", "--seconds", "5"], "--operations 5: --seconds limits the run too"),
         (["--operations", "1"], "--operations 1: must be at least one for each of 2 client processes"),
@@ -111,6 +111,10 @@ def test_local_wins_over_a_cluster_in_the_environment() -> None:
     load, _ = resolve("--local", "3", environment={"TRISKELE_CLUSTER": "a:1"})
     assert (load.local, load.cluster) == (3, "")
     assert resolve(environment={"TRISKELE_CLUSTER": "a:1"})[0].cluster == "a:1"
+
+
+def test_a_check_needs_the_history_recorded() -> None:
+    assert [resolve(*words)[0].records for words in ([], ["--check"], ["--history", "h.jsonl"])] == [False, True, True]
 
 
 def test_ycsb_mixes_begin_with_a_full_store() -> None:

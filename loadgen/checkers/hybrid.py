@@ -1,0 +1,142 @@
+"""Hybrid compatibility: one order of the strong operations and all writes that agrees with causality, real time and every answer.
+
+Theory (Attiya & Friedman's hybrid consistency, with causality between all operations; docs/protocol.md has what is promised): each of the
+other checkers may be content while no single order satisfies them all. So everything that must come before something else goes into one graph,
+and a cycle is a violation:
+
+- the causal order: session order and "saw";
+- real time between strong operations;
+- the order of a key's writes as versions tell it, and a strong read before the next of them;
+- what follows: a write that must come before a strong read, or causally before a causal one, comes before the write that was read; what must
+  come after the write that a strong read saw comes after that read. New edges may have consequences of their own, so this is repeated until
+  nothing is new.
+
+A causal read stands only between what it saw and what its session did next: it may be late, so nothing says which writes it precedes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import pairwise
+from typing import Final
+
+from loadgen.checkers.causal import conflicts, cyclic, in_order
+from loadgen.checkers.causality import BEFORE, OVERWRITES, REAL_TIME, Causality, Clock, Graph
+from loadgen.checkers.operation import NEVER, Operation
+from loadgen.checkers.verdict import Counterexample, Verdict, judged
+
+PROPERTY: Final = "hybrid"
+ROUNDS_MAX: Final = 100
+"""Rounds of consequences; each adds at least one edge. Two or three are usual."""
+
+
+def check_hybrid(causality: Causality) -> Verdict:
+    """Look for a cycle."""
+    checked = sum(map(len, causality.sessions.values()))
+    return judged(PROPERTY, checked, _violation(causality))
+
+
+def _violation(causality: Causality) -> Counterexample | None:
+    if not causality.acyclic:
+        return cyclic(causality)
+    edges, stale = conflicts(causality)
+    if stale is not None:
+        return stale
+    order = Order(causality)
+    for a, b in edges:
+        order.add(a, b, OVERWRITES)
+    clocks: list[Clock] | None = None
+    new: set[int] = set()
+    for _ in range(ROUNDS_MAX):
+        nodes = order.graph.order()
+        if nodes is None:
+            return in_order("no common order", "what must come before what goes round in a circle", order.graph.cycle())
+        clocks, first = causality.clocks_over(order.graph, nodes, clocks, new), clocks is None
+        new = order.infer(clocks, None if first else new)
+        if not new:
+            break
+    return None
+
+
+class Order:
+    """The graph."""
+
+    def __init__(self, causality: Causality) -> None:
+        self._causality = causality
+        self.graph = Graph(causality.history.operations, [list(before) for before in causality.graph.before])
+        self._added: set[tuple[int, int]] = set()
+        self._strong = [operation for own in causality.sessions.values() for operation in own if operation.strong]
+        self._strong.sort(key=lambda operation: operation.place)
+        self._real_time()
+        self._by_version()
+
+    def add(self, a: int, b: int, kind: int) -> bool:
+        """Order two operations; return whether that is new."""
+        if (a, b) in self._added:
+            return False
+        self._added.add((a, b))
+        self.graph.edge(a, b, kind)
+        return True
+
+    def _real_time(self) -> None:
+        """Order strong operations by a chain of moments."""
+        returned = sorted((operation for operation in self._strong if operation.returned != NEVER), key=lambda operation: operation.returned)
+        moment, at = -1, 0
+        for operation in self._strong:
+            if at < len(returned) and returned[at].returned < operation.invoked:
+                following = self.graph.node()
+                if moment >= 0:
+                    self.graph.edge(moment, following, REAL_TIME)
+                moment = following
+                while at < len(returned) and returned[at].returned < operation.invoked:
+                    self.graph.edge(returned[at].place, moment, REAL_TIME)
+                    at += 1
+            if moment >= 0:
+                self.graph.edge(moment, operation.place, REAL_TIME)
+
+    def _by_version(self) -> None:
+        """Order each key's writes as versions tell, and strong reads before what they had not seen."""
+        sources = self._causality.sources
+        following: dict[int, Operation] = {}
+        for writes in sources.writes.values():
+            known = sorted((write for write in writes if write.place in sources.versions), key=lambda write: sources.versions[write.place])
+            for a, b in pairwise(known):
+                self.add(a.place, b.place, OVERWRITES)
+                following[a.place] = b
+        for reader in self._strong:
+            for key, writer in sources.sights.get(reader.place, ()):
+                if writer is not None:
+                    later = [following[writer.place]] if writer.place in following else []
+                else:
+                    later = [] if key in sources.deletes else sources.writes.get(key, [])
+                for write in later:
+                    if write is not reader:
+                        self.add(reader.place, write.place, BEFORE)
+
+    def infer(self, clocks: list[Clock], changed: set[int] | None = None) -> set[int]:
+        """Add what follows for strong reads; return where the new edges end.
+
+        Args:
+            clocks: over the graph as it is.
+            changed: places of operations and moments whose clocks may be others than last time; None: all are new.
+        """
+        causality, new = self._causality, set[int]()
+        places, columns, operations = causality.places, causality.columns, causality.history.operations
+        moved = {operations[place].key for place in changed or () if place < len(operations) and not operations[place].reads_only}
+        for reader in self._strong:
+            for key, writer in causality.sources.sights.get(reader.place, ()):
+                if writer is None or key not in causality.contested:
+                    continue
+                if changed is not None and reader.place not in changed and key not in moved:
+                    continue
+                past, column, number = clocks[writer.place], columns[writer.process], places[writer.place]
+                for write in causality.latest(key, clocks[reader.place], reader):
+                    known = write is writer or past[columns[write.process]] >= places[write.place]
+                    if not known and self.add(write.place, writer.place, OVERWRITES):
+                        new.add(writer.place)
+                for _, _, writes in causality.chains[key]:
+                    at = bisect_left(writes, number, key=lambda write: clocks[write.place][column])
+                    at += at < len(writes) and writes[at] is writer
+                    if at < len(writes) and writes[at] is not reader and self.add(reader.place, writes[at].place, BEFORE):
+                        new.add(writes[at].place)
+        return new

@@ -1,0 +1,124 @@
+"""Tiny random histories of several sessions, and every order of their writes tried: what causal and hybrid verdicts must be."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from loadgen.checkers.operation import NEVER, Operation
+
+if TYPE_CHECKING:
+    from loadgen.checkers.causality import Causality
+
+Event = dict[str, Any]
+
+
+@st.composite
+def histories(draw: st.DrawFn, *, writes_max: int = 4, operations_max: int = 8) -> list[Event]:
+    """Up to three sessions on two keys; each value is written once; operations of a session may overlap."""
+    events: list[Event] = []
+    waiting: list[Event] = []
+    written: dict[str, list[str]] = {"x": [], "y": []}
+    numbers = dict.fromkeys("abc", 0)
+    count = draw(st.integers(3, operations_max))
+    for number in range(count):
+        process, key = draw(st.sampled_from("abc")), draw(st.sampled_from("xy"))
+        event: Event = {"type": "invoke", "process": process, "id": number, "key": key, "consistency": draw(st.sampled_from(["strong", "causal"]))}
+        answer = event
+        if sum(map(len, written.values())) < writes_max and draw(st.booleans()):
+            numbers[process] += 1
+            event |= {"op": "put", "value": f"{number}", "number": numbers[process]}
+            written[key].append(f"{number}")
+            answer = {**event, "type": "ok"}
+        else:
+            event["op"] = "get"
+            answer = {**event, "type": "ok", "value": draw(st.sampled_from([None, *written[key]]))}
+        events.append(event)
+        waiting.append(answer)
+        while len(waiting) > 0 and draw(st.integers(0, 3)):
+            events.append(waiting.pop(draw(st.integers(0, len(waiting) - 1))))
+    return events + waiting
+
+
+def session_order(causality: Causality) -> set[tuple[int, int]]:
+    """Return it as pairs of places, by its definition."""
+    pairs = [(a, b) for own in causality.sessions.values() for a in own for b in own if a is not b]
+    return {(a.place, b.place) for a, b in pairs if _is_before(a, b)}
+
+
+def _is_before(a: Operation, b: Operation) -> bool:
+    if a.reads_only:
+        return a.returned < b.invoked
+    return a.invoked < b.invoked if b.reads_only else (a.number or 0) < (b.number or 0)
+
+
+def closed(pairs: set[tuple[int, int]], count: int) -> set[tuple[int, int]]:
+    """Return the transitive closure."""
+    for middle in range(count):
+        into = [a for a, b in pairs if b == middle]
+        out = [b for a, b in pairs if a == middle]
+        pairs |= {(a, b) for a in into for b in out}
+    return pairs
+
+
+def causal_order(causality: Causality) -> set[tuple[int, int]]:
+    saw = {(writer.place, place) for place, sights in causality.sources.sights.items() for _, writer in sights if writer is not None}
+    return closed(session_order(causality) | saw, len(causality.history.operations))
+
+
+def is_convergent(causality: Causality) -> bool:
+    """Whether some order of the writes that extends the causal order explains every read (causal convergence, by its definition)."""
+    order = causal_order(causality)
+    operations = causality.history.operations
+    if causality.sources.thin_air or any(a == b for a, b in order):
+        return False
+    return any(all(_explained(causality, order, ranks, read) for read in operations if read.reads_only) for ranks in _ranks(operations, order))
+
+
+def is_hybrid(causality: Causality) -> bool:
+    """Whether some order of strong operations and writes extends causality and real time and explains every answer."""
+    order = causal_order(causality)
+    operations = causality.history.operations
+    if any(a == b for a, b in order):
+        return False
+    strong = [operation for operation in operations if operation.strong]
+    timed = {(a.place, b.place) for a in strong for b in strong if a.returned != NEVER and a.returned < b.invoked}
+    timed = closed(order | timed, len(operations))
+    global_ = [operation for operation in operations if operation.strong or not operation.reads_only]
+    for permuted in permutations(global_):
+        ranks = {operation.place: rank for rank, operation in enumerate(permuted)}
+        if any(a in ranks and b in ranks and ranks[a] >= ranks[b] for a, b in timed):
+            continue
+        state: dict[bytes, Operation] = {}
+        legal = True
+        for operation in permuted:
+            if operation.reads_only:
+                legal = legal and state.get(operation.key) is _saw(causality, operation)
+            else:
+                state[operation.key] = operation
+        if legal and all(_explained(causality, order, ranks, read) for read in operations if read.reads_only and not read.strong):
+            return True
+    return False
+
+
+def _ranks(operations: list[Operation], order: set[tuple[int, int]]) -> Any:
+    writes = [operation.place for operation in operations if not operation.reads_only]
+    for permuted in permutations(writes):
+        ranks = {place: rank for rank, place in enumerate(permuted)}
+        if not any(a in ranks and b in ranks and ranks[a] >= ranks[b] for a, b in order):
+            yield ranks
+
+
+def _explained(causality: Causality, order: set[tuple[int, int]], ranks: dict[int, int], read: Operation) -> bool:
+    """Whether a read saw the last write of its causal past."""
+    operations = causality.history.operations
+    past = [a for a, b in order if b == read.place and not operations[a].reads_only and operations[a].key == read.key]
+    last = max(past, key=ranks.__getitem__, default=None)
+    saw = _saw(causality, read)
+    return last == (saw.place if saw is not None else None)
+
+
+def _saw(causality: Causality, read: Operation) -> Operation | None:
+    return causality.sources.sights[read.place][0][1] if causality.sources.sights.get(read.place) else None

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+
+from loadgen.checkers.jepsen import edn_lines, read_edn, read_log
+from loadgen.checkers.operation import NEVER, Unreadable
+from loadgen.checkers.pairing import paired
+from tests.loadgen.checkers.scripts import events
+
+LOG = """\
+INFO  jepsen.core - Running 5 workers
+INFO  jepsen.util - 0\t:invoke\t:read\tnil
+INFO  jepsen.util - 0\t:ok\t:read\tnil
+INFO  jepsen.util - 1\t:invoke\t:cas\t[0 3]
+INFO  jepsen.util - 1\t:fail\t:cas\t[0 3]
+INFO  jepsen.util - :nemesis\t:info\t:start\tnil
+INFO  jepsen.util - 2\t:invoke\t:write\t4
+INFO  jepsen.util - 2\t:info\t:write\t:timed-out
+INFO  jepsen.util - 0\t:invoke\t:read\tnil
+INFO  jepsen.util - 0\t:fail\t:read\t:timed-out
+"""
+
+
+def test_a_log_is_read_with_its_timeouts_and_refusals() -> None:
+    read, cas, write, lost = read_log(LOG).operations
+    assert (read.kind, read.answered, read.seen, read.line) == ("get", True, None, 2)
+    assert (cas.expected, cas.value, cas.refused) == (b"0", b"3", True)
+    assert (write.value, write.answered, write.returned) == (b"4", False, NEVER)
+    assert (lost.answered, lost.failed) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("nonsense", "no line of a Jepsen log"),
+        ("INFO  jepsen.util - 9\t:ok\t:read\t1", "returns before it is invoked"),
+        ("INFO  jepsen.util - 9\t:invoke\t:increment\t1", "no event of a register"),
+        ("INFO  jepsen.util - 9\t:invoke\t:cas\t[1 2 3]", "a cas is"),
+    ],
+)
+def test_a_log_that_is_none_is_refused_with_its_line(line: str, why: str) -> None:
+    with pytest.raises(Unreadable, match=why) as refused:
+        read_log(LOG + line)
+    assert refused.value.line == 11
+
+
+def test_stores_and_registers_are_read_from_edn() -> None:
+    text = """
+        {:process 0, :type :invoke, :f :put, :key "k", :value "1"} {:process 0, :type :ok, :f :put, :key "k", :value "1"}
+        {:process 1, :type :invoke, :f :read, :value nil, :time 5}
+        {:process :nemesis, :type :info, :f :kill}
+        {:process 1, :type :info, :f :read, :value nil}"""
+    put, read = read_edn(text).operations
+    assert (put.kind, put.key, put.value, put.answered, put.line) == ("put", b"k", b"1", True, 2)
+    assert (read.kind, read.key, read.answered, read.line) == ("get", b"", False, 3)
+    vector = read_edn("[{:process 0, :type :invoke, :f :write, :value 1}\n{:process 0, :type :ok, :f :write, :value 1}]")
+    assert [operation.what for operation in vector.operations] == ["put 1"]
+
+
+@pytest.mark.parametrize(("put", "seen"), [("append", None), ("put", b"")])
+def test_an_empty_string_is_an_absent_key_unless_somebody_put_it(put: str, seen: bytes | None) -> None:
+    text = f"""{{:process 0, :type :invoke, :f :{put}, :key "k", :value ""}} {{:process 0, :type :ok, :f :{put}, :key "k", :value ""}}
+               {{:process 0, :type :invoke, :f :get, :key "k", :value nil}} {{:process 0, :type :ok, :f :get, :key "k", :value ""}}"""
+    assert read_edn(text).operations[1].seen == seen
+
+
+@pytest.mark.parametrize(("text", "line"), [("{:process 0", 1), ("\n7", 2), ("{:type :invoke, :f :read}", 1), ("{:process 0, :type :ok, :f :x}", 1)])
+def test_edn_that_is_no_history_is_refused_with_its_line(text: str, line: int) -> None:
+    with pytest.raises(Unreadable) as refused:
+        read_edn(text)
+    assert refused.value.line == line
+
+
+def test_our_own_histories_lose_nothing_on_the_way_through_edn() -> None:
+    recorded = events("""
+        w> 3 put x 1
+        4 causal put x 2
+        w< unknown
+        4 cas x 2 3 refused
+        4 cas x @9 5
+        5 get x = 5 @10
+        5 causal get y = -
+        6 scan a z 5 = x:5
+        6 delete x fail
+    """)
+    recorded[0] |= {"number": 1, "value": {"hex": "ff"}, "time": 12}
+    again = read_edn("\n".join(edn_lines(recorded)))
+    ours = paired(recorded)
+    names = [name for name in type(ours.operations[0]).__slots__ if name not in {"__weakref__", "line"}]
+    assert [[getattr(each, name) for name in names] for each in again.operations] == [
+        [getattr(each, name) for name in names] for each in ours.operations
+    ]

@@ -1,0 +1,75 @@
+"""What cannot be true is refused with its line, and never judged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loadgen.checkers.operation import NEVER, Unreadable
+from loadgen.checkers.pairing import paired
+
+PUT: dict[str, Any] = {"type": "invoke", "process": 1, "id": 0, "time": 5, "op": "put", "key": "x", "value": "1", "number": 1}
+
+
+def test_an_answer_finds_its_invocation() -> None:
+    made = paired([PUT, {**PUT, "id": 1, "time": 6, "value": "2", "number": 2}, {**PUT, "type": "ok", "time": 7}])
+    first, second = made.operations
+    assert (first.invoked, first.returned, first.answered, first.invoked_at, first.returned_at) == (1, 3, True, 5, 7)
+    assert (second.invoked, second.returned, second.answered, second.line) == (2, NEVER, False, 2)
+
+
+def test_ids_may_be_each_processes_own() -> None:
+    made = paired([PUT, {**PUT, "process": 2}, {**PUT, "process": 2, "type": "ok"}])
+    assert [operation.answered for operation in made.operations] == [False, True]
+
+
+def test_keys_and_values_may_be_hexadecimal() -> None:
+    [operation] = paired([{**PUT, "key": {"hex": "ff00"}, "value": {"hex": "01"}}]).operations
+    assert (operation.key, operation.value) == (b"\xff\x00", b"\x01")
+
+
+def test_outcomes_tell_failed_refused_and_unknown_apart() -> None:
+    cas = {**PUT, "op": "cas", "expected": "0", "number": None}
+    answers: list[dict[str, Any]] = [{"type": "ok"}, {"type": "fail"}, {"type": "fail", "swapped": False}, {"type": "unknown"}]
+    events = [event for number, answer in enumerate(answers) for event in ({**cas, "id": number}, {**cas, "id": number} | answer)]
+    assert [(each.answered, each.failed, each.refused, each.returned == NEVER) for each in paired(events).operations] == [
+        (True, False, False, False), (False, True, False, False), (False, True, True, False), (False, False, False, True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("events", "line", "why"),
+    [
+        ([{**PUT, "type": "ok"}, PUT], 1, "returns before it is invoked"),
+        ([PUT, {**PUT, "type": "ok"}, {**PUT, "type": "ok"}], 3, "returns before it is invoked, or a second time"),
+        ([PUT, {**PUT, "type": "ok", "time": 4}], 2, "time 4 is before 5"),
+        ([PUT, PUT], 2, "invoked twice"),
+        ([PUT, {**PUT, "id": 1}], 2, "number 1 is no number of its own"),
+        ([PUT, {**PUT, "type": "ok", "op": "get"}], 2, "a put is answered as 'get'"),
+        ([{**PUT, "op": "increment"}], 1, "op 'increment'"),
+        ([{**PUT, "type": "info"}], 1, "type 'info'"),
+        ([{**PUT, "consistency": "eventual"}], 1, "consistency 'eventual'"),
+        ([{**PUT, "value": None}], 1, "put needs a value"),
+        ([{**PUT, "value": ["1"]}], 1, "neither text nor"),
+        ([{**PUT, "value": {"hex": "xyz"}}], 1, "not hexadecimal"),
+        ([{**PUT, "time": "now"}], 1, "time 'now'"),
+        ([{**PUT, "op": []}], 1, "op "),
+        ([{**PUT, "op": "cas", "version": "1"}], 1, "version '1' is no whole number"),
+        ([{**PUT, "process": []}], 1, "neither a number nor text"),
+        ([{key: value for key, value in PUT.items() if key != "id"}], 1, "needs 'id'"),
+    ],
+)
+def test_what_cannot_be_is_unreadable(events: list[dict[str, Any]], line: int, why: str) -> None:
+    with pytest.raises(Unreadable, match=why) as refused:
+        paired(events)
+    assert refused.value.line == line
+
+
+def test_a_scan_s_page_is_taken_with_where_it_ends() -> None:
+    scan = {"type": "invoke", "process": 1, "id": 0, "op": "scan", "key": "a", "end": None, "limit": 2}
+    for more, told in ((True, True), (False, False), ("c", b"c")):
+        [operation] = paired([scan, {**scan, "type": "ok", "value": [["a", "1", 4]], "more": more}]).operations
+        assert (operation.rows, operation.more) == (((b"a", b"1", 4),), told)
+    with pytest.raises(Unreadable, match="list of"):
+        paired([scan, {**scan, "type": "ok", "value": [["a"]]}])

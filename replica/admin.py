@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl
 import attrs
 import trio
 
-from replica.admin_http import Conversation, Misbehaviour, Page, Stream
+from replica.admin_http import Conversation, Later, Misbehaviour, Page, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Query = Mapping[str, str]
 
-__all__ = ["AdminServer", "AdminStatistics", "Page", "Stream", "admin_routes", "json_page", "serve_admin", "text_page"]
+__all__ = ["AdminServer", "AdminStatistics", "Later", "Page", "Stream", "admin_routes", "json_page", "serve_admin", "text_page"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errn
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
+FAILED = "this page failed; the replica's log says why\n"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -73,7 +74,8 @@ class AdminServer:
     """The pages, their limits and what has happened so far.
 
     Attributes:
-        routes: ``{path: function of the query that makes the page, or the stream}``, for GET; one that raises is answered 500 and logged.
+        routes: ``{path: function of the query that makes the page or the stream, now or later}``, for GET; one that raises is answered 500,
+            and logged.
         actions: ``{path: function of the query that acts and tells}``, for POST; likewise.
         header_bytes_max: A request that has come to more without being complete is refused.
         connections_max: One more is closed at once.
@@ -81,7 +83,7 @@ class AdminServer:
             taken by then.
     """
 
-    routes: Mapping[str, Callable[[Query], Page | Stream]]
+    routes: Mapping[str, Callable[[Query], Page | Stream | Later]]
     actions: Mapping[str, Callable[[Query], Page]] = attrs.field(factory=dict)
     header_bytes_max: int = HEADER_BYTES_MAX
     connections_max: int = CONNECTIONS_MAX
@@ -147,10 +149,10 @@ class AdminServer:
         """Count an answer."""
         self._statuses[status] = self._statuses.get(status, 0) + 1
 
-    def answer(self, request: h11.Request) -> Page | Stream:
+    def answer(self, request: h11.Request) -> Page | Stream | Later:
         """Make the answer to a request: the page it asks for, or what came of the action."""
         path, _, query = request.target.decode("ascii").partition("?")
-        route: Callable[[Query], Page | Stream] | None = self.routes.get(path)
+        route: Callable[[Query], Page | Stream | Later] | None = self.routes.get(path)
         action = self.actions.get(path)
         made = route or action
         if made is None:
@@ -164,12 +166,20 @@ class AdminServer:
             return made(dict(parse_qsl(query)))
         except Exception:  # noqa: BLE001 - the same
             _LOG.exception("admin: %s failed", path)
-            return text_page("this page failed; the replica's log says why\n", 500)
+            return text_page(FAILED, 500)
+
+    async def answer_later(self, later: Later) -> Page | Stream:
+        """Make an answer that takes its time."""
+        try:
+            return await later.make()
+        except Exception:  # noqa: BLE001 - the same
+            _LOG.exception("admin: a page failed")
+            return text_page(FAILED, 500)
 
 
 def admin_routes(
     *, status: Callable[[], Mapping[str, object]], ready: Callable[[], Sequence[str]], metrics: Callable[[], str]
-) -> dict[str, Callable[[Query], Page | Stream]]:
+) -> dict[str, Callable[[Query], Page | Stream | Later]]:
     """Return the pages every replica has.
 
     Args:

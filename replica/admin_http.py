@@ -17,7 +17,7 @@ import h11
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Mapping
 
     from replica.admin import AdminServer
 
@@ -51,6 +51,17 @@ class Stream:
     pieces: Generator[bytes, None, None]
 
 
+@attrs.frozen
+class Later:
+    """An answer that takes its time.
+
+    Attributes:
+        make: Makes the answer, for as long as it needs; cancelled when the client hangs up.
+    """
+
+    make: Callable[[], Awaitable[Page | Stream]]
+
+
 class Misbehaviour(Exception):
     """The client broke a rule of ours; its connection is closed for ``reason``."""
 
@@ -81,7 +92,11 @@ class Conversation:
                 if request is None:
                     return
                 self._head = request.method == b"HEAD"
-                answer = self._server.answer(request)
+                answer: Page | Stream | None
+                made = self._server.answer(request)
+                answer = await self._wait(made) if isinstance(made, Later) else made
+                if answer is None:
+                    return
                 if isinstance(answer, Stream):
                     await self._answer_stream(answer)
                 else:
@@ -125,6 +140,26 @@ class Conversation:
         except h11.RemoteProtocolError as error:
             reason = "header_too_large" if error.error_status_hint == 431 else "malformed"  # noqa: PLR2004 - RFC 6585
             raise Misbehaviour(reason, error.error_status_hint, str(error)) from None
+
+    async def _wait(self, later: Later) -> Page | Stream | None:
+        """Wait for an answer; None if the client has hung up meanwhile, by ending its side too: nobody asks and does not want to hear."""
+        answer: Page | Stream | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch, nursery.cancel_scope)
+            answer = await self._server.answer_later(later)
+            nursery.cancel_scope.cancel()
+        return answer
+
+    async def _watch(self, waiting: trio.CancelScope) -> None:
+        """Cancel when the client hangs up; what it sends meanwhile is its next request."""
+        try:
+            data = bytes(await self._stream.receive_some(_RECEIVE_BYTES))
+        except trio.BrokenResourceError:
+            data = b""
+        if data:
+            self._http.receive_data(data)
+        else:
+            waiting.cancel()
 
     async def _answer_page(self, page: Page) -> None:
         headers = [("Content-Type", page.content_type), ("Content-Length", str(len(page.body))), ("Cache-Control", "no-store"), *page.headers.items()]

@@ -15,6 +15,10 @@ class BadAddress(LocalMisuse):
     """An address that is not ``host:port``, ``ws://host:port/`` or ``memory:name``."""
 
 
+class EndedEarly(Exception):
+    """A task that must live as long as its process has ended, or all were cancelled, and nobody asked for it: a bug, which ends the process."""
+
+
 class TransportError(Exception):
     """A connection could not be made or kept; it ends that connection and nothing else.
 

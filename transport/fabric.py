@@ -3,6 +3,7 @@
 A *conduit* is one end of a connection, as a socket is: what one end puts in comes out of the other's inbox when it is due.  Faults strike when
 a frame is put in (loss, duplication, delay, reordering; all drawn from one seeded generator) or when it is taken out (clogged pairs).
 Partitioned endpoints hear nothing of each other, not even that a connection was closed: what is sent meanwhile is lost, and who dials waits.
+Who believes a dead connection alive learns the truth after ``SILENCE_SECONDS``, as from its kernel.
 
 Without faults a conduit keeps order.  With ``drop``, ``duplicate`` and ``reorder`` it breaks the link contract on purpose: what is above must
 repair it.
@@ -16,11 +17,14 @@ from heapq import heappop, heappush
 from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
 
 import attrs
 import trio
 
 from transport.errors import AddressInUse, DialFailed
+from transport.fault_points import reach
+from transport.sockets import SILENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -83,6 +87,7 @@ class Conduit:
 
     def put(self, payload: bytes) -> None:
         """Send one frame; it is lost where faults say so."""
+        self._fabric.note(self, payload)
         for due in self._fabric.fate(self):
             self._put(payload, due)
 
@@ -91,7 +96,7 @@ class Conduit:
         if self._open:
             self._open = False
             self.lose_inbox()
-            for due in self._fabric.fate(self, faults=False):
+            for due in self._fabric.fate(self, faults=False) or [trio.current_time() + SILENCE_SECONDS]:
                 self._put(None, due)
             self._fabric.forget(self)
 
@@ -102,15 +107,23 @@ class Conduit:
             self.lose_inbox()
             peer.lose_inbox()
             self._peer = peer._peer = None  # noqa: SLF001 - two ends of one thing
-            heappush(peer._inbox, _Parcel(trio.current_time(), next(self._fabric.sequence), None, 0))  # noqa: SLF001
-            peer.on_arrival()
+            peer._end_at(trio.current_time())  # noqa: SLF001
+            self._end_at(trio.current_time() + SILENCE_SECONDS)
 
     def lose_inbox(self) -> None:
         """Lose what is on its way to this end."""
         if self._peer is not None:
             self._peer.queued_bytes -= sum(parcel.owed for parcel in self._inbox)
             self._peer.on_taken()
+        ends = any(parcel.payload is None for parcel in self._inbox)
         self._inbox.clear()
+        if ends:
+            self._end_at(trio.current_time() + SILENCE_SECONDS)
+
+    def _end_at(self, due: float) -> None:
+        """Let this end find the connection closed."""
+        heappush(self._inbox, _Parcel(due, next(self._fabric.sequence), None, 0))
+        self.on_arrival()
 
     def next_due(self) -> float:
         """When the next frame can be taken; ``math.inf`` if none is on its way or the pair is clogged."""
@@ -178,6 +191,7 @@ class MemoryListener:
         while not self._waiting:
             self._arrived = trio.Event()
             await self._arrived.wait()
+        reach("fabric.accept")
         conduit = self._waiting.popleft()
         return conduit, conduit.other
 
@@ -194,12 +208,18 @@ class Fabric:
     Args:
         seed: decides every fault; the same calls in the same order meet the same faults.
 
+    Attributes:
+        frames: how many were sent, those that were lost included.
+        digest: CRC-32 of all of them, with their times and ends: equal for equal runs.
+
     A pair of endpoints is named by ``between``; without it a fault holds for all pairs that have none of their own.
     """
 
     def __init__(self, seed: int = 0) -> None:
         """Start without faults."""
         self.sequence = count()
+        self.frames = 0
+        self.digest = 0
         self._random = Random(seed)
         self._faults = Faults()
         self._pair_faults: dict[frozenset[str], Faults] = {}
@@ -251,7 +271,7 @@ class Fabric:
         self._stir()
 
     def half_open(self, name: str, other: str) -> None:
-        """Let ``other`` lose its connections with ``name`` while ``name`` believes them alive: what it sends there vanishes."""
+        """Let ``other`` lose its connections with ``name`` while ``name`` believes them alive for a while: what it sends there vanishes."""
         for conduit in list(self._conduits):
             if (conduit.name, conduit.other) == (name, other):
                 conduit.sever()
@@ -294,6 +314,7 @@ class Fabric:
         await trio.lowlevel.checkpoint()
         while self.parted(name, from_name):
             await self._changed.wait()
+        reach("fabric.dial")
         listener = self._listeners.get(name)
         if listener is None:
             raise DialFailed(detail=f"nobody listens at memory:{name}")
@@ -302,6 +323,11 @@ class Fabric:
         listener.offer(there)
         self._conduits[here] = self._conduits[there] = None
         return here
+
+    def note(self, conduit: Conduit, payload: bytes) -> None:
+        """Take a frame into the digest; called by the conduit it is put in."""
+        self.frames += 1
+        self.digest = crc32(payload, crc32(f"{trio.current_time()!r} {conduit.name} {conduit.other}".encode(), self.digest))
 
     def forget(self, conduit: Conduit) -> None:
         """Forget a closed conduit; called by it."""

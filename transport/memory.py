@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from transport.errors import LocalMisuse
+from transport.fault_points import reach
 from transport.frame import HEADER_BYTES
 from transport.link import Link, OnClosed, OnFrames
 from transport.statistics import HISTOGRAM_BUCKETS, LinkStatistics, SystemCalls
@@ -108,6 +109,7 @@ class MemoryLink(Link):
         self._transmit()
 
     def _transmit(self) -> None:
+        reach("memory.transmit")
         self._flush_at = math.inf
         frames, self._outbox = self._outbox, []
         self._outbox_bytes = 0
@@ -143,6 +145,7 @@ class MemoryLink(Link):
             self.abort("cancelled")
 
     def _deliver(self) -> None:
+        reach("memory.deliver")
         frames, closed = self._conduit.take(trio.current_time(), self._limits.burst_frames_max)
         too_large = next((place for place, payload in enumerate(frames) if len(payload) > self._frame_bytes_in_max), None)
         if too_large is not None:

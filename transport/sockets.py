@@ -1,4 +1,10 @@
-"""Stream sockets for native and WebSocket links: listening, accepting, connecting; all non-blocking, with TCP_NODELAY."""
+"""Stream sockets for native and WebSocket links: listening, accepting, connecting; all non-blocking, with TCP_NODELAY.
+
+The kernel watches connections for us: where the other side's machine is gone or a path swallows everything, nobody would ever tell (a link between
+two followers may say nothing for hours), and whoever believes such a link alive does not dial again.  So an idle connection is probed, and one whose
+data or probes stay unacknowledged for ``SILENCE_SECONDS`` ends.  A side that only does not read acknowledges by its kernel until its buffers are
+full, and has as long again.  Rejected: pings of our own on every link (system calls and wake-ups for what the kernel does better).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +21,12 @@ logger = logging.getLogger("triskele.transport")
 LISTEN_BACKLOG = 1024
 ACCEPT_RETRY_SECONDS = 0.1
 """Pause after an accept that failed for want of descriptors or memory."""
+
+SILENCE_SECONDS = 20
+"""A connection whose other side answers nothing for so long is closed."""
+PROBE_IDLE_SECONDS = 8
+PROBE_SECONDS = 3
+"""Pause between two probes of an idle connection."""
 
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -130,4 +142,9 @@ def _raw(sock: trio.socket.SocketType) -> socket.socket:
     raw = socket.socket(fileno=sock.detach())
     raw.setblocking(False)  # noqa: FBT003 - the name of the method says what is false
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_IDLE_SECONDS)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_SECONDS)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, (SILENCE_SECONDS - PROBE_IDLE_SECONDS) // PROBE_SECONDS)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000)
     return raw

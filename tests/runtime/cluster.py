@@ -17,6 +17,7 @@ from replica.core.replica import Replica
 from replica.driver import ReplicaDriver
 from replica.hello import Hello, decode_hello, encode_hello, encode_refusal, judge
 from replica.persistence import Persistence
+from replica.surroundings import Surroundings
 from transport.fabric import Fabric
 from transport.handshake import Identity
 from transport.mesh import Mesh
@@ -37,9 +38,7 @@ class MemoryReplica:
         self.config = config
         self.core = Replica(config, now=trio.current_time())
         self.driver = ReplicaDriver(self.core, incarnation=1, persistence=Persistence(None, None), clock=trio.current_time)
-        self.hello = Hello(
-            cluster_id="memory", mode=config.mode, role="replica", id=config.id, incarnation=1, config=config.config, voters=config.voters
-        )
+        self.hello = Hello(cluster_id="memory", mode=config.mode, role="replica", id=config.id, incarnation=1, config=1, voters=config.voters)
         self.mesh = Mesh(
             self.driver.turns, encode_hello(self.hello), self._judge, on_link_up=self.driver.on_link_up, on_link_down=self.driver.on_link_down,
             on_frames=self.driver.on_frames, fabric=fabric, fabric_name=f"r{config.id}", refusal=encode_refusal,
@@ -87,7 +86,12 @@ class MemoryCluster:
     @asynccontextmanager
     async def client(self, on_completed: OnCompletions = on_completions, settings: ClientSettings | None = None) -> AsyncIterator[ClientDriver]:
         """Connect a client to all replicas."""
-        async with open_client(self.addresses, settings=settings, on_completions=on_completed, clock=trio.current_time, fabric=self.fabric) as driver:
+        async with open_client(
+            self.addresses,
+            settings=settings,
+            on_completions=on_completed,
+            surroundings=Surroundings(clock=trio.current_time, fabric=self.fabric, fabric_name="client"),
+        ) as driver:
             alive = [replica for replica in self.replicas.values() if not replica.scope.cancel_called]
             with trio.fail_after(10):
                 while len(driver.mesh.links) < len(alive):  # noqa: ASYNC110 - the mesh tells its driver, nobody else

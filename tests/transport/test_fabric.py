@@ -10,6 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from transport.errors import AddressInUse, DialFailed
 from transport.fabric import BACKLOG_MAX, Conduit, Fabric
+from transport.sockets import SILENCE_SECONDS
 
 NUMBERS = [b"%d" % n for n in range(200)]
 
@@ -146,13 +147,24 @@ async def test_a_dial_across_a_partition_waits_for_its_end() -> None:
     assert len(dialed) == 1
 
 
-async def test_a_close_across_a_partition_is_not_heard() -> None:
+async def test_a_close_across_a_partition_is_noticed_as_silence_only(mock_clock: MockClock) -> None:
     fabric = Fabric()
     near, far = await connect(fabric)
     fabric.partition({"left"}, {"right"})
     near.close()
     fabric.heal()
-    assert far.next_due() == math.inf
+    assert far.next_due() == SILENCE_SECONDS
+    mock_clock.jump(SILENCE_SECONDS)
+    assert far.take(trio.current_time(), 10) == ([], True)
+
+
+async def test_a_partition_swallows_a_close_under_way_but_not_for_ever() -> None:
+    fabric = Fabric()
+    near, far = await connect(fabric)
+    near.close()
+    fabric.partition({"left"}, {"right"})
+    assert far.take(trio.current_time(), 10) == ([], False)
+    assert far.take(trio.current_time() + SILENCE_SECONDS, 10) == ([], True)
 
 
 async def test_a_clogged_pair_queues_one_way_and_loses_nothing() -> None:
@@ -171,15 +183,17 @@ async def test_a_clogged_pair_queues_one_way_and_loses_nothing() -> None:
     assert take_all(far) == NUMBERS
 
 
-async def test_half_open_is_known_at_one_end_only() -> None:
+async def test_half_open_is_known_at_one_end_and_noticed_as_silence_at_the_other(mock_clock: MockClock) -> None:
     fabric = Fabric()
     near, far = await connect(fabric)
     near.put(b"under way")
     fabric.half_open("left", "right")
     near.put(b"vanishes")
     assert near.queued_bytes == 0
-    assert near.next_due() == math.inf
-    assert far.take(math.inf, 10) == ([], True)
+    assert far.take(trio.current_time(), 10) == ([], True)
+    assert near.take(trio.current_time(), 10) == ([], False)
+    mock_clock.jump(SILENCE_SECONDS)
+    assert near.take(trio.current_time(), 10) == ([], True)
     far.close()
     near.close()
 

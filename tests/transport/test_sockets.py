@@ -10,10 +10,18 @@ import pytest
 import trio
 
 from transport.errors import AddressInUse, DialFailed, TransportError
-from transport.sockets import connect_to, listen_on, name_of
+from transport.sockets import SILENCE_SECONDS, connect_to, listen_on, name_of
 
 if TYPE_CHECKING:
     from transport.sockets import Listener
+
+
+def assert_silence_ends_it(sock: socket.socket) -> None:
+    """Idle or with data under way: where nobody acknowledges any more, the kernel closes the connection in time."""
+    idle, pause, probes = (sock.getsockopt(socket.IPPROTO_TCP, option) for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT))
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert 0 < idle + pause * probes <= SILENCE_SECONDS
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == SILENCE_SECONDS * 1000
 
 
 async def test_a_free_port_is_bound_and_told() -> None:
@@ -27,6 +35,7 @@ async def test_a_free_port_is_bound_and_told() -> None:
             for sock in (near, far):
                 assert not sock.getblocking()
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                assert_silence_ends_it(sock)
     listener.close()
 
 

@@ -194,3 +194,22 @@ async def test_a_server_that_refuses_the_upgrade_is_named() -> None:
             await link.run()
     assert end.closed == ["bad_websocket_handshake"]
     end.hub.close()
+
+
+@pytest.mark.parametrize("origin", [b"Origin: http://example.com", b"origin: null", b"ORIGIN: http://x"], ids=["a page", "a file", "the same host"])
+async def test_a_web_page_is_refused_and_told_so(origin: bytes) -> None:
+    """A browser sends an Origin, and lets any page it shows reach loopback addresses: the third could be a name that was made to point there."""
+    near, far = connected_sockets()
+    end = End()
+    async with trio.SocketStream(trio.socket.from_stdlib_socket(far)) as browser, trio.open_nursery() as nursery:
+        accepted(near, end)
+        nursery.start_soon(end.run_link)
+        await browser.send_all(UPGRADE.replace(b"Host: x", b"Host: x\r\n" + origin))
+        answer = b""
+        with trio.fail_after(5):
+            async for more in browser:
+                answer += more
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert answer.endswith(b"not for web pages\n")
+    assert (end.closed, end.frames) == (["web_page"], [])
+    end.hub.close()

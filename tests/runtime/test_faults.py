@@ -1,0 +1,100 @@
+"""Faults in nurseries, the short version; the long one is ``python -m tests.runtime --faults 10000``. A check that never failed proves nothing: the
+second half plants bugs in the code around the core, and each must be found by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from replica.driver import ReplicaDriver
+from replica.server import Server
+from replica.storage.jobs import SyncJob
+from tests.runtime.catalogue import CATALOGUE
+from tests.runtime.run import FAULTS, names_for, run
+from transport import fabric
+from transport.hub import Hub
+from transport.memory import MemoryLink
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SEEDS = range(7)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_promise_holds_whatever_fails(seed: int) -> None:
+    report = run(seed)
+    assert not report.failure, "\n".join((*report.story, report.failure, f"python -m tests.runtime --seed {seed}"))
+    assert report.struck
+    assert report.completed > 30
+
+
+def test_the_short_version_tries_every_fault() -> None:
+    assert {name for seed in SEEDS for name in names_for(seed, FAULTS)} == set(CATALOGUE)
+
+
+def test_a_seed_repeats_its_run_to_the_last_frame() -> None:
+    first, second = run(3), run(3)
+    assert first == second
+    assert first.digest != run(4).digest
+
+
+# ------------------------------------------------------------------------------------------------------------------------ planted bugs
+
+
+def found(names: Sequence[str], seeds: int = 12) -> str:
+    """Return the failures of some runs with these faults, until there is one."""
+    for seed in range(seeds):
+        failure = run(seed, names).failure
+        if failure:
+            return failure
+    return ""
+
+
+def test_a_turn_that_swallows_what_was_raised_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_turn = ReplicaDriver.end_turn
+
+    def swallowing(self: ReplicaDriver) -> None:
+        try:
+            end_turn(self)
+        except Exception:  # noqa: BLE001 - the planted bug
+            self.broken = False
+
+    monkeypatch.setattr(ReplicaDriver, "end_turn", swallowing)
+    assert "lives on after" in found(["raise at turn.before_send"])
+
+
+def test_a_replica_that_ends_without_a_reason_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Server, "_judge_end", lambda *_: None)
+    assert "is dead, and nobody killed it" in found(["cancel timers"])
+
+
+def test_an_acknowledgement_before_its_sync_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pretending(self: SyncJob) -> None:
+        self.done = True
+
+    monkeypatch.setattr(SyncJob, "run", pretending)
+    assert found(["lose power"] * 3)
+
+
+def test_half_a_frame_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    transmit = MemoryLink._transmit
+
+    def cutting(self: MemoryLink) -> None:
+        if self.frames_out % 8 == 0:
+            self._outbox[-1] = self._outbox[-1][: len(self._outbox[-1]) // 2]
+        transmit(self)
+
+    monkeypatch.setattr(MemoryLink, "_transmit", cutting)
+    assert "refused an honest sender" in found(["kill"])
+
+
+def test_a_link_that_is_never_missed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fabric, "SILENCE_SECONDS", 1e9)
+    assert "liveness" in found(["half open"] * 10)
+
+
+def test_a_leaked_descriptor_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Hub, "close", lambda _: None)
+    assert "descriptors leaked" in found(["kill"])

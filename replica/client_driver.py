@@ -6,10 +6,8 @@ Completions are handed to one callback inside the turn; what it submits leaves w
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import attrs
@@ -19,11 +17,14 @@ from replica.alarm import Alarm
 from replica.core.client import Client, ClientConfig
 from replica.core.config import MODES
 from replica.core.flights import Completion
+from replica.core.members import FIRST
 from replica.hello import Hello, HelloError, decode_hello, encode_hello, encode_refusal, judge
 from replica.packing import FrameRoom, Packer
+from replica.surroundings import PROCESS, Surroundings
 from replica.wire import WireError, WireLimits, assemble, decode
 from transport.batch import BatchPolicy, TurnPolicy
-from transport.errors import HandshakeRefused
+from transport.errors import EndedEarly, HandshakeRefused
+from transport.fault_points import reach
 from transport.frame import encode as frame
 from transport.handshake import Identity
 from transport.hub import Hub
@@ -32,7 +33,6 @@ from transport.mesh import Mesh
 from transport.turns import Turns
 
 if TYPE_CHECKING:
-    from transport.fabric import Fabric
     from transport.link import Link
 
 OnCompletions = Callable[[list[Completion], float], None]
@@ -64,8 +64,7 @@ class ClientDriver:
         settings: what may be chosen.
         on_completions: called inside the turn with what completed and the time.
         shared: the turns and the hub of a process with several drivers.
-        clock: gives the time the core is told, seconds.
-        fabric: carries links to ``memory:`` addresses, in tests.
+        surroundings: time, chance, and a network in memory for ``memory:`` addresses.
 
     Attributes:
         client: the core, once the first replica has answered.
@@ -77,8 +76,7 @@ class ClientDriver:
         on_completions: OnCompletions,
         shared: tuple[Turns, Hub] | None = None,
         *,
-        clock: Callable[[], float] = monotonic,
-        fabric: Fabric | None = None,
+        surroundings: Surroundings = PROCESS,
     ) -> None:
         self.settings = settings
         self.on_completions = on_completions
@@ -87,19 +85,22 @@ class ClientDriver:
         # {address dialed: why it was refused}
         self._client: Client | None = None
         self._hello: Hello | None = None
+        self._found: dict[int, str] = {}  # {voter: where it listens, as replicas told}, not dialed yet
+        self._news = trio.Event()
         self._links: dict[int, Link] = {}  # {replica id: live link}
         self._wire_limits = WireLimits(commands_per_frame_max=1 << 17, sections_per_frame_max=1 << 14, items_per_frame_max=1 << 20)
         self._room = FrameRoom()
-        self._clock = clock
+        self.surroundings = surroundings
+        self._clock = surroundings.clock
         self.turns = shared[0] if shared else Turns(self.end_turn)
         self.hub = shared[1] if shared else Hub(self.turns)
-        self._alarm = Alarm(self.turns.end_now, clock)
+        self._alarm = Alarm(self.turns.end_now, surroundings.clock)
         mine = Hello(cluster_id=settings.cluster_id, mode=settings.mode, role="client", id=0, incarnation=0, config=0, voters=())
         self._mine = mine
         self.mesh = Mesh(
             self.turns, encode_hello(mine), self._judge, on_link_up=self._on_link_up, on_link_down=self._on_link_down,
-            on_frames=self._on_frames, hub=self.hub, fabric=fabric, fabric_name="client", limits=settings.limits, policy=settings.policy,
-            refusal=encode_refusal, jitter=random.random,
+            on_frames=self._on_frames, hub=self.hub, fabric=surroundings.fabric, fabric_name=surroundings.fabric_name, limits=settings.limits,
+            policy=settings.policy, refusal=encode_refusal, jitter=surroundings.draw,
         )  # fmt: skip
 
     @property
@@ -126,18 +127,22 @@ class ClientDriver:
         except HelloError as error:
             self.refused[error.reason] = error.detail
             raise HandshakeRefused(error.reason, error.detail) from None
-        if self._client is None:
+        if self._client is not None:
+            if theirs.config == FIRST:
+                self._client.members.learn_first(theirs.voters)
+        else:
             self._hello, settings = theirs, self.settings
             mode = next(known for known in MODES if known == theirs.mode)
-            config = ClientConfig(theirs.voters, mode, lease_seconds=settings.lease_seconds, resend_seconds=settings.resend_seconds)
+            config = ClientConfig(theirs.voters, theirs.config, mode, lease_seconds=settings.lease_seconds, resend_seconds=settings.resend_seconds)
             self._client = Client(config)
             self._client.now = self._clock()
         return Identity(theirs.id, exclusive=True)
 
     def _judge_cluster(self, theirs: Hello) -> None:
-        """Require a voter of the cluster that the first hello told."""
+        """Require a voter of the cluster that the first hello told; who votes may change, but for the first configuration."""
         first = self._hello or theirs
-        if (theirs.cluster_id, theirs.mode, theirs.voters) != (first.cluster_id, first.mode, first.voters):
+        voters_differ = theirs.config == first.config == FIRST and theirs.voters != first.voters
+        if (theirs.cluster_id, theirs.mode) != (first.cluster_id, first.mode) or voters_differ:
             raise HelloError("wrong_cluster", "the replicas of this list are of different clusters")
         if theirs.mode not in MODES:
             raise HelloError("wrong_mode", f"mode {theirs.mode!r}; known here are {', '.join(MODES)}")
@@ -148,6 +153,7 @@ class ClientDriver:
         replica = identity.name
         assert isinstance(replica, int)
         self._links[replica] = link
+        reach("client.link_up")
         self.client.link_up(replica, self._clock())
         self.connected.set()
         self.turns.wake()
@@ -157,6 +163,7 @@ class ClientDriver:
         assert isinstance(replica, int)
         if self._links.get(replica) is link:
             del self._links[replica]
+            reach("client.link_down")
             self.client.link_down(replica, self._clock())
 
     def _on_frames(self, identity: Identity, link: Link, frames: list[bytes]) -> None:
@@ -164,6 +171,7 @@ class ClientDriver:
         assert isinstance(replica, int)
         if self._links.get(replica) is not link:
             return
+        reach("client.frames_received")
         now, step, limits = self._clock(), self.client.step, self._wire_limits
         for payload in frames:
             try:
@@ -181,13 +189,16 @@ class ClientDriver:
         client = self._client
         if client is None:
             return
+        reach("client.turn_begin")
         now = self._clock()
         if self._alarm.is_due(now):
             client.expire(now)
         completions = client.take_completions(now)
         if completions:
+            reach("client.before_complete")
             self.on_completions(completions, now)
         sends = client.take_sends()
+        reach("client.before_send")
         if sends:
             packer, links = Packer(self._room), self._links
             for replica, sections in sends:
@@ -197,11 +208,28 @@ class ClientDriver:
                 for parts in packer.frames(sections):
                     link.send_encoded(frame(assemble(0, parts)), 0)
                 link.flush()
+        if client.members.addresses:
+            self._found.update(client.members.take_addresses())
+            self._news.set()
         self._alarm.set(client.deadline())
+        reach("client.turn_end")
 
     async def run_timers(self) -> None:
         """End turns when the core's deadline has come; runs until cancelled."""
         await self._alarm.run()
+
+    async def run_discovery(self) -> None:
+        """Dial voters that came after we connected, at the addresses that replicas tell; runs until cancelled."""
+        dialing: dict[int, str] = {}
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._news.wait()
+                self._news = trio.Event()
+                found, self._found = self._found, {}
+                for replica, address in found.items():
+                    if replica not in dialing:
+                        dialing[replica] = address
+                        nursery.start_soon(self.mesh.dial, Identity(replica, exclusive=True), address)
 
     def unreachable(self, addresses: Sequence[str], more: str = "") -> Unreachable:
         """Say in one line for a user why nobody could be reached.
@@ -220,8 +248,7 @@ async def open_client(
     *,
     settings: ClientSettings | None = None,
     on_completions: OnCompletions,
-    clock: Callable[[], float] = monotonic,
-    fabric: Fabric | None = None,
+    surroundings: Surroundings = PROCESS,
 ) -> AsyncIterator[ClientDriver]:
     """Connect to a cluster.
 
@@ -231,19 +258,21 @@ async def open_client(
         addresses: of all replicas, ``host:port`` or ``ws://host:port/``.
         settings: what may be chosen.
         on_completions: called inside the turn with what completed and the time.
-        clock: as for ``ClientDriver``.
-        fabric: likewise.
+        surroundings: as for ``ClientDriver``.
 
     Raises:
         Unreachable: nobody answered within ``connect_seconds``, or everybody refused us.
+        EndedEarly: our tasks were cancelled while the block ran.
     """
     settings = settings or ClientSettings()
-    driver = ClientDriver(settings, on_completions, clock=clock, fabric=fabric)
+    driver = ClientDriver(settings, on_completions, surroundings=surroundings)
     failure: Exception | None = None
+    finished = False
     async with trio.open_nursery() as nursery:
         nursery.start_soon(driver.turns.run)
         nursery.start_soon(driver.hub.run)
         nursery.start_soon(driver.run_timers)
+        nursery.start_soon(driver.run_discovery)
         for address in addresses:
             nursery.start_soon(driver.mesh.dial, None, address)
         try:
@@ -252,6 +281,7 @@ async def open_client(
             if not driver.connected.is_set():
                 raise driver.unreachable(addresses)  # noqa: TRY301 - it leaves the nursery as what the block raises does
             yield driver
+            finished = True
         except Exception as error:  # noqa: BLE001 - raised again below: the nursery would wrap it in a group
             failure = error
         finally:
@@ -259,3 +289,5 @@ async def open_client(
             nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure
+    if not finished:  # only the nursery's own cancellation comes here: the block would seem to have done its work
+        raise EndedEarly("all tasks of the client were cancelled")

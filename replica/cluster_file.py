@@ -38,6 +38,7 @@ class ReplicaPlace:
         admin: ``http://HOST:PORT``, or empty.
         data_dir: Its folder, or empty.
         pid: Its process on this machine, None if it has none that is known (it died, or is elsewhere).
+        joins: It is new, and joins a running cluster; never in a file.
     """
 
     id: int
@@ -46,6 +47,7 @@ class ReplicaPlace:
     admin: str = ""
     data_dir: str = ""
     pid: int | None = None
+    joins: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -77,6 +79,23 @@ class ClusterFile:
                 return place
         ids = ", ".join(str(place.id) for place in self.replicas)
         raise SettingError("--id", replica_id, f"the cluster has replicas {ids}")
+
+    def with_replica(self, replica_id: int, *, joins: bool = False, data_dir: Path | None = None) -> ClusterFile:
+        """Returns the cluster with what a replica's command line says of it.
+
+        Args:
+            replica_id: Which replica; one that joins need not stand in the file.
+            joins: It is new.
+            data_dir: Its folder, None for what the file says.
+        """
+        known = next((place for place in self.replicas if place.id == replica_id), None)
+        if known is None and not joins:
+            return self
+        place = attrs.evolve(known or ReplicaPlace(id=replica_id), joins=joins)
+        if data_dir is not None:
+            place = attrs.evolve(place, data_dir=str(data_dir))
+        others = [other for other in self.replicas if other.id != replica_id]
+        return attrs.evolve(self, replicas=tuple(sorted([*others, place], key=lambda place: place.id)))
 
     def addresses(self, transport: str = "native") -> list[str]:
         """Returns where clients connect, in the order of ids.
@@ -298,7 +317,7 @@ def write_ready_file(cluster: ClusterFile, file: Path) -> None:
         "cluster_id": cluster.cluster_id,
         "mode": cluster.mode,
         "durability": cluster.durability,
-        "replicas": [attrs.asdict(place) for place in cluster.replicas],
+        "replicas": [attrs.asdict(place, filter=attrs.filters.exclude("joins")) for place in cluster.replicas],
         "leader": cluster.leader,
     }
     table = {key: value for key, value in table.items() if value or key in ("replicas", "leader")}
@@ -306,7 +325,7 @@ def write_ready_file(cluster: ClusterFile, file: Path) -> None:
 
 
 def _replace(file: Path, text: str) -> None:
-    """Replaces a file in one step.
+    """Replaces a file in one step and durably: whatever happens there is the old one or the new one, whole.
 
     Raises:
         OSError: The folder cannot be written.
@@ -315,8 +334,19 @@ def _replace(file: Path, text: str) -> None:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
+            stream.flush()
+            os.fsync(descriptor)
         Path(temporary).chmod(0o644)
         Path(temporary).replace(file)
+        _sync_folder(file.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

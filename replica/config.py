@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import attrs
 
 from replica.address import AddressError, check_listening
+from transport.frame import HEADER_BYTES
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -195,7 +196,9 @@ class Settings:
     )
     handshake_seconds: float = _setting(5.0, "times", "a connection that has not said who it is by then is closed", minimum=0.01, maximum=300.0)
 
-    frame_bytes_max: int = _setting(16 * _MEBIBYTE, "limits", "a larger frame closes its link", minimum=2 * _MEBIBYTE, maximum=256 * _MEBIBYTE)
+    frame_bytes_max: int = _setting(  # at least what the core puts into one: an entry with a whole frame of a client in it, answers to many reads
+        16 * _MEBIBYTE, "limits", "a larger frame closes its link", minimum=16 * _MEBIBYTE, maximum=256 * _MEBIBYTE
+    )
     connections_max: int = _setting(2_000, "limits", "connections of each listener; one more is closed at once", minimum=1, maximum=1_000_000)
     out_queue_bytes_max: int = _setting(
         32 * _MEBIBYTE, "limits", "bytes waiting on one link: a client beyond it is not read from, a peer's frames are dropped and caught up",
@@ -228,8 +231,8 @@ class Settings:
         """Checks every value, and those that must fit each other."""
         for setting in SETTINGS.values():
             setting.check(getattr(self, setting.name), self.written(setting.name))
-        if self.out_queue_bytes_max < self.frame_bytes_max:
-            why = f"must be at least frame_bytes_max ({self.frame_bytes_max}), or that frame never fits"
+        if self.out_queue_bytes_max < self.frame_bytes_max + HEADER_BYTES:
+            why = f"must be more than frame_bytes_max ({self.frame_bytes_max}), or that frame never fits"
             raise SettingError(self.written("out_queue_bytes_max"), self.out_queue_bytes_max, why)
         if self.election_seconds < HEARTBEATS_PER_ELECTION * self.heartbeat_seconds:
             why = (

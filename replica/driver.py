@@ -8,8 +8,9 @@ further effect leaves, and the process ends.
 from __future__ import annotations
 
 import logging
+from operator import attrgetter
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -17,12 +18,13 @@ from replica.alarm import Alarm
 from replica.core.effects import Event, LinkDown, LinkUp, Persisted, Received, Source
 from replica.core.messages import CausalRead, Message, ReadIndex, Record, StrongRead
 from replica.wire import WireError, WireLimits, assemble, decode, encode, encode_section
+from transport.fault_points import reach
 from transport.frame import FRAME_BYTES_MAX
 from transport.frame import encode as frame
 from transport.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sized
 
     from replica.core.replica import Replica
     from replica.persistence import Persistence
@@ -70,6 +72,7 @@ class ReplicaDriver:
 
     Attributes:
         turns: end in ``end_turn``; the hub and the mesh are made with it.
+        on_configured: told, at the end of a turn, that the configuration is another one.
         broken: the core or the turn raised: nothing is handled or sent any more.
     """
 
@@ -96,6 +99,8 @@ class ReplicaDriver:
         self._sources: dict[Link, Source] = {}  # {link: its name in the core}
         self._links: dict[Source, Link] = {}  # {name in the core: live link}
         self._clients = 0
+        self._configuration = core.node.configuration
+        self.on_configured: Callable[[], None] = lambda: None
 
     # -------------------------------------------------------------------------------------------------------- called by the mesh
 
@@ -109,6 +114,7 @@ class ReplicaDriver:
             source = ("link", self._clients)
         self._sources[link] = source
         self._links[source] = link
+        reach("link.up")
         self._step(LinkUp(source, peer=peer), self._clock())
         self.turns.wake()
 
@@ -118,6 +124,7 @@ class ReplicaDriver:
         source = self._sources.pop(link)
         if self._links.get(source) is link:
             del self._links[source]
+            reach("link.down")
             self._step(LinkDown(source), self._clock())
 
     def on_frames(self, identity: Identity, link: Link, frames: list[bytes]) -> None:  # noqa: ARG002 - the link tells more
@@ -125,6 +132,7 @@ class ReplicaDriver:
         source = self._sources.get(link)
         if source is None or self.broken:
             return
+        reach("frames.received")
         now, statistics = self._clock(), self.statistics
         statistics.frames_in += len(frames)
         limits, frame_bytes_max = (PEER_LIMITS, self._frame_bytes_max) if isinstance(source, int) else (CLIENT_LIMITS, CLIENT_FRAME_BYTES_MAX)
@@ -168,6 +176,7 @@ class ReplicaDriver:
             raise
 
     def _end_turn(self) -> None:
+        reach("turn.begin")
         core, now = self.core, self._clock()
         if self._alarm.is_due(now):
             core.expire(now)
@@ -175,6 +184,7 @@ class ReplicaDriver:
         if self.persistence is not None:
             more = self._persist(self.persistence, now) or more
         effects = core.take_effects(now)
+        reach("turn.before_send")
         statistics = self.statistics
         statistics.turns += 1
         statistics.applied += effects.applied
@@ -182,6 +192,7 @@ class ReplicaDriver:
             link = self._links.get(source)
             if link is not None:
                 self._reply(source, link, sections)
+        reach("turn.after_replies")
         if effects.sends:
             self._send(effects.sends)
         for source, reason in effects.drops:
@@ -189,12 +200,19 @@ class ReplicaDriver:
         if more:
             self.turns.wake()
         self._alarm.set(core.deadline())
+        if core.node.configuration is not self._configuration:
+            self._configuration = core.node.configuration
+            self.on_configured()
+        reach("turn.end")
 
     def _persist(self, persistence: Persistence, now: float) -> bool:
         """Write what must be on disk before this turn's replies leave; returns whether another turn is wanted at once."""
         core = self.core
         batch, records = core.take_persist(now)
+        if records:
+            reach("turn.before_write")
         if records and persistence.write(batch, records):
+            reach("turn.after_write")
             core.step(Persisted(batch), now)
             more = core.apply(APPLY_COMMANDS_PER_TURN)  # at once: the leader's own sync may have been the last that a commit waited for
             return more or core.node.journal.urgent
@@ -202,6 +220,7 @@ class ReplicaDriver:
 
     def _on_persisted(self, batch: int) -> None:
         """A batch became safe while turns went on."""
+        reach("batch.persisted")
         self._step(Persisted(batch), self._clock())
         self.turns.wake()
 
@@ -246,12 +265,13 @@ class ReplicaDriver:
         await self._alarm.run()
 
 
+_COMMANDS: dict[type, Callable[[Any], Sized]] = {
+    Record: attrgetter("keys"), StrongRead: attrgetter("queries"), CausalRead: attrgetter("queries"), ReadIndex: attrgetter("queries"),
+}  # fmt: skip
+"""The column that has a place for each command, of the sections that bring some; a table, because it is asked for each section."""
+
+
 def count_commands(message: Message) -> int:
     """Count the commands a section brings from a client."""
-    match message:
-        case Record():
-            return len(message.keys)
-        case StrongRead() | CausalRead() | ReadIndex():
-            return len(message.queries)
-        case _:
-            return 0
+    column = _COMMANDS.get(type(message))
+    return 0 if column is None else len(column(message))

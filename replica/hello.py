@@ -139,8 +139,6 @@ def judge(own: Hello, theirs: Hello) -> None:
         any_will_do = (own.role == "client" and not ours) or (theirs.role == "client" and not given)
         if ours != given and not any_will_do:
             raise HelloError(reason, f"{what} {given!r}; here it is {ours!r}")
-    if own.role == theirs.role == "replica":
-        if theirs.id not in own.voters:
-            raise HelloError("unknown_replica", f"replica {theirs.id} is none of {', '.join(map(str, own.voters))}")
-        if own.config == theirs.config and set(own.voters) != set(theirs.voters):
-            raise HelloError("wrong_voters", f"voters {theirs.voters}; here they are {own.voters}")
+    both = own.role == theirs.role == "replica"
+    if both and own.config == theirs.config == 1 and set(own.voters) != set(theirs.voters):  # later configurations may be cut off again
+        raise HelloError("wrong_voters", f"voters {theirs.voters}; here they are {own.voters}")

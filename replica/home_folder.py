@@ -7,12 +7,13 @@ knows that, and that it forgot the rest: the core lets it follow in higher views
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from replica.config import SettingError
+from replica.guard import DIVERGED
 from replica.persistence import DURABILITY, Persistence, load, recall
-from replica.storage.folder import DataFolder
+from replica.storage.errors import StateDiverged
+from replica.surroundings import PROCESS, Surroundings
 from transport.errors import HandshakeRefused
 
 if TYPE_CHECKING:
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     from replica.config import Settings
     from replica.core.config import CoreConfig
     from replica.core.journal import Durable
+    from replica.reading import Progress
+    from replica.storage.folder import DataFolder
+    from replica.storage.log import DurableLog
 
 OPENINGS_BITS = 32
 FOLDER_BITS = 31
 """An incarnation is a signed 64-bit number that is not negative."""
-PEERS = "peers"
+PEERS, JOINED = "peers", "joined"
 
 
 class HomeFolder:
@@ -34,28 +38,39 @@ class HomeFolder:
         settings: of the replica.
         cluster: names the folder.
         replica_id: whose it is.
+        surroundings: give chance, and open folders and logs.
 
     Attributes:
         folder: None for a replica of ``memory`` durability without a folder: it can never come back, since it forgets how it voted.
         incarnation: of this start.
+        joins: the replica was added to a running cluster: the cluster file does not say who votes.
 
     Raises:
         SettingError: there must be a folder and none is named.
         StorageError: the folder cannot be used.
     """
 
-    def __init__(self, settings: Settings, cluster: ClusterFile, replica_id: int) -> None:
+    def __init__(self, settings: Settings, cluster: ClusterFile, replica_id: int, surroundings: Surroundings = PROCESS) -> None:
         place = cluster.replica(replica_id)
+        self.joins = place.joins
+        self._surroundings = surroundings
         self.durable = settings.durability == "disk"
         self.folder: DataFolder | None = None
-        self.incarnation = int.from_bytes(os.urandom(8)) >> 1 | 1
+        self.incarnation = int.from_bytes(surroundings.entropy(8)) >> 1 | 1
         self._peers: dict[int, int] = {}  # {peer: the folder it came with}
+        self._read: tuple[DurableLog, Durable | None] | None = None
         if not place.data_dir:
             if self.durable:
                 raise SettingError("--data-dir", "", f"the cluster file names no data_dir for replica {replica_id}: give one")
             return
-        folder = DataFolder.open(place.data_dir, cluster_id=cluster.cluster_id or "unnamed", replica_id=replica_id)
+        folder = surroundings.open_folder(place.data_dir, cluster_id=cluster.cluster_id or "unnamed", replica_id=replica_id)
         self._agree(folder, settings.durability, place.data_dir)
+        if folder.recall(DIVERGED):
+            folder.close()
+            raise StateDiverged(place.data_dir, folder.recall(DIVERGED))
+        if folder.created and place.joins:
+            folder.remember(JOINED, value=True)
+        self.joins = bool(folder.recall(JOINED, default=False))
         self.folder = folder
         self.incarnation = (int(folder.identity.folder_id, 16) & ((1 << FOLDER_BITS) - 1)) << OPENINGS_BITS | folder.identity.incarnation
         self._peers = {int(peer): number for peer, number in folder.recall(PEERS, {}).items()}
@@ -69,8 +84,26 @@ class HomeFolder:
             folder.close()
             raise SettingError("--durability", durability, f"{path} was made for {made_for or 'another durability'}; give that, or another folder")
 
+    def read(self, tombstone_sessions_max: int, progress: Progress | None = None) -> None:
+        """Read what the folder holds, in any thread; ``load`` then has it.
+
+        Args:
+            tombstone_sessions_max: see ``CoreConfig``.
+            progress: is told how far it is.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        if self.folder is None or not self.durable:
+            return
+        try:
+            self._read = load(self.folder, tombstone_sessions_max, self._surroundings.open_log, progress)
+        except BaseException:
+            self.folder.close()
+            raise
+
     def load(self, config: CoreConfig) -> tuple[Persistence, Durable | None]:
-        """Read what the folder holds; None from a new one.
+        """Tell what the folder holds, and read it first if nobody has; None from a new one.
 
         Raises:
             StorageError: it cannot be read.
@@ -79,12 +112,11 @@ class HomeFolder:
             return Persistence(None, None), None
         if not self.durable:
             return Persistence(self.folder, None), recall(self.folder)
-        try:
-            log, durable = load(self.folder, config.tombstone_sessions_max)
-        except BaseException:
-            self.folder.close()
-            raise
-        return Persistence(self.folder, log), durable
+        if self._read is None:
+            self.read(config.tombstone_sessions_max)
+        assert self._read is not None
+        (log, durable), self._read = self._read, None
+        return Persistence(self.folder, log, self._surroundings.in_thread), durable
 
     def judge_peer(self, peer: int, incarnation: int) -> None:
         """Remember which folder a peer has, or refuse one that lost it.

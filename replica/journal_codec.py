@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cbor2
 
 from replica.core import journal as j
+from replica.core.configuration import Configuration
 from replica.core.journal import Applied
 from replica.storage.errors import Corrupt
 from replica.wire import ENTRY, RECORD
@@ -82,12 +83,20 @@ def _read_record(kind: int, payload: bytes) -> JournalRecord:
 
 # ------------------------------------------------------------------------------------------------------------------------- snapshots
 
-FORMAT = 1
+FORMAT = 2
 
 
-def encode_metadata(index: int, view: int, position: int, sessions_chunks: int) -> bytes:
-    """Encode what a snapshot says of itself: the last entry in it, and how many of its chunks are sessions."""
-    return cbor2.dumps([FORMAT, index, view, position, sessions_chunks])
+def encode_metadata(index: int, view: int, position: int, sessions_chunks: int, configuration: Configuration | None = None) -> bytes:
+    """Encode what a snapshot says of itself: the last entry in it, how many of its chunks are sessions, and who belongs to the cluster.
+
+    Args:
+        index: of the last entry.
+        view: likewise.
+        position: of its last command.
+        sessions_chunks: the first chunks are so many of sessions.
+        configuration: at that entry; None for a snapshot that is to begin a cluster of its own.
+    """
+    return cbor2.dumps([FORMAT, index, view, position, sessions_chunks, configuration.items() if configuration is not None else []])
 
 
 def snapshot_chunks(store: Iterable[list[object]], sessions: Iterable[list[object]]) -> Iterator[bytes]:
@@ -106,15 +115,17 @@ def restore(metadata: bytes, chunks: Iterable[bytes], tombstone_sessions_max: in
     """
     stream = iter(chunks)
     try:
-        form, index, view, position, sessions_chunks = _plain(metadata, where)
+        form, *rest = _plain(metadata, where)
         if form != FORMAT:
             raise Corrupt(where, 0, f"a snapshot of format {form}, which this version cannot read")
+        index, view, position, sessions_chunks, members = rest
+        configuration = Configuration.from_items(members) if members else None
         told = [_plain(chunk, where) for chunk in islice(stream, sessions_chunks)]
         sessions = Sessions.restore(told, tombstone_sessions_max)
         store = Store.restore(_plain(chunk, where) for chunk in stream)
     except (InvalidSnapshot, ValueError, TypeError) as error:
         raise Corrupt(where, 0, f"no snapshot of ours: {error}") from None
-    return Applied(store, sessions, index, view, position)
+    return Applied(store, sessions, index, view, position, configuration)
 
 
 def _plain(payload: bytes, where: str) -> Any:

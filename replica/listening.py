@@ -8,8 +8,13 @@ from __future__ import annotations
 import errno
 import resource
 import socket
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from replica.address import inherited_descriptor, join_address, split_address
+
+if TYPE_CHECKING:
+    from replica.config import Settings
 
 BACKLOG = 1024
 
@@ -64,6 +69,19 @@ def open_socket(address: str) -> socket.socket:
             raise ListenError(address, "the port is in use by another program", taken=True) from None
         raise ListenError(address, error.strerror or str(error)) from None
     return opened
+
+
+def open_sockets(settings: Settings) -> dict[str, socket.socket]:
+    """Open all sockets that a replica listens at, or none; ``{setting: socket}``.
+
+    Raises:
+        AddressError: one is no address.
+        ListenError: one cannot be listened at.
+    """
+    with ExitStack() as opened:
+        sockets = {name: opened.enter_context(open_socket(getattr(settings, name))) for name in ("listen", "websocket", "admin")}
+        opened.pop_all()
+    return sockets
 
 
 def _adopt(descriptor: int) -> socket.socket:

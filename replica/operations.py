@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from replica.address import AddressError, join_address, split_address
 from replica.admin import Page, Stream, json_page, text_page
+from replica.core.reconfiguration import ChangeRefused
 from replica.journal_codec import encode_metadata, snapshot_chunks
 from replica.snapshot_file import encode_snapshot
 from statemachine.sessions import Sessions
@@ -19,10 +21,12 @@ from statemachine.sessions import Sessions
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
+    from replica.core.reconfiguration import Reconfiguration
     from replica.core.replica import Replica
 
 SNAPSHOT = "application/octet-stream"
 CONFLICT, UNAVAILABLE = 409, 503
+REPLICA_ID_MAX = 65_535
 
 
 @attrs.define(eq=False)
@@ -32,21 +36,23 @@ class Operations:
     Attributes:
         core: The replica.
         hand_over: Lets a follower lead (-1: the one that is furthest) and ends the turn; tells whether there is one that can.
+        wake: Ends the turn.
     """
 
     core: Replica
     hand_over: Callable[[int], bool]
+    wake: Callable[[], None]
     _telling: bool = False  # a snapshot is on its way
 
     @property
     def routes(self) -> dict[str, Callable[[Mapping[str, str]], Page | Stream]]:
         """What a GET asks for."""
-        return {"/snapshot": self.snapshot}
+        return {"/snapshot": self.snapshot, "/members": self.members}
 
     @property
     def actions(self) -> dict[str, Callable[[Mapping[str, str]], Page]]:
         """What a POST does."""
-        return {"/transfer-leader": self.transfer_leader}
+        return {"/transfer-leader": self.transfer_leader, "/members/add": self.add_member, "/members/remove": self.remove_member}
 
     # ------------------------------------------------------------------------------------------------------------------ handing over
 
@@ -87,6 +93,47 @@ class Operations:
             return f"replica {peer} is not linked to the leader, replica {own}"
         return ""
 
+    # ------------------------------------------------------------------------------------------------------------------------ members
+
+    def members(self, _query: Mapping[str, str]) -> Page:
+        """Tell who belongs to the cluster, as this replica's log has it, and, from a leader, how far each is."""
+        return json_page(describe_members(self.core))
+
+    def add_member(self, query: Mapping[str, str]) -> Page:
+        """Begin to add the learner ``id`` at ``address``, in place of the voter ``replaces`` if that is given; see ``Reconfiguration.add``.
+
+        Returns:
+            200 with what ``/members`` tells; 409 and why it cannot be; 400 for what is no id or address.
+        """
+        member, replaces = _number(query.get("id", "")), _number(query.get("replaces", ""))
+        address = query.get("address", "")
+        if member is None or (query.get("replaces") and replaces is None):
+            return text_page("id and replaces must be ids of replicas: whole numbers from 0 to 65535\n", 400)
+        try:
+            address = join_address(*split_address(address))
+        except AddressError as error:
+            return text_page(f"address {address}: {error}\n", 400)
+        return self._change(lambda change: change.add(member, address, -1 if replaces is None else replaces))
+
+    def remove_member(self, query: Mapping[str, str]) -> Page:
+        """Begin to remove the voter or learner ``id``; see ``Reconfiguration.remove``. Answers as ``add_member`` does."""
+        member = _number(query.get("id", ""))
+        if member is None:
+            return text_page("id must be the id of a replica: a whole number from 0 to 65535\n", 400)
+        return self._change(lambda change: change.remove(member))
+
+    def _change(self, begin: Callable[[Reconfiguration], None]) -> Page:
+        node, reconfiguration = self.core.node, self.core.reconfiguration
+        if reconfiguration is None:
+            reason = f"replica {node.config.id} does not lead; " + (f"replica {node.leader} does" if node.leader >= 0 else "it knows no leader")
+            return text_page(f"{reason}\n", CONFLICT)
+        try:
+            begin(reconfiguration)
+        except ChangeRefused as refused:
+            return text_page(f"{refused}\n", CONFLICT)
+        self.wake()
+        return json_page(describe_members(self.core))
+
     # ---------------------------------------------------------------------------------------------------------------------- snapshots
 
     def snapshot(self, _query: Mapping[str, str]) -> Page | Stream:
@@ -111,3 +158,25 @@ class Operations:
             yield from encode_snapshot(index, metadata, chunks)
         finally:
             self._telling = False
+
+
+def describe_members(core: Replica) -> dict[str, object]:
+    """Return the configuration in a replica's log as plain items; ``pending``: a change that is not committed yet."""
+    node, leader = core.node, core.leader
+    told = node.configuration
+    rows = []
+    for member in told.members:
+        row: dict[str, object] = {"id": member, "role": "voter" if member in told.voters else "learner", "address": told.address(member)}
+        progress = leader.progress.get(member) if leader is not None else None
+        if progress is not None:
+            row |= {"linked": progress.linked, "behind": node.log.last_index - progress.match}
+        rows.append(row)
+    pending = node.configurations.index > node.commit_index or (leader is not None and leader.reconfiguration.wanted is not None)
+    return {
+        "id": node.config.id, "leader": node.leader, "view": node.view, "config_id": told.number, "pending": pending, "members": rows,
+        "replacing": [list(pair) for pair in told.replacing], "removed": list(told.removed),
+    }  # fmt: skip
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and int(text) <= REPLICA_ID_MAX else None

@@ -1,8 +1,8 @@
 """Takes a core's journal to its data folder, and tells the driver when a batch is safe.
 
-One sync covers whatever was written when it began.  While syncs are short it runs inside the turn; when they are long (``SyncPolicy`` measures)
-it runs in a thread, and turns go on: heartbeats and causal reads never wait for a disk.  With ``memory`` durability there is no log, and the
-few views and votes go into the folder's facts.
+One sync covers whatever was written when it began.  While syncs are short the turn waits for it; when they are long (``SyncPolicy`` measures), or
+this one turns out to be (``PATIENCE_SECONDS``), turns go on: heartbeats and causal reads never wait for a disk.  With ``memory`` durability there
+is no log, and the few views and votes go into the folder's facts.
 
 Whatever the disk refuses ends the process: ``DiskFailed`` leaves the turn, the driver is broken, nothing more is said to anybody.
 """
@@ -10,27 +10,33 @@ Whatever the disk refuses ends the process: ``DiskFailed`` leaves the turn, the 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from replica.core.journal import Durable, Installed, JournalError, Voted
 from replica.journal_codec import decode_record, encode_metadata, encode_record, restore, snapshot_chunks
+from replica.reading import Progress
 from replica.storage import snapshots
 from replica.storage.errors import Corrupt
 from replica.storage.log import DurableLog
+from replica.storage.sync_thread import InPlace
 from replica.storage.syncing import SyncPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from replica.core.journal import JournalRecord
     from replica.core.node import Node
     from replica.storage.folder import DataFolder
     from replica.storage.jobs import SyncJob
+    from replica.storage.records import Record
+    from replica.storage.sync_thread import JobRunner
 
 VOTED, DURABILITY = "voted", "durability"
 """Facts of the data folder: the view and the vote with ``memory`` durability; what kind of durability the folder was made for."""
+PATIENCE_SECONDS = 0.005
+"""How long a turn waits for its sync; one that takes longer is left to itself, and the turn goes on."""
 POLL_SECONDS = 0.01
 """How often a snapshot that is written looks whether the log's checkpoint is safe too."""
 
@@ -41,8 +47,19 @@ def recall(folder: DataFolder) -> Durable | None:
     return None if folder.created else Durable(voted=Voted(view, voted_for), forgotten=True)
 
 
-def load(folder: DataFolder, tombstone_sessions_max: int) -> tuple[DurableLog, Durable | None]:
+def load(
+    folder: DataFolder,
+    tombstone_sessions_max: int,
+    open_log: Callable[..., tuple[DurableLog, list[Record]]] = DurableLog.open,
+    progress: Progress | None = None,
+) -> tuple[DurableLog, Durable | None]:
     """Read a folder of ``disk`` durability: the newest snapshot, and the log above it.
+
+    Args:
+        folder: the folder.
+        tombstone_sessions_max: see ``CoreConfig``.
+        open_log: see ``Surroundings``.
+        progress: is told how far the reading is.
 
     Returns:
         (the log, ready to be written; what it tells, None in a new folder).
@@ -51,17 +68,24 @@ def load(folder: DataFolder, tombstone_sessions_max: int) -> tuple[DurableLog, D
         StorageError: the folder cannot be used; nothing was changed.
     """
     snapshots.remove_unfinished(folder.disk)
-    durable = Durable()
+    durable, progress = Durable(), progress or Progress()
     index = snapshots.latest(folder.disk)
     if index is not None:
         reader = snapshots.SnapshotReader(folder.disk, index)
-        durable.applied = restore(reader.metadata, reader, tombstone_sessions_max, f"{folder.disk.path}/{snapshots.snapshot_name(index)}")
+        chunks = progress.count("the snapshot", iter(reader), reader.chunks)
+        durable.applied = restore(reader.metadata, chunks, tombstone_sessions_max, f"{folder.disk.path}/{snapshots.snapshot_name(index)}")
         reader.close()
-    log, records = DurableLog.open(folder.disk, create=folder.created or not folder.recall("log", default=False))
+        progress.told.append(f"a snapshot of {reader.content_bytes} bytes up to entry {index}")
+    log, records = open_log(folder.disk, create=folder.created or not folder.recall("log", default=False))
     if not folder.recall("log", default=False):
         folder.remember("log", value=True)
     try:
-        whole = durable.replay(decode_record(record.kind, record.payload, f"{folder.disk.path}: record {record.position}") for record in records)
+        whole = durable.replay(
+            decode_record(record.kind, record.payload, f"{folder.disk.path}: record {record.position}")
+            for record in progress.count("the log", records, len(records))
+        )
+        if records:
+            progress.told.append(f"{len(records)} records of a log of {log.size_bytes()} bytes")
     except JournalError as error:
         raise Corrupt(folder.disk.path, 0, f"{error}: a snapshot or a segment of the log is missing") from None
     if not whole:
@@ -79,22 +103,29 @@ def _begin_anew(log: DurableLog, durable: Durable) -> None:
     log.discard_below(segment)
 
 
+async def _in_thread(call: Callable[..., Any], *arguments: object) -> Any:
+    return await trio.to_thread.run_sync(call, *arguments)
+
+
 class Persistence:
     """Writes batches and syncs them.
 
     Args:
         folder: the replica's; None for one that can never come back.
         log: its log; None with ``memory`` durability.
+        in_thread: calls a function that waits for the disk; see ``Surroundings``.
 
     Attributes:
         node: whose state snapshots tell; given with ``checkpoint`` before the first batch.
         checkpoint: tells everything that a journal must tell beyond the node's applied state at the moment.
         on_persisted: told the number of a batch that became safe outside of a turn; it may raise what a turn may raise.
         policy: where the next sync runs.
+        runner: runs those syncs that a turn waits for; a process gives one that lets the turn go on when it takes too long.
         syncs: how many there were, views and votes of ``memory`` durability included.
     """
 
-    def __init__(self, folder: DataFolder | None, log: DurableLog | None) -> None:
+    def __init__(self, folder: DataFolder | None, log: DurableLog | None, in_thread: Callable[..., Awaitable[Any]] = _in_thread) -> None:
+        self.in_thread = in_thread
         self.folder = folder
         self.log = log
         self.on_persisted: Callable[[int], None] = lambda _batch: None
@@ -104,6 +135,7 @@ class Persistence:
         self._install_wanted = trio.Event()
         self._snapshots = trio.Lock()
         self.policy = SyncPolicy()
+        self.runner: JobRunner = InPlace()
         self._batches: deque[tuple[int, int]] = deque()  # (position of a batch's last record, its number), not safe yet
         self._job: SyncJob | None = None
         self._sync_wanted = trio.Event()
@@ -144,7 +176,13 @@ class Persistence:
         if self._job is not None or self.policy.threaded:
             self._sync_wanted.set()
             return False
-        self.policy.measured(log.sync())
+        job = log.begin_sync()
+        if not self.runner.run(job, PATIENCE_SECONDS):
+            self._job = job
+            self._sync_wanted.set()
+            return False
+        log.finish_sync(job)
+        self.policy.measured(job.seconds)
         self._batches.clear()
         return True
 
@@ -183,15 +221,19 @@ class Persistence:
             await self._segment_wanted.wait()
             self._segment_wanted = trio.Event()
             if log.prepare_wanted:
-                await trio.to_thread.run_sync(log.prepare().run)
+                await self.in_thread(log.prepare().run)
 
     async def _sync(self, log: DurableLog) -> None:
         while True:
             await self._sync_wanted.wait()
             self._sync_wanted = trio.Event()
-            while log.sync_wanted or (self._batches and not self._installing):
-                job = self._job = log.begin_sync()
-                await trio.to_thread.run_sync(job.run)
+            while self._job is not None or log.sync_wanted or (self._batches and not self._installing):
+                job = self._job
+                if job is not None:  # a turn could not wait for it
+                    await self.in_thread(self.runner.wait)
+                else:
+                    job = self._job = log.begin_sync()
+                    await self.in_thread(job.run)
                 upto = log.finish_sync(job)
                 self._job = None
                 self.policy.measured(job.seconds)
@@ -225,22 +267,23 @@ class Persistence:
         assert log is not None
         assert folder is not None
         assert node is not None
-        await trio.to_thread.run_sync(log.prepare().run)
+        await self.in_thread(log.prepare().run)
         index, position = node.applied_index, node.applied_position
         view = node.log.view_at(index)
         assert view is not None
         sessions = node.sessions.snapshot()
+        metadata = encode_metadata(index, view, position, len(sessions), node.configurations.at(index))
         chunks = snapshot_chunks(node.store.snapshot(), sessions)
         segment = log.roll()
         for record in self.checkpoint():
             log.append(*encode_record(record))
         log.write()
         needed, self._snapshot_begun_at = log.appended, log.size_bytes()
-        writer = snapshots.SnapshotWriter(folder.disk, index, encode_metadata(index, view, position, len(sessions)))
+        writer = snapshots.SnapshotWriter(folder.disk, index, metadata)
         try:
             while chunk := next(chunks, b""):
-                await trio.to_thread.run_sync(writer.write, chunk)
-            await trio.to_thread.run_sync(writer.commit)
+                await self.in_thread(writer.write, chunk)
+            await self.in_thread(writer.commit)
         except BaseException:
             writer.abort()
             raise
@@ -254,13 +297,14 @@ class Persistence:
         """Remove what the snapshot makes needless."""
         before = log.size_bytes()
         job = log.begin_discard(segment)
-        await trio.to_thread.run_sync(job.run)
+        await self.in_thread(job.run)
         log.finish_discard(job)
         self._snapshot_begun_at -= before - log.size_bytes()
-        await trio.to_thread.run_sync(snapshots.discard_below, folder.disk, index)
+        await self.in_thread(snapshots.discard_below, folder.disk, index)
 
     def close(self) -> None:
         """Close the log and give the folder back."""
+        self.runner.close()
         if self.log is not None:
             self.log.close()
         if self.folder is not None:

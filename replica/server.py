@@ -6,12 +6,9 @@ timers, the signals.  Readers and turns never await, so there is no lock; see do
 
 from __future__ import annotations
 
-import gc
 import logging
-import random
 import signal
 from contextlib import ExitStack
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import attrs
@@ -19,16 +16,25 @@ import trio
 
 from replica.admin import AdminServer, Page, admin_routes, json_page
 from replica.cluster_file import settings_for
+from replica.collecting import spare, tune
 from replica.core.config import CoreConfig
 from replica.core.replica import Replica
 from replica.driver import ReplicaDriver
-from replica.hello import Hello, HelloError, decode_hello, encode_hello, encode_refusal, judge
+from replica.guard import Guard
+from replica.hello import Hello, HelloError, decode_hello, encode_hello, encode_refusal
 from replica.home_folder import HomeFolder
-from replica.listening import bound_address, open_socket
+from replica.listening import bound_address, open_sockets
 from replica.operations import Operations
+from replica.peering import Peering
+from replica.profiling.collector import COLLECTOR
+from replica.profiling.pages import Profiling
+from replica.reading import read_folder
 from replica.statistics import process_statistics, render_prometheus
+from replica.storage.sync_thread import SyncThread
+from replica.surroundings import PROCESS, Surroundings
 from transport.batch import BatchPolicy, FixedPolicy, TurnPolicy
-from transport.errors import HandshakeRefused
+from transport.errors import EndedEarly, HandshakeRefused
+from transport.fault_points import reach
 from transport.handshake import Identity
 from transport.hub import Hub
 from transport.limits import Limits
@@ -36,7 +42,7 @@ from transport.mesh import Mesh
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from replica.cluster_file import ClusterFile
     from replica.config import Settings
@@ -54,52 +60,72 @@ FOLD_KEYS = 1000
 
 
 class Server:
-    """One replica's process, from its sockets to its end."""
+    """One replica, from its first task to its last: a process's (``run``), or one of several in a nursery (``run_in_memory``).
 
-    def __init__(self, settings: Settings, cluster: ClusterFile, replica_id: int) -> None:
+    Args:
+        settings: resolved.
+        cluster: who is in the cluster.
+        replica_id: who we are.
+        surroundings: time, chance, threads, disks, and a network in memory.
+        home: its folder, if it is open already.
+    """
+
+    def __init__(
+        self, settings: Settings, cluster: ClusterFile, replica_id: int, surroundings: Surroundings = PROCESS, home: HomeFolder | None = None
+    ) -> None:
         self.settings = settings
         self.cluster = cluster
         self.id = replica_id
         voters = tuple(place.id for place in cluster.replicas)
-        self.home = HomeFolder(settings, cluster, replica_id)
+        self.home = home or HomeFolder(settings, cluster, replica_id, surroundings)
         self.incarnation = self.home.incarnation
         config = CoreConfig(
-            id=replica_id, voters=voters, mode=settings.mode, leader=min(voters), durable=settings.durability == "disk",
+            id=replica_id, voters=voters, joins=self.home.joins, mode=settings.mode, leader=min(voters), durable=settings.durability == "disk",
             heartbeat_seconds=settings.heartbeat_seconds, election_seconds=settings.election_seconds,
             read_wait_seconds=settings.read_wait_seconds, forward_seconds=settings.forward_seconds,
             commands_in_flight_max=settings.commands_in_flight_max, witness_bytes_max=settings.witness_bytes_max,
             witness_commands_max=settings.witness_commands_max, sessions_max=settings.sessions_max, log_bytes_max=settings.log_bytes_max,
         )  # fmt: skip
         self.persistence, durable = self.home.load(config)
-        self.core = Replica(config, durable, random.random, now=monotonic())
-        self.driver = ReplicaDriver(self.core, self.incarnation, persistence=self.persistence, frame_bytes_max=settings.frame_bytes_max)
+        self.core = Replica(config, durable, surroundings.draw, now=surroundings.clock())
+        self.driver = ReplicaDriver(
+            self.core, self.incarnation, persistence=self.persistence, frame_bytes_max=settings.frame_bytes_max, clock=surroundings.clock
+        )
         self.persistence.node, self.persistence.checkpoint = self.core.node, self.core.checkpoint
         self.turns = self.driver.turns
         self.hub = Hub(self.turns)
-        self.hello = Hello(
-            cluster_id=cluster.cluster_id, mode=settings.mode, role="replica", id=replica_id, incarnation=self.incarnation,
-            config=config.config, voters=voters,
-        )  # fmt: skip
+        hello = Hello(
+            cluster_id=cluster.cluster_id, mode=settings.mode, role="replica", id=replica_id, incarnation=self.incarnation, config=1, voters=voters
+        )
+        self.peering = Peering(self.core.node, cluster, hello)
+        self.driver.on_configured = self.peering.on_configured
         self._strangers = 0
         limits = Limits(
             frame_bytes_max=settings.frame_bytes_max, out_queue_bytes_max=settings.out_queue_bytes_max,
             connections_max=settings.connections_max, handshake_seconds=settings.handshake_seconds,
         )  # fmt: skip
         self.mesh = Mesh(
-            self.turns, encode_hello(self.hello), self._judge, on_link_up=self.driver.on_link_up, on_link_down=self.driver.on_link_down,
+            self.turns, encode_hello(self.peering.hello), self._judge, on_link_up=self.driver.on_link_up, on_link_down=self.driver.on_link_down,
             on_frames=self.driver.on_frames, hub=self.hub, limits=limits, policy=_policy(settings),
-            refusal=encode_refusal, jitter=random.random,
+            refusal=encode_refusal, jitter=surroundings.draw,
+            fabric=surroundings.fabric, fabric_name=surroundings.fabric_name,
         )  # fmt: skip
+        self.peering.mesh = self.mesh
         self.stopping = ""
+        self._stop_asked = trio.Event()
         self._admin: AdminServer | None = None
         self._hash_wanted = trio.Event()
+        self.guard = Guard(self.core.divergence, self.home.folder if self.home.durable else None, self.turns.wake, self._silence)
 
     def _judge(self, payload: bytes) -> Identity:
         """Say who is at the other end, or refuse by name."""
+        reach("handshake.judge")
         try:
             theirs = decode_hello(payload)
-            judge(self.hello, theirs)
+            self.peering.judge(theirs)
         except HelloError as error:
+            if error.told:
+                self.peering.on_refused(error.reason, error.detail)
             raise HandshakeRefused(error.reason, error.detail) from None
         if theirs.role == "client":
             self._strangers += 1
@@ -116,10 +142,16 @@ class Server:
         node, reasons = self.core.node, []
         if self.stopping:
             reasons.append(f"stopping: {self.stopping}")
+        if self.guard.verdict:
+            return [*reasons, f"out of service: {self.guard.verdict}"]
         if self.driver.broken:
             reasons.append("broken: an invariant failed")
         if node.muted:
             reasons.append("it forgot what it had acknowledged, and waits for a view of its own to commit")
+        if self.peering.removed or self.id in node.configuration.removed:
+            reasons.append(self.peering.removed or f"replica {self.id} was removed from the cluster")
+        elif not node.votes:
+            reasons.append(f"a learner: it catches up with the log, at position {node.applied_position}")
         if node.leader < 0:
             reasons.append(f"nobody is known to lead view {node.view}")
         elif node.leads and self.core.leader is not None and not self.core.leader.open:
@@ -135,7 +167,10 @@ class Server:
             self._hash_wanted.set()
         status = self.core.status()
         status["state_hash"] = f"{self.core.node.store.state_hash():016x}" if hashed else None
+        if self.peering.removed:
+            status["role"] = "removed"
         status["turn_seconds_max"] = self.hub.turn_seconds_max
+        status["out_of_service"] = self.guard.verdict
         status["counters"] = self.counters()
         return status
 
@@ -159,6 +194,7 @@ class Server:
             "turn_seconds_max": self.hub.turn_seconds_max,
             "batch_delay_seconds": self.settings.batch_delay_us * 1e-6 if self.settings.batching == "fixed" else 0.0,
             "frames_per_send": list(hub.links.frames_per_send),
+            "collector": COLLECTOR.counters(),
             "drops": dict(driver.drops),
             "links_closed": dict(self.mesh.statistics().reasons),
         }
@@ -171,62 +207,112 @@ class Server:
 
     # ------------------------------------------------------------------------------------------------------------------ running
 
-    async def run(self, listening: Callable[[dict[str, str]], None]) -> None:
+    async def run(self, listening: Callable[[dict[str, str]], None], sockets: dict[str, socket.socket]) -> None:
         """Serve until a signal stops the process in order.
 
-        Raises:
-            ListenError: a port is taken.
+        Args:
+            listening: told the bound addresses.
+            sockets: from ``open_sockets``.
         """
-        sockets = self._open_sockets()
-        addresses = {name: bound_address(opened) for name, opened in sockets.items()}
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self.turns.run)
-                nursery.start_soon(self.hub.run)
-                nursery.start_soon(self.driver.run_timers)
-                nursery.start_soon(self.persistence.run)
-                if self.persistence.log is not None:
-                    nursery.start_soon(self._snapshot)
-                await nursery.start(self._listen, addresses["listen"], sockets["listen"])
-                await nursery.start(self._listen, "ws://" + addresses["websocket"] + "/", sockets["websocket"])
-                await nursery.start(self._serve_admin, sockets["admin"])
-                nursery.start_soon(self._hash)
-                for place in self.cluster.replicas:
-                    if place.id < self.id:
-                        nursery.start_soon(self.mesh.dial, Identity(place.id, exclusive=True), place.address)
-                _tune_collector()
-                listening({"address": addresses["listen"], "websocket": "ws://" + addresses["websocket"], "admin": "http://" + addresses["admin"]})
-                self.turns.wake()
-                async for number in signals:
-                    await self._stop(signal.Signals(number).name)
+        if self.persistence.log is not None:
+            self.persistence.runner = SyncThread()
+        try:
+            addresses = {name: bound_address(opened) for name, opened in sockets.items()}
+            listeners = [(addresses["listen"], sockets["listen"]), ("ws://" + addresses["websocket"] + "/", sockets["websocket"])]
+            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async with trio.open_nursery() as nursery:
+                    await self._begin(nursery, listeners)
+                    await nursery.start(self._serve_admin, sockets["admin"])
+                    tune()
+                    nursery.start_soon(self._keep, spare, lambda: self.core.node.store, name=spare)
+                    told = {"address": addresses["listen"], "websocket": "ws://" + addresses["websocket"], "admin": "http://" + addresses["admin"]}
+                    listening(told)
+                    async for number in signals:
+                        await self._stop(signal.Signals(number).name)
+                        break
                     nursery.cancel_scope.cancel()
-                    break
-        self.persistence.close()
+            self._judge_end()
+            self.guard.judge_end()
+        finally:
+            self.close()
 
-    def _open_sockets(self) -> dict[str, socket.socket]:
-        """Open all listening sockets, or none."""
-        with ExitStack() as opened:
-            sockets = {name: opened.enter_context(open_socket(getattr(self.settings, name))) for name in ("listen", "websocket", "admin")}
-            opened.pop_all()
-        return sockets
+    async def run_in_memory(self, listening: Callable[[], None]) -> None:
+        """Serve over the surroundings' fabric, at our address in the cluster file, until ``stop``; no sockets, no signals, no admin listener.
 
-    async def _listen(self, address: str, opened: socket.socket, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+        Args:
+            listening: called when it listens.
+
+        Raises:
+            EndedEarly: it ended, and nobody asked it to.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._begin(nursery, [(self.cluster.replica(self.id).address, None)])
+                listening()
+                await self._stop_asked.wait()
+                await self._stop("asked")
+                nursery.cancel_scope.cancel()
+            self._judge_end()
+            self.guard.judge_end()
+        finally:
+            self.close()
+
+    def stop(self) -> None:
+        """Ask ``run_in_memory`` to stop in order."""
+        self._stop_asked.set()
+
+    def close(self) -> None:
+        """Close the links and give the folder back; both ways to run do it at their end."""
+        try:
+            self.hub.close()
+        finally:
+            self.persistence.close()
+
+    async def _begin(self, nursery: trio.Nursery, listeners: Sequence[tuple[str, socket.socket | None]]) -> None:
+        """Start the tasks that every replica has; it listens when this comes back."""
+        for task in (self.turns.run, self.hub.run, self.driver.run_timers, self._hash, self.guard.run):
+            nursery.start_soon(self._keep, task, name=task)
+        if self.persistence.log is not None:
+            nursery.start_soon(self._keep, self.persistence.run, name=self.persistence.run)
+            nursery.start_soon(self._keep, self._snapshot, name=self._snapshot)
+        for address, opened in listeners:
+            await nursery.start(self._listen, address, opened)
+        nursery.start_soon(self._keep, self.peering.run, name=self.peering.run)
+        reach("start.listening")
+        self.turns.wake()
+
+    async def _keep(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Run a task that lives as long as its replica: without it the replica would go on half alive."""
+        await task(*args)
+        self._judge_end(getattr(task, "__qualname__", ""))
+
+    def _judge_end(self, task: str = "") -> None:
+        if not self.stopping:
+            raise EndedEarly(f"the task {task} ended by itself" if task else "all tasks were cancelled")
+
+    async def _listen(self, address: str, opened: socket.socket | None, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         await self.mesh.listen(address, listening=opened, task_status=task_status)
+        self._judge_end("Mesh.listen")
 
     async def _serve_admin(self, opened: socket.socket, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         routes = admin_routes(status=self.status, ready=self.ready, metrics=self.metrics)
         routes["/counters"] = lambda _query: self._counters_page()
-        operations = Operations(self.core, self.hand_over)
-        self._admin = AdminServer(routes | operations.routes, operations.actions)
+        operations = Operations(self.core, self.hand_over, self.turns.wake)
+        profiling = Profiling(f"replica {self.id}", self._counters_and_role)
+        self._admin = AdminServer(routes | operations.routes | profiling.routes, operations.actions)
         await self._admin.serve([trio.SocketListener(trio.socket.from_stdlib_socket(opened))], task_status=task_status)
 
     def _counters_page(self) -> Page:
-        return json_page({"role": "leader" if self.core.node.leads else "follower", **self.counters()})
+        return json_page(self._counters_and_role())
+
+    def _counters_and_role(self) -> dict[str, object]:
+        return {"role": "leader" if self.core.node.leads else "follower", **self.counters()}
 
     async def _snapshot(self) -> None:
         """Replace the log on disk by a snapshot whenever it has grown enough."""
         while True:
             await trio.sleep(SNAPSHOT_LOOK_SECONDS)
+            reach("snapshot.look")
             if self.persistence.log_bytes > self.settings.log_on_disk_bytes_max:
                 began = trio.current_time()
                 index = await self.persistence.snapshot()
@@ -237,6 +323,7 @@ class Server:
         while True:
             await self._hash_wanted.wait()
             self._hash_wanted = trio.Event()
+            reach("hash.begin")
             while self.core.node.store.fold(FOLD_KEYS):  # noqa: ASYNC110 - a slice of work each time, nothing to wait for
                 await trio.sleep(0.01)
 
@@ -246,21 +333,31 @@ class Server:
         self.turns.wake()
         return begun
 
+    def _silence(self) -> None:
+        """Hear and say nothing more, except on the admin listener."""
+        self.driver.broken = True
+        self.mesh.close_all("diverged")
+
     async def _stop(self, why: str) -> None:
         """Stop in order: accept nothing new, let what is held be committed, say goodbye."""
         self.stopping = why
+        if self.guard.verdict:
+            return  # there is nobody to say anything to
+        reach("stop.begin")
         logger.info("stopping on %s", why)
         self.mesh.stop_accepting()
         if self.hand_over():
             with trio.move_on_after(HAND_OVER_SECONDS_MAX):
                 while self.core.node.leads:  # noqa: ASYNC110 - the core is told, it tells nobody
                     await trio.sleep(0.005)
+        reach("stop.handed_over")
         self.core.node.draining = True
         with trio.move_on_after(DRAIN_SECONDS_MAX):
             while self.core.node.witness.commands:  # noqa: ASYNC110 - the core is told, it tells nobody
                 await trio.sleep(0.01)
         self.turns.wake()
         await trio.sleep(0.02)
+        reach("stop.before_close")
         self.mesh.close_all("shutdown")
 
 
@@ -276,16 +373,17 @@ async def serve(settings: Settings, cluster: ClusterFile, replica_id: int, *, li
     Raises:
         SettingError: settings and cluster contradict each other.
         ListenError: a port is taken.
+        Diverged: it was out of service when it stopped.
     """
-    await Server(settings_for(settings, cluster, replica_id), cluster, replica_id).run(listening)
+    settings = settings_for(settings, cluster, replica_id)
+    with ExitStack() as closing:
+        sockets = open_sockets(settings)
+        for opened in sockets.values():
+            closing.enter_context(opened)
+        home = HomeFolder(settings, cluster, replica_id)
+        await read_folder(home, sockets["admin"])
+        await Server(settings, cluster, replica_id, home=home).run(listening, sockets)
 
 
 def _policy(settings: Settings) -> BatchPolicy:
     return FixedPolicy(settings.batch_delay_us * 1e-6) if settings.batching == "fixed" else TurnPolicy()
-
-
-def _tune_collector() -> None:
-    """Keep the cyclic collector off the hot path: turns allocate many containers and hardly any cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)

@@ -79,6 +79,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(17, m.CausalReadReply, (_I, _I, *_RUNS, _F.INTS, _F.ANSWERS, _F.VERSIONS, _F.LAGGING)),
     Layout(18, m.Leader, (_I, _I, _F.REPLICA)),
     Layout(19, m.Pong, (_I,)),
+    Layout(33, m.Members, (_I, _F.FLAG, _F.MEMBERS)),
     # replica -> replica
     Layout(20, m.Accept, (_I, _I, _I, _I, _I, _I, _F.ENTRIES), ENTRY),
     Layout(21, m.AcceptAck, (_I, _I, _I, _I, _F.INTS)),
@@ -89,9 +90,10 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(26, m.Collect, (_I, _I, _I)),
     Layout(27, m.WitnessState, (_I, _I, _I, _I, _I, *_RUNS, _F.INTS, *_COMMANDS, _F.LEVELS)),
     Layout(28, m.TakeOver, (_I, _I)),
-    Layout(29, m.SnapshotPart, (_I, _I, _I, _I, _I, _I, _I, _F.FLAG, _F.PLAIN)),
+    Layout(32, m.SnapshotPart, (_I, _I, _I, _I, _I, _I, _I, _F.FLAG, _F.MEMBERS, _F.PLAIN)),
     Layout(30, m.SnapshotAck, (_I, _I, _I, _I)),
     Layout(31, m.Rejoin, (_I, _I)),
+    Layout(34, m.StateHash, (_I, _I)),
     ENTRY,
 )
 """Every section, by tag; last the Entry, which has none. The documentation and the tests read the table here."""

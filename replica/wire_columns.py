@@ -16,6 +16,7 @@ from math import isfinite
 from operator import add
 from typing import Any
 
+from replica.core.configuration import Configuration
 from replica.wire_cbor import INT_MAX, WireError
 from statemachine.command import (
     CAS_VALUE,
@@ -64,6 +65,7 @@ class Field(enum.Enum):
     LAGGING = "[session, first, count] each"
     LEVELS = "[session, committed, accepted, anchored] each"
     PLAIN = "integers, numbers, byte strings, flags, null and arrays of them"
+    MEMBERS = "a configuration: number, voters, learners, [learner, voter it replaces] each, removed ids, [id, address] each"
     SYSTEM = "system commands: an array each, its kind first"
     ENTRIES = "entries: an array of its fields each"
     RECORD = "the fields of a Record, without its tag"
@@ -275,7 +277,9 @@ def check_system(system: Column) -> int:
             raise WireError("wrong_type", "a system command is no array that starts with its kind")
         kind, *rest = command
         if kind == CONFIG:
-            _check_plain(rest)
+            if not rest or type(rest[0]) is not str:
+                raise WireError("wrong_type", "a configuration in the log begins with the mode")
+            check_members(rest[1:])
             continue
         if _SYSTEM_WIDTHS.get(kind) != len(rest):
             raise WireError("wrong_shape", f"no system command has the kind {kind} and {len(rest)} more items")
@@ -300,12 +304,9 @@ def check_plain(items: Column) -> int:
     return used
 
 
-def _check_plain(items: Column) -> None:
-    """Require integers in range, strings, flags and null, and arrays of them (depth is bounded already)."""
-    for item in items:
-        if type(item) is list:
-            _check_plain(item)
-        elif type(item) is int:
-            check_ints([item])
-        elif type(item) not in {bytes, str, bool, type(None)}:
-            raise WireError("wrong_type", "a configuration holds something else than integers, strings, flags and arrays")
+def check_members(items: Column) -> int:
+    """Require a configuration's items; returns how many members they name."""
+    try:
+        return len(Configuration.from_items(items).members)
+    except ValueError as error:
+        raise WireError("wrong_value", str(error)) from None

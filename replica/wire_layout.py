@@ -63,6 +63,7 @@ _JUDGES = {
     Field.LAGGING: "used += check_int_rows({name}, 3)",
     Field.LEVELS: "used += check_int_rows({name}, 4)",
     Field.PLAIN: "used += check_plain({name})",
+    Field.MEMBERS: "used += check_members({name})",
     Field.SYSTEM: "used += check_system({name})",
     Field.ENTRIES: "{name}, more = read_nested({name}, size); used += more",
     Field.RECORD: "({name},), used = read_nested([{name}], size)",

@@ -16,10 +16,12 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, ClassVar
 
+from statemachine.moment import NOTHING, columns_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from statemachine.moment import Columns, Moment
+    from statemachine.moment import Columns, Entry, Moment
     from statemachine.table import Table
 
 _MASK = (1 << 64) - 1
@@ -40,8 +42,7 @@ class StateHash:
     """The hash of one store, brought up to date on demand; see the module.
 
     Args:
-        values: the store's table.
-        versions: likewise.
+        entries: the store's table.
     """
 
     PAST_MIN: ClassVar[int] = 4096
@@ -50,12 +51,11 @@ class StateHash:
     SLICE_KEYS: ClassVar[int] = 512
     SLICE_BYTES: ClassVar[int] = 1 << 20
 
-    __slots__ = ("_moment", "_slices", "_total", "_values", "_versions")
+    __slots__ = ("_entries", "_moment", "_slices", "_total")
 
-    def __init__(self, values: Table[bytes], versions: Table[int]) -> None:
+    def __init__(self, entries: Table[Entry]) -> None:
         """Begin with nothing known."""
-        self._values = values
-        self._versions = versions
+        self._entries = entries
         self._total = 0
         self._moment: Moment | None = None  # its past is what changed since it was counted
         self._slices: Iterator[Columns] | None = None  # what is still to be counted of the moment itself
@@ -87,19 +87,18 @@ class StateHash:
             left -= _weight(columns[1])
         if self._fold_past(moment, left):
             return True
-        moment.past_max = max(self.PAST_MIN, len(self._versions) // self.PAST_SHARE)  # only now: else it might never get this far
+        moment.past_max = max(self.PAST_MIN, len(self._entries) // self.PAST_SHARE)  # only now: else it might never get this far
         return False
 
     def _fold_past(self, moment: Moment, left: int) -> bool:
         """Replace what changed keys counted for by what they count for now."""
-        past = moment.past_versions
+        past = moment.past
         while past and left > 0:
-            changed = [past.popitem() for _ in range(min(left, self.SLICE_KEYS, len(past)))]
-            keys = [key for key, _ in changed]
-            old_values = list(map(moment.past_values.pop, keys))
-            values = self._values.get_many(keys, None)
-            self._total += hash_of(keys, values, self._versions.get_many(keys, 0))
-            self._total -= hash_of(keys, old_values, [version for _, version in changed])
+            changed = dict([past.popitem() for _ in range(min(left, self.SLICE_KEYS, len(past)))])
+            keys = [*changed]
+            old_values, old_versions = columns_of([*changed.values()])
+            values, versions = columns_of(self._entries.get_many(keys, NOTHING))
+            self._total += hash_of(keys, values, versions) - hash_of(keys, old_values, old_versions)
             left -= _weight(values) + _weight(old_values)
         return bool(past)
 
@@ -111,3 +110,33 @@ class StateHash:
 def _weight(values: list[bytes | None]) -> int:
     """Tell what hashing values costs, in keys: a KiB counts like one more key."""
     return len(values) + sum(map(len, filter(None, values))) // 1024
+
+
+class MomentHash:
+    """The hash of a store at one moment, worked out in slices while the store goes on changing.
+
+    Args:
+        slices: of the moment; dropping them must end it.
+    """
+
+    __slots__ = ("_slices", "_total")
+
+    def __init__(self, slices: Iterator[Columns]) -> None:
+        """Begin with nothing hashed."""
+        self._slices = slices
+        self._total = 0
+
+    def fold(self, limit: int) -> bool:
+        """Hash about ``limit`` keys (1 to 4 µs each; large values count for more). Returns whether there is more to do."""
+        left = limit
+        while left > 0:
+            columns = next(self._slices, None)
+            if columns is None:
+                return False
+            self._total += hash_of(*columns)
+            left -= _weight(columns[1])
+        return True
+
+    def value(self) -> int:
+        """Tell the hash, once ``fold`` has nothing left to do: what ``StateHash`` tells of the same state."""
+        return self._total & _MASK

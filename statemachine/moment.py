@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 Columns = tuple[list[bytes], list[bytes | None], list[int]]
 """Keys, their values (None: a tombstone) and their versions."""
 
+Entry = tuple[bytes | None, int]
+"""What a store holds for a key: its value (None: a tombstone) and its version."""
+
+NOTHING: Final[Entry] = (None, 0)
+"""For a key that does not exist."""
 
 FORGET_MAX: Final = 1024
 
@@ -34,26 +39,22 @@ class Moment:
     """What a store held when this was made; see the module. The store must call ``remember`` before it writes, ``lose`` before it drops.
 
     Args:
-        values: the store's table of values; it goes on changing.
-        versions: the store's table of versions, which has every key; likewise.
+        entries: the store's table; it goes on changing.
 
     Attributes:
-        past_values: ``{key: value}`` of the keys written since, as they were; None where there was none.
-        past_versions: ``{key: version}`` of the same keys; 0 where there was none.
+        past: ``{key: entry}`` of the keys written since, as they were; NOTHING where there was none.
         past_max: beyond so many of them the moment is given up.
         given_up: it notes nothing any more, and forgets the past little by little; ``gone`` when that is done.
     """
 
-    __slots__ = ("_lost", "_reached", "_values", "_versions", "given_up", "past_max", "past_values", "past_versions")
+    __slots__ = ("_entries", "_lost", "_reached", "given_up", "past", "past_max")
 
-    def __init__(self, values: Table[bytes], versions: Table[int]) -> None:
+    def __init__(self, entries: Table[Entry]) -> None:
         """Begin now."""
-        self._values = values
-        self._versions = versions
+        self._entries = entries
         self._reached = -1  # the last part of the table whose keys were listed; maxsize when no slice needs to know any more
         self._lost: dict[bytes, bool] = {}  # {key dropped since: no slice has told it or will}
-        self.past_values: dict[bytes, bytes | None] = {}
-        self.past_versions: dict[bytes, int] = {}
+        self.past: dict[bytes, Entry] = {}
         self.past_max: float = inf
         self.given_up = False
 
@@ -62,28 +63,26 @@ class Moment:
         if self.given_up:
             self._forget()
             return
-        first = list(filterfalse(self.past_versions.__contains__, keys))
+        first = list(filterfalse(self.past.__contains__, keys))
         if first:
-            self.past_versions.update(zip(first, self._versions.get_many(first, 0), strict=True))
-            self.past_values.update(zip(first, self._values.get_many(first, None), strict=True))
-            if len(self.past_versions) > self.past_max:
+            self.past.update(zip(first, self._entries.get_many(first, NOTHING), strict=True))
+            if len(self.past) > self.past_max:
                 self.given_up = True
 
     def _forget(self) -> None:
         """Let a part of the past go: all of it at once would take as long as a turn may."""
-        for _ in range(min(FORGET_MAX, len(self.past_versions))):
-            self.past_values.popitem()
-            self.past_versions.popitem()
+        for _ in range(min(FORGET_MAX, len(self.past))):
+            self.past.popitem()
 
     def gone(self) -> bool:
         """Tell whether the store need not tell this moment anything any more."""
-        return self.given_up and not self.past_versions
+        return self.given_up and not self.past
 
     def lose(self, keys: Sequence[bytes]) -> None:
         """Note that ``keys`` are about to leave the table; they were remembered."""
         for key in keys if self._reached < maxsize else ():
             if key not in self._lost:
-                self._lost[key] = self._versions.part_of(key) > self._reached
+                self._lost[key] = self._entries.part_of(key) > self._reached
 
     def slices(self, keys_max: int, bytes_max: int) -> Iterator[Columns]:
         """Yield every key of the moment once, in no particular order. To be called once.
@@ -91,13 +90,13 @@ class Moment:
         Each slice has ``keys_max`` keys and about ``bytes_max`` bytes of values at most (one value may be larger by itself), and is worked
         out when it is asked for.
         """
-        self._versions.pins += 1
+        self._entries.pins += 1
         try:
-            while self._reached + 1 < self._versions.parts():
+            while self._reached + 1 < self._entries.parts():
                 self._reached += 1
                 yield from self._cut(self._list_part(self._reached), keys_max, bytes_max)
         finally:
-            self._versions.pins -= 1
+            self._entries.pins -= 1
         self._reached = maxsize
         rest = [key for key, missing in self._lost.items() if missing]
         self._lost.clear()
@@ -105,7 +104,7 @@ class Moment:
 
     def _list_part(self, number: int) -> list[bytes]:
         """List the keys of a part that no slice has told. One that was dropped and came back may have been in another part before."""
-        keys = self._versions.part(number)
+        keys = self._entries.part(number)
         back = list(filter(self._lost.__contains__, keys)) if self._lost else ()
         if back:
             keys = [key for key in keys if self._lost.get(key, True)]
@@ -126,14 +125,18 @@ class Moment:
 
     def _read(self, keys: list[bytes]) -> Columns:
         """Tell what keys held; those that did not exist are left out."""
-        values = self._values.get_many(keys, None)
-        versions = self._versions.get_many(keys, 0)
-        past = self.past_versions
-        if not past or past.keys().isdisjoint(keys):
-            return keys, values, versions
-        for place, key in enumerate(keys):
-            if key in past:
-                values[place] = self.past_values[key]
-                versions[place] = past[key]
-        known = [place for place, version in enumerate(versions) if version]
-        return [keys[place] for place in known], [values[place] for place in known], [versions[place] for place in known]
+        entries = self._entries.get_many(keys, NOTHING)
+        past = self.past
+        if past and not past.keys().isdisjoint(keys):
+            entries = list(map(past.get, keys, entries))  # as it is, where none is noted
+            keys = [key for key, entry in zip(keys, entries, strict=True) if entry[1]]
+            entries = [entry for entry in entries if entry[1]]
+        return keys, *columns_of(entries)
+
+
+def columns_of(entries: list[Entry]) -> tuple[list[bytes | None], list[int]]:
+    """Turn entries into a column of values and one of versions."""
+    if not entries:
+        return [], []
+    values, versions = zip(*entries, strict=True)
+    return [*values], [*versions]

@@ -20,7 +20,7 @@ import attrs
 from statemachine.moment import InvalidSnapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 EXPIRED_MAX: Final = 10_000
 """Tombstones of expired sessions kept; beyond it the oldest go, and their clients are told that nothing is known."""
@@ -50,7 +50,7 @@ class Sessions:
         expired: ``{session: last applied number}``, oldest expiry first, ``expired_max`` at most.
     """
 
-    __slots__ = ("expired", "expired_max", "table", "tokens")
+    __slots__ = ("_moments", "expired", "expired_max", "table", "tokens")
 
     def __init__(self, expired_max: int = EXPIRED_MAX) -> None:
         """Begin without sessions. ``expired_max`` is part of the replicated state's rules: the same on every replica."""
@@ -58,6 +58,7 @@ class Sessions:
         self.tokens: dict[bytes, int] = {}
         self.expired: dict[int, int] = {}
         self.expired_max = expired_max
+        self._moments: list[_Moment] = []  # that want to know what is about to change
 
     def __len__(self) -> int:
         """Number of open sessions."""
@@ -78,10 +79,12 @@ class Sessions:
 
     def close(self, session: int) -> bool:
         """Forget a session whose client has all it wants. Returns False if it was not open (closed or expired before)."""
-        record = self.table.pop(session, None)
+        record = self.table.get(session)
         if record is None:
             return False
-        del self.tokens[record.token]
+        for moment in self._moments:
+            moment.remember(session, record)
+        del self.table[session], self.tokens[record.token]
         return True
 
     def expire(self, session: int) -> bool:
@@ -111,6 +114,9 @@ class Sessions:
             incomplete: every command below this number is complete at the client; results below it are forgotten. It may repeat or lag.
         """
         record = self.table[session]
+        if self._moments:
+            for moment in self._moments:
+                moment.remember(session, record)
         assert first == record.applied + 1, f"session {session}: command {first} after {record.applied}"
         record.applied += count
         if results is not None:
@@ -129,17 +135,27 @@ class Sessions:
 
     # ------------------------------------------------------------------------------------------------------------ copies of the state
 
-    def snapshot(self) -> list[list[object]]:
-        """Tell the table as it is now, in chunks of plain lists, numbers and bytes, each small enough for a frame.
+    def snapshot(self) -> SessionsSnapshot:
+        """Tell the table of this moment, in chunks of plain lists, numbers and bytes, each small enough for a frame.
 
         Shape: first ``[sessions, [[expired session, applied], ...]]``, then ``[[session, token, lease_seconds, applied,
-        [[number, succeeded], ...]], ...]`` until that many sessions were told.
+        [[number, succeeded], ...]], ...]`` until that many sessions were told. The table may change while they are taken.
         """
-        chunks: list[list[object]] = [[len(self.table), [[session, applied] for session, applied in self.expired.items()]]]
-        records = iter(self.table.items())
-        while chunk := list(islice(records, CHUNK_SESSIONS)):
-            chunks.append([[session, r.token, r.lease_seconds, r.applied, [[n, result] for n, result in r.results.items()]] for session, r in chunk])
-        return chunks
+        return SessionsSnapshot(self)
+
+    def chunks(self) -> Iterator[list[object]]:
+        """Work the chunks of ``snapshot`` out one by one; the moment is that of the first."""
+        ids = sorted(self.table)  # they are, as a rule: then this is a copy
+        moment = _Moment(ids[-1] if ids else 0)
+        self._moments.append(moment)
+        try:
+            yield [len(ids), [[session, applied] for session, applied in self.expired.items()]]
+            rest = iter(ids)
+            while chunk := list(islice(rest, CHUNK_SESSIONS)):
+                moment.told = chunk[-1]
+                yield [moment.past.pop(session, None) or _row(session, self.table[session]) for session in chunk]
+        finally:
+            self._moments.remove(moment)
 
     @classmethod
     def restore(cls, chunks: Iterable[list[Any]], expired_max: int = EXPIRED_MAX) -> Sessions:
@@ -174,3 +190,54 @@ class Sessions:
         """Tell the whole state as one hashable tuple, equal for equal states."""
         open_sessions = tuple((session, r.token, r.lease_seconds, r.applied, tuple(r.results.items())) for session, r in sorted(self.table.items()))
         return open_sessions, tuple(self.expired.items())
+
+
+def _row(session: int, record: SessionRecord) -> list[object]:
+    """Tell one session as it is now."""
+    return [session, record.token, record.lease_seconds, record.applied, [[number, result] for number, result in record.results.items()]]
+
+
+class _Moment:
+    """What the table held when this was made, as far as it changed since and was not told yet: copied on the first change.
+
+    Ids of sessions only grow: what is above ``newest`` was opened later. They are told in ascending order, up to ``told`` by now.
+
+    Attributes:
+        past: ``{session: its row}``.
+        told: every session up to this one was told.
+        newest: the last session there was.
+    """
+
+    __slots__ = ("newest", "past", "told")
+
+    def __init__(self, newest: int) -> None:
+        self.past: dict[int, list[object]] = {}
+        self.told = 0
+        self.newest = newest
+
+    def remember(self, session: int, record: SessionRecord) -> None:
+        """Note what a session is, before it changes."""
+        if self.told < session <= self.newest and session not in self.past:
+            self.past[session] = _row(session, record)
+
+
+class SessionsSnapshot:
+    """The table of one moment as chunks, of which the number is known and each is worked out when it is asked for; dropping it ends it.
+
+    Args:
+        sessions: the table; it goes on changing.
+    """
+
+    def __init__(self, sessions: Sessions) -> None:
+        """Take the moment: one step for each session, at the speed of C."""
+        self._count = 1 + -(-len(sessions) // CHUNK_SESSIONS)
+        chunks = sessions.chunks()
+        self._chunks = chain((next(chunks),), chunks)
+
+    def __len__(self) -> int:
+        """Number of chunks, those included that were taken."""
+        return self._count
+
+    def __iter__(self) -> Iterator[list[object]]:
+        """The chunks that were not taken yet."""
+        return self._chunks

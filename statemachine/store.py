@@ -5,7 +5,7 @@ were batched. A value's version is the position of the command that wrote it. A 
 value, so that "deleted at" can be told apart from "never there"; old ones are dropped, by a logged command or when there are too many, and
 ``horizon`` says below which position.
 
-What the store consists of: two ``Table`` columns, the ``Order`` of the live keys for scans, the ``StateHash``, and the tombstones. Moments
+What the store consists of: a ``Table`` of entries, the ``Order`` of the live keys for scans, the ``StateHash``, and the tombstones. Moments
 of it (``moment``) serve snapshots and the hash while it goes on changing. No call takes longer than some milliseconds with a million keys,
 except the ones that say so.
 """
@@ -18,13 +18,15 @@ from operator import add, itemgetter
 from typing import TYPE_CHECKING, Final
 
 from statemachine.command import CAUSAL, DELETE, PUT, SCAN_BYTES_MAX, SCAN_ROWS_MAX, evaluate_cas
-from statemachine.hashing import StateHash
-from statemachine.moment import InvalidSnapshot, Moment
+from statemachine.hashing import MomentHash, StateHash
+from statemachine.moment import NOTHING, InvalidSnapshot, Moment, columns_of
 from statemachine.order import Order
 from statemachine.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from statemachine.moment import Columns, Entry
 
 TOMBSTONES_MAX: Final = 8192
 """With more tombstones than this the oldest ``1 / TOMBSTONES_SHARE`` of them are dropped, at the delete that made it so."""
@@ -38,25 +40,25 @@ class Store:
     """The map; see the module.
 
     Attributes:
-        values: ``{key: value}`` of the live keys; to be read by anybody, changed by the store only.
-        versions: ``{key: position that wrote it}`` of live keys and tombstones; likewise.
+        entries: ``{key: (value, position that wrote it)}`` of live keys and tombstones, whose value is None; to be read by anybody, changed by
+            the store only.
         horizon: every tombstone with a version below it was dropped; 0 at first.
 
-    Invariants: a key in ``values`` is in ``versions``; a key in ``versions`` alone is a tombstone.
+    Rejected: a table of values beside one of versions (half the memory for what surrounds a small value, but every read looks each key up twice,
+    which took twice as long).
     """
 
-    __slots__ = ("_hash", "_missing", "_moments", "_order", "_tombstones", "_tombstones_max", "horizon", "values", "versions")
+    __slots__ = ("_hash", "_missing", "_moments", "_order", "_tombstones", "_tombstones_max", "entries", "horizon")
 
     def __init__(self, tombstones_max: int = TOMBSTONES_MAX) -> None:
         """Begin empty. ``tombstones_max`` is part of the replicated state's rules: the same on every replica."""
-        self.values: Table[bytes] = Table()
-        self.versions: Table[int] = Table()
+        self.entries: Table[Entry] = Table()
         self.horizon = 0
         self._order = Order()
         self._tombstones: dict[bytes, int] = {}  # {key: version}, ascending
         self._tombstones_max = tombstones_max
         self._moments: list[Moment] = []  # that want to know what is about to be written
-        self._hash = StateHash(self.values, self.versions)
+        self._hash = StateHash(self.entries)
         self._missing: int | None = None  # keys of a snapshot being loaded that are still to come
 
     # -------------------------------------------------------------------------------------------------------------------------- writes
@@ -98,23 +100,19 @@ class Store:
 
     def _put(self, keys: Sequence[bytes], values: Sequence[object], first_position: int) -> None:
         """Apply puts only, without a step of Python per command as long as no key is new."""
-        new = self.values.put_many(keys, values)  # type: ignore[arg-type]  # a put's value is bytes
-        self.versions.put_many(keys, range(first_position, first_position + len(keys)))
+        positions = range(first_position, first_position + len(keys))
+        new = self.entries.put_many(keys, zip(values, positions, strict=True))  # type: ignore[arg-type]  # a put's value is bytes
+        tombstones = self._tombstones
+        if tombstones and not tombstones.keys().isdisjoint(keys):
+            new += [key for key in keys if tombstones.pop(key, None) is not None]
         if new:
-            self._revive(new)
+            self._order.add(new)
 
     def _put_one(self, key: bytes, value: object, position: int) -> None:
         """Apply one put."""
-        self.versions.put(key, position)
-        if self.values.put(key, value):  # type: ignore[arg-type]  # a put's value is bytes
-            self._revive((key,))
-
-    def _revive(self, keys: Sequence[bytes]) -> None:
-        """Note that keys came to life."""
-        if self._tombstones:
-            for key in keys:
-                self._tombstones.pop(key, None)
-        self._order.add(keys)
+        new = self.entries.put(key, (value, position))  # type: ignore[arg-type]  # a put's value is bytes
+        if new or self._tombstones.pop(key, None) is not None:
+            self._order.add((key,))
 
     def _apply_other(self, kind: int, key: bytes, item: object, position: int) -> bool | None:
         """Apply a delete or a cas."""
@@ -129,9 +127,9 @@ class Store:
         return succeeded
 
     def _delete(self, key: bytes, position: int) -> None:
-        if self.values.remove(key):
+        if self.entries.get(key, NOTHING)[0] is not None:
             self._order.remove(key)
-        self.versions.put(key, position)
+        self.entries.put(key, (None, position))
         self._tombstones.pop(key, None)
         self._tombstones[key] = position
         if len(self._tombstones) > self._tombstones_max:
@@ -147,7 +145,7 @@ class Store:
                 moment.lose(due)
         for key in due:
             del self._tombstones[key]
-            self.versions.remove(key)
+            self.entries.remove(key)
         self.horizon = max(self.horizon, horizon)
 
     def _remember(self, keys: Sequence[bytes]) -> None:
@@ -159,11 +157,16 @@ class Store:
 
     def get_entry(self, key: bytes) -> tuple[bytes | None, int]:
         """Tell one key's value and version: ``(None, version)`` for a tombstone, ``(None, 0)`` where nothing is known."""
-        return self.values.get(key), self.versions.get(key, 0)
+        return self.entries.get(key, NOTHING)
 
     def read(self, keys: Sequence[bytes]) -> tuple[list[bytes | None], list[int]]:
         """Tell a column of keys' values and versions, each as ``get_entry`` does."""
-        return self.values.get_many(keys, None), self.versions.get_many(keys, 0)
+        return columns_of(self.entries.get_many(keys, NOTHING))
+
+    @property
+    def live(self) -> int:
+        """Number of live keys."""
+        return len(self.entries) - len(self._tombstones)
 
     def scan(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[list[object]], bool]:
         """Tell the first live keys in ``[start, end)``.
@@ -209,10 +212,24 @@ class Store:
             pass
         return self._hash.value()
 
+    def begin_hash(self) -> MomentHash:
+        """Begin to hash the state of this moment, whatever is written meanwhile; dropping it ends it."""
+        slices = self._hash_slices()
+        next(slices)  # the moment is that of the first step: take it here
+        return MomentHash(slices)
+
+    def _hash_slices(self) -> Iterator[Columns]:
+        moment = self._begin_moment()
+        try:
+            yield [], [], []
+            yield from moment.slices(StateHash.SLICE_KEYS, StateHash.SLICE_BYTES)
+        finally:
+            self._moments.remove(moment)
+
     # ------------------------------------------------------------------------------------------------------------- copies of the state
 
     def _begin_moment(self) -> Moment:
-        moment = Moment(self.values, self.versions)
+        moment = Moment(self.entries)
         self._moments.append(moment)
         return moment
 
@@ -234,7 +251,7 @@ class Store:
     def _chunks(self, chunk_keys: int, chunk_bytes: int) -> Iterator[list[object]]:
         moment = self._begin_moment()
         try:
-            yield [SNAPSHOT_FORMAT, self.horizon, len(self.versions)]
+            yield [SNAPSHOT_FORMAT, self.horizon, len(self.entries)]
             for columns in moment.slices(chunk_keys, chunk_bytes):
                 yield list(columns)
         finally:
@@ -264,19 +281,22 @@ class Store:
             InvalidSnapshot: the chunk is damaged or not the next one; the store is then good for nothing.
         """
         if self._missing is None:
-            assert not len(self.versions), "a snapshot is loaded into an empty store"
+            assert not len(self.entries), "a snapshot is loaded into an empty store"
             self.horizon, self._missing = _read_header(chunk)
+            self.entries.expect(self._missing)
             return self._missing
         keys, values, versions = _read_columns(chunk)
-        dead = {key: version for key, value, version in zip(keys, values, versions, strict=True) if value is None}
-        live = [key for key in keys if key not in dead] if dead else keys
-        self._tombstones.update(dead)
-        self._order.add(self.values.put_many(live, [value for value in values if value is not None]))
-        self._order.settle()
-        new = self.versions.put_many(keys, versions)
+        new = self.entries.put_many(keys, zip(values, versions, strict=True))
         self._missing -= len(keys)
         if len(new) < len(keys) or self._missing < 0:
             raise InvalidSnapshot("store: keys that were told before or not announced")
+        live = keys
+        if None in values:
+            dead = {key: version for key, value, version in zip(keys, values, versions, strict=True) if value is None}
+            live = [key for key in keys if key not in dead]
+            self._tombstones.update(dead)
+        self._order.add(live)
+        self._order.settle()
         if not self._missing:
             self._tombstones = dict(sorted(self._tombstones.items(), key=itemgetter(1)))
         return self._missing
@@ -284,20 +304,19 @@ class Store:
     def clone(self) -> Store:
         """Copy the store; neither sees what later happens to the other. Quick for small ones; moments and the hash begun are not copied."""
         other = object.__new__(Store)
-        other.values = self.values.clone()
-        other.versions = self.versions.clone()
+        other.entries = self.entries.clone()
         other.horizon = self.horizon
         other._order = self._order.clone()
         other._tombstones = self._tombstones.copy()
         other._tombstones_max = self._tombstones_max
         other._moments = []
-        other._hash = StateHash(other.values, other.versions)
+        other._hash = StateHash(other.entries)
         other._missing = self._missing
         return other
 
     def freeze(self) -> tuple[object, ...]:
         """Tell the whole state as one hashable tuple, equal for equal states: the horizon, then ``(key, value or None, version)`` by key."""
-        keys = sorted(self.versions)
+        keys = sorted(self.entries)
         return self.horizon, tuple(zip(keys, *self.read(keys), strict=True))
 
 

@@ -31,7 +31,7 @@ class Table(Generic[Item]):
     Attributes:
         pins: who goes through the parts one after the other adds one to it for as long: no key changes its part while it is not 0.
 
-    Invariant: a key is in ``_flat`` or in its shard, never in both; there are no shards until ``_flat`` is full.
+    Invariant: a key is in ``_flat`` or in its shard, never in both; there are no shards until ``_flat`` is full or ``expect`` foresaw it.
     """
 
     FLAT_MAX: ClassVar[int] = 80_000
@@ -48,6 +48,12 @@ class Table(Generic[Item]):
         self._flat: dict[bytes, Item] = {}
         self._shards: tuple[dict[bytes, Item], ...] = ()
         self.pins = 0
+
+    def expect(self, count: int) -> None:
+        """Prepare an empty table for so many keys, which need not move then."""
+        assert not len(self)
+        if count >= self.FLAT_MAX:
+            self._shards = tuple({} for _ in range(self.SHARDS))
 
     def __len__(self) -> int:
         """Number of keys."""
@@ -101,14 +107,10 @@ class Table(Generic[Item]):
         flat = self._flat
         if self._shards:
             return self._put_spread(keys, items)
-        before = len(flat)
-        flat.update(zip(keys, items, strict=True))
-        grown = len(flat) - before
-        if not grown:
-            return []
-        if before + grown >= self.FLAT_MAX:
+        new = _update(flat, keys, items)
+        if len(flat) >= self.FLAT_MAX:
             self._shards = tuple({} for _ in range(self.SHARDS))
-        return list(islice(reversed(flat), grown))  # a dict keeps its keys in the order of their coming
+        return new
 
     def _put_spread(self, keys: Sequence[bytes], items: Iterable[Item]) -> list[bytes]:
         flat, shards, mask = self._flat, self._shards, self.SHARDS - 1
@@ -116,12 +118,15 @@ class Table(Generic[Item]):
             for _ in range(min(self.MOVE_MAX, len(flat))):
                 key, item = flat.popitem()
                 shards[crc32(key) & mask][key] = item
+        numbers = [crc32(key) & mask for key in keys]
+        if not flat and keys and numbers.count(numbers[0]) == len(keys):  # as a snapshot tells them, which goes from shard to shard
+            return _update(shards[numbers[0]], keys, items)
         new = []
-        for key, item in zip(keys, items, strict=True):
+        for key, item, number in zip(keys, items, numbers, strict=True):
             if flat and key in flat:
                 flat[key] = item
             else:
-                shard = shards[crc32(key) & mask]
+                shard = shards[number]
                 if key not in shard:
                     new.append(key)
                 shard[key] = item
@@ -152,3 +157,11 @@ class Table(Generic[Item]):
         other._shards = tuple(map(dict.copy, self._shards)) if self._shards else ()
         other.pins = 0
         return other
+
+
+def _update(part: dict[bytes, Item], keys: Sequence[bytes], items: Iterable[Item]) -> list[bytes]:
+    """Set a column of keys of one part; returns those that are new."""
+    before = len(part)
+    part.update(zip(keys, items, strict=True))
+    grown = len(part) - before
+    return list(islice(reversed(part), grown)) if grown else []  # a dict keeps its keys in the order of their coming

@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 
 from replica.config import SETTINGS
-from replica.core import messages
+from replica.core import messages, peer_messages
 from replica.wire import LAYOUTS
 from tools.settings_table import with_settings
 
@@ -38,7 +38,8 @@ def message_table() -> dict[str, tuple[str, list[str]]]:
 
 
 def test_the_message_table_names_every_message_and_field() -> None:
-    classes = [value for value in vars(messages).values() if isinstance(value, type) and attrs.has(value) and value.__module__ == messages.__name__]
+    modules = {messages.__name__, peer_messages.__name__}
+    classes = [value for value in vars(messages).values() if isinstance(value, type) and attrs.has(value) and value.__module__ in modules]
     documented = {name: fields for name, (_, fields) in message_table().items()}
     assert documented == {cls.__name__: [field.name for field in attrs.fields(cls)] for cls in classes}
 

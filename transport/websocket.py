@@ -1,8 +1,11 @@
-"""The WebSocket link: one binary message is one frame's payload; for browsers and for programs in any language.
+"""The WebSocket link: one binary message is one frame's payload; for programs in any language.
 
 Framing, masking, pings and closing are trio-websocket's.  Ours are a bounded outbox, one writer task, and a stream that gathers: the writer
 hands the whole outbox to the library and then flushes once.  A text message is refused (``text_message``), an oversized one too
 (``frame_too_large``).
+
+A request with an ``Origin`` is refused (``web_page``): a browser sends it with every upgrade, and lets every page that it shows reach the ports of
+its own machine.  For browsers there must be something in front that knows its own pages, and does not pass their ``Origin`` on.
 
 ``send``, ``flush`` and ``close`` are synchronous as every link's; the link may be used before the HTTP upgrade is done, which ``run`` does.
 
@@ -80,7 +83,7 @@ class WebSocketLink(Link):
         limits: of frames and queue.
         dialed: ``(host, path)`` of the request we make; None: we are the server.
 
-    Close reasons of its own: ``closed_by_peer``, ``reset``, ``bad_websocket_handshake``, ``bad_websocket_frame``, ``text_message``,
+    Close reasons of its own: ``closed_by_peer``, ``reset``, ``bad_websocket_handshake``, ``web_page``, ``bad_websocket_frame``, ``text_message``,
     ``frame_too_large``, ``out_queue_full``, ``websocket_<code>``.
     """
 
@@ -305,6 +308,9 @@ class WebSocketLink(Link):
         try:
             async with trio.open_nursery() as library:
                 self._connection = await self._upgrade(library)
+                if self._connection is None:
+                    self.abort("web_page")
+                    return
                 self._opened.set()
                 nursery.start_soon(self._receive)
                 nursery.start_soon(self._write)
@@ -312,14 +318,18 @@ class WebSocketLink(Link):
             logger.debug("link %s: %r", self.name, errors.exceptions)
             self.abort(self._stream.broken or ("bad_websocket_frame" if self._opened.is_set() else "bad_websocket_handshake"))
 
-    async def _upgrade(self, library: trio.Nursery) -> trio_websocket.WebSocketConnection:
-        """Do the HTTP upgrade."""
+    async def _upgrade(self, library: trio.Nursery) -> trio_websocket.WebSocketConnection | None:
+        """Do the HTTP upgrade; None if a web page asked for it, and was refused."""
         wrap = {"message_queue_size": 16, "max_message_size": self._limits.frame_bytes_max, "receive_buffer_size": 64 * 1024}
         if self._dialed is not None:
             host, path = self._dialed
             # Any Trio stream will do, whatever the annotation says.
             return await partial(trio_websocket.wrap_client_stream, library, self._stream, host, path, **wrap)()  # type: ignore[arg-type]
         request = await partial(trio_websocket.wrap_server_stream, library, self._stream, **wrap)()
+        if any(name.lower() == b"origin" for name, _ in request.headers):
+            await request.reject(403, body=b"not for web pages\n")
+            await self._stream.drain()
+            return None
         return await request.accept()
 
     def _stream_ended(self) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from replica.client_driver import ClientDriver, ClientSettings, Unreachable, open_client
 from replica.cluster_file import parse_cluster
+from replica.surroundings import PROCESS, Surroundings
 from statemachine.command import CAUSAL as CAUSAL_BIT
 from statemachine.command import DELETE, PUT
 from triskele.calls import CAUSAL, STRONG, Consistency, cas_condition, command_or_refuse, limited, on_completions, query_or_refuse
@@ -23,7 +24,7 @@ from triskele.pipeline import Pipeline, Result
 from triskele.scanning import Scan
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from types import EllipsisType
 
     from replica.core.messages import Value
@@ -161,7 +162,7 @@ class Store:
         """Wait until everything this session wrote, causal writes included, is committed.
 
         Raises:
-            Unknown: it was not known to be in time.
+            Unknown: it was not known to be in time, or the cluster ended the session before; each task that wrote to it is told, once.
         """
         with limited(self._seconds(timeout), _sent):
             await self._live.flush()
@@ -246,10 +247,16 @@ async def connect(cluster: str, *, timeout: float = 5.0, transport: Literal["nat
         replica.config.SettingError: ``cluster`` is neither a file nor addresses.
     """
     places = parse_cluster(cluster)
-    addresses = places.addresses(transport) or places.addresses("native") or places.addresses("websocket")
+    async with open_store(places.addresses(transport) or places.addresses("native") or places.addresses("websocket"), timeout) as store:
+        yield store
+
+
+@asynccontextmanager
+async def open_store(addresses: Sequence[str], timeout: float, surroundings: Surroundings = PROCESS) -> AsyncIterator[Store]:
+    """Connect to the replicas at these addresses; else as ``connect``."""
     settings = ClientSettings(connect_seconds=timeout)
     try:
-        async with open_client(addresses, settings=settings, on_completions=on_completions) as driver:
+        async with open_client(addresses, settings=settings, on_completions=on_completions, surroundings=surroundings) as driver:
             store = Store(driver, timeout)
             try:
                 await store.open()

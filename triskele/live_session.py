@@ -6,18 +6,21 @@ next one starts at its floor, so that reads go on where they were.
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 import trio
 
 from triskele.calls import CAUSAL, Call, Consistency, Room
 from triskele.errors import Unavailable, Unknown
+from triskele.lost_writes import LostWrites
 
 if TYPE_CHECKING:
     from replica.client_driver import ClientDriver
     from replica.core.messages import Query, Value
     from replica.core.session import Session
+
+TOKEN_BYTES = 16
+"""Of a session's token, unique for all time."""
 
 
 class LiveSession:
@@ -32,7 +35,7 @@ class LiveSession:
         self._session: Session | None = None
         self._opening: tuple[Session, Call] | None = None
         self._closed = False
-        self._uncommitted = ""  # why an earlier session ended with writes that may never be committed
+        self._lost = LostWrites()
         self.room = Room()
 
     async def open(self) -> Session:
@@ -46,7 +49,7 @@ class LiveSession:
                 raise Unavailable("the session was closed")
             if self._opening is None:
                 call = Call(1, writes=False)
-                self._opening = self._driver.client.open_session(secrets.token_bytes(16), call), call
+                self._opening = self._driver.client.open_session(self._driver.surroundings.entropy(TOKEN_BYTES), call), call
                 self._driver.wake()
             opening = self._opening
             await opening[1].done.wait()
@@ -62,8 +65,7 @@ class LiveSession:
         old, self._session = self._session, session
         if old is not None:
             session.floor = max(session.floor, old.floor)
-            if old.committed < old.number:
-                self._uncommitted = old.lost
+            self._lost.replaced(old.lost if old.committed < old.number else "")
 
     @trio.lowlevel.enable_ki_protection
     def close(self) -> None:
@@ -105,6 +107,7 @@ class LiveSession:
     def submit_record(self, session: Session, kinds: bytes, keys: list[bytes], values: list[Value]) -> Call:
         """Submit logged commands, checked, all strong or all causal, to a session that is ``ready``."""
         call = self._call(len(keys), sum(map(command_bytes, keys, values)), writes=True)
+        self._lost.wrote()
         session.record(kinds, keys, values, call, self._driver.now())
         self._driver.wake()
         return call
@@ -126,10 +129,13 @@ class LiveSession:
         """Wait until everything submitted so far is committed.
 
         Raises:
-            Unknown: a session ended before it was; said once.
+            Unknown: a session ended before it was; said once to each task that wrote to it.
         """
-        why = await self.wait_committed() or self._uncommitted
-        self._uncommitted = ""
+        session = self._session
+        why = await self.wait_committed()
+        if why and self._session is session:
+            self._lost.told()
+        why = self._lost.take() or why
         if why:
             raise Unknown(f"the session ended before everything was known to be committed: {why}")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from replica.core.configuration import Configuration
 from replica.core.journal import Applied
 from replica.core.messages import SnapshotAck, SnapshotPart
 from statemachine.moment import InvalidSnapshot
@@ -35,6 +36,7 @@ class Sending:
     index: int
     entry_view: int
     position: int
+    configuration: list[object]
     sessions: int
     """Parts that hold the session table."""
     chunks: Iterator[list[object]]
@@ -56,8 +58,8 @@ class Sending:
         while self.ahead is not None and len(self.made) < self.node.config.snapshot_parts_in_flight_max:
             chunk, self.ahead = self.ahead, next(self.chunks, None)
             part = SnapshotPart(
-                self.node.config.config, self.node.view, self.index, self.entry_view, self.position, self.acked + len(self.made), self.sessions,
-                self.ahead is None, chunk,
+                self.node.configuration.number, self.node.view, self.index, self.entry_view, self.position, self.acked + len(self.made),
+                self.sessions, self.ahead is None, self.configuration, chunk,
             )  # fmt: skip
             self.made.append(part)
             self.node.send(self.peer, part)
@@ -83,7 +85,8 @@ def begin(node: Node, peer: int) -> Sending:
     assert view is not None
     sessions = node.sessions.snapshot()
     chunks = chain(iter(sessions), node.store.snapshot())
-    sending = Sending(node, peer, node.applied_index, view, node.applied_position, len(sessions), chunks, ahead=next(chunks), asked_at=node.now)
+    told = node.configurations.at(node.applied_index).items()
+    sending = Sending(node, peer, node.applied_index, view, node.applied_position, told, len(sessions), chunks, ahead=next(chunks), asked_at=node.now)
     sending.fill()
     return sending
 
@@ -120,7 +123,7 @@ class Receiving:
             except (InvalidSnapshot, TypeError, ValueError):
                 self.node.drops.append((source, "invalid_snapshot"))
                 self._begin()
-        self.node.send(source, SnapshotAck(self.node.config.config, self.node.view, part.index, part.part + 1 if finished else self.parts))
+        self.node.send(source, SnapshotAck(self.node.configuration.number, self.node.view, part.index, part.part + 1 if finished else self.parts))
         return finished
 
     def _needless(self, part: SnapshotPart) -> bool:
@@ -144,6 +147,7 @@ class Receiving:
         if self.missing != 0:
             raise InvalidSnapshot("store: the snapshot is cut short")
         sessions = Sessions.restore(self.table, self.node.config.tombstone_sessions_max)
-        self.node.install(Applied(self.store, sessions, part.index, part.entry_view, part.position))
+        told = Configuration.from_items(part.configuration)
+        self.node.install(Applied(self.store, sessions, part.index, part.entry_view, part.position, told))
         self._begin()
         self.source = -1

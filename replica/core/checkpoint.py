@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from replica.core.journal import Began, Committed, Levels, Voted, as_record
+from replica.core.held_records import as_record, join_records
+from replica.core.journal import Began, Committed, Levels, Voted
 
 if TYPE_CHECKING:
     from replica.core.journal import JournalRecord
@@ -20,4 +21,4 @@ def checkpoint(node: Node) -> list[JournalRecord]:
     for chain in chains:
         records += [as_record(chain.session, run) for run in chain.runs]
     records.append(Levels([chain.session for chain in chains], [chain.accepted for chain in chains], [chain.anchored for chain in chains]))
-    return records
+    return join_records(records)

@@ -18,7 +18,7 @@ from replica.core import messages as m
 from replica.core.flights import Completion, CompletionKind
 from replica.core.freezing import Frozen, freeze
 from replica.core.homes import MOVES_AFTER, PINGS_FIRST, Homes, Line
-from replica.core.quorum import fast_quorum, majority
+from replica.core.members import Members
 from replica.core.requests import Reads, Requests, Target
 from replica.core.resending import Resending
 from replica.core.session import Session
@@ -39,6 +39,9 @@ class ClientConfig:
     """What a client must know. Times in seconds."""
 
     voters: tuple[int, ...]
+    """As the first replica told them, of ``configuration``."""
+    configuration: int = 1
+    """Only the first one is certain whoever tells it: later ones count when a leader has told them."""
     mode: Mode = "ho"
     lease_seconds: float = 30.0
     resend_seconds: float = 0.25
@@ -54,8 +57,9 @@ class Client:
 
     config: ClientConfig
     view: int = 0
-    config_id: int = 0
     leader: int = -1
+    members: Members = attrs.field(init=False)
+    tallies: Tallies = attrs.field(init=False)
     now: float = 0.0
     sessions: dict[int, Session] = attrs.Factory(dict)
     opening: dict[bytes, Session] = attrs.Factory(dict)
@@ -76,18 +80,14 @@ class Client:
     # {(replica, session): when to send it the session's commands again}
     _ping_at: float = math.inf
     _open_at: float = math.inf
-    _fast_others: int = attrs.field(init=False)
-    _majority_others: int = attrs.field(init=False)
     _steps: dict[type, Callable[[int, Any], None]] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        voters = self.config.voters
-        self.targets = {voter: Target() for voter in voters}
+        self.targets, self.place = {}, {}
         self.resending = Resending(self)
+        self.tallies = Tallies(self)
+        self.members = Members(self, self.config.configuration, self.config.voters)
         self._requests = Requests(self.config.mode, self.targets)
-        self.place = {voter: place for place, voter in enumerate(voters)}
-        self._fast_others = fast_quorum(len(voters)) - 1
-        self._majority_others = majority(len(voters)) - 1
         self._steps = self._steps_of_replicas()
 
     @property
@@ -104,10 +104,8 @@ class Client:
             token: unique for all time (16 random bytes, say); opening is retried under it.
             handle: the caller's own, returned with the completion.
         """
-        voters = len(self.config.voters)
         session = Session(self, token, handle)
-        session.held, session.accepted = [0] * voters, [0] * voters
-        session.confirmed, session.anchored = [0] * voters, [0] * voters
+        session.new_view()
         self.opening[token] = session
         self._send_openings([token])
         return session
@@ -119,9 +117,8 @@ class Client:
             target.extra.append(m.OpenSession(tokens, self.config.lease_seconds))
 
     def close_session(self, session: Session) -> None:
-        """End a session in the log; its commands must be complete."""
+        """End a session in the log; its commands must be complete. One that is not open yet is ended as soon as it is."""
         self.sessions.pop(session.id, None)
-        self.opening.pop(session.token, None)
         target = self.targets.get(self.leader)
         if session.id and not session.lost and target is not None and target.linked:
             target.extra.append(m.CloseSession([session.id]))
@@ -154,55 +151,29 @@ class Client:
         self.targets[session.home].causal.add(session.id, flight, flight.floor)
         self.resending.arm()
 
-    # ------------------------------------------------------------------------------------------------------------------ counting
-
-    def fast_level(self, accepted: list[int]) -> int:
-        """Return up to which number enough voters beside the leader accepted a session's strong commands."""
-        wanted = self._fast_others
-        if wanted == 0:
-            return 1 << 62
-        leader = self.place.get(self.leader, -1)
-        others = sorted((level for place, level in enumerate(accepted) if place != leader), reverse=True)
-        return others[wanted - 1]
-
-    def reads_confirmed(self, session: Session, flight: ReadFlight) -> bool:
-        """Tell whether strong reads may complete with the leader's values.
-
-        ``k - 1`` voters pinned the chain up to their dependency in this view; or it is committed, and a majority with the leader confirmed
-        the view (docs/protocol.md, "Strong reads").
-        """
-        last, dependency, leader = flight.first + flight.count - 1, flight.dependency, self.place.get(self.leader, -1)
-        confirmed = anchored = 0
-        for place, read in enumerate(session.confirmed):
-            if read >= last and place != leader:
-                confirmed += 1
-                if session.anchored[place] >= dependency:
-                    anchored += 1
-        if anchored >= self._fast_others:
-            return True
-        return confirmed >= self._majority_others and (dependency <= session.committed or self.config.mode == "paxos")
-
-    def causal_place(self, session: Session) -> int:
-        """Return whose HELD completes a causal write: the home's (``ho``), or the leader's (``ht``)."""
-        return self.place.get(self.leader if self.config.mode == "ht" else session.home, 0)
-
     # ------------------------------------------------------------------------------------------------------------------ events
 
     def link_up(self, replica: int, now: float) -> None:
         """A link is fresh: bind sessions again and send what the replica may not have."""
         self.now = now
+        self.members.linked[replica] = None
+        if replica in self.targets:
+            self.greet(replica)
+
+    def greet(self, replica: int) -> None:
+        """A voter is linked."""
         target = self.targets[replica]
         target.linked = True
         self.homes.lines[replica] = Line()
         self._ping(replica)
-        self._ping_at = min(self._ping_at, now + self.config.ping_seconds)
+        self._ping_at = min(self._ping_at, self.now + self.config.ping_seconds)
         homes = [session.id for session in self.sessions.values() if session.home == replica]
         if homes:
             target.extra.append(m.Home(homes, home=True))
         for session in self.sessions.values():
             self.resending.commands(session, replica)
             self.resending.reads(session, replica)
-            if not self.targets[session.home].linked:
+            if session.home not in self.targets or not self.targets[session.home].linked:
                 self._move(session)  # its home went when no other link was up
         if replica == self.leader and self.opening:
             self._send_openings(list(self.opening))
@@ -210,7 +181,13 @@ class Client:
     def link_down(self, replica: int, now: float) -> None:
         """A link is gone: sessions at home there move."""
         self.now = now
-        self.targets[replica].unlink()
+        self.members.linked.pop(replica, None)
+        if replica in self.targets:
+            self.targets[replica].unlink()
+            self.leave(replica)
+
+    def leave(self, replica: int) -> None:
+        """Let no session be at home with a replica."""
         self.homes.lines.pop(replica, None)
         for session in self.sessions.values():
             if session.home == replica:
@@ -219,15 +196,15 @@ class Client:
     def step(self, replica: int, messages: list[Message], now: float) -> None:
         """Take one frame's sections from a replica."""
         self.now = now
-        steps = self._steps
         for message in messages:
+            steps = self._steps if replica in self.targets else self.members.steps
             step = steps.get(type(message))
             if step is not None:  # a newer replica may say more than we know
                 step(replica, message)
 
     def _steps_of_replicas(self) -> dict[type, Callable[[int, Any], None]]:
-        tallies = Tallies(self)
-        return {
+        tallies = self.tallies
+        return self.members.steps | {
             m.RecordAck: tallies.on_record_ack,
             m.SpecReply: tallies.on_spec_reply,
             m.AnchorAck: tallies.on_anchor_ack,
@@ -235,21 +212,19 @@ class Client:
             m.CausalReadReply: tallies.on_causal_read_reply,
             m.Applied: tallies.on_applied,
             m.SessionOpened: self._on_session_opened,
-            m.Leader: self._on_leader,
             m.Pong: self._on_pong,
         }
 
-    def _on_leader(self, replica: int, news: m.Leader) -> None:  # noqa: ARG002 - one signature for all
-        self._on_view(news.config, news.view, news.leader)
+    def on_view(self, view: int, leader: int) -> None:
+        """Adopt a newer view, or learn who leads it; everything unanswered is sent again to whom it concerns now."""
+        if (view, leader) == (self.view, self.leader) or view < self.view or (view == self.view and leader < 0):
+            return
+        newer = view > self.view
+        self.view, self.leader = view, leader
+        self.send_everything(newer=newer)
 
-    def _on_view(self, config: int, view: int, leader: int) -> None:
-        """Adopt a newer view; everything unanswered is sent again to whom it concerns now."""
-        if (config, view) < (self.config_id, self.view) or (config, view, leader) == (self.config_id, self.view, self.leader):
-            return
-        newer = (config, view) > (self.config_id, self.view)
-        if not newer and leader < 0:
-            return
-        self.config_id, self.view, self.leader = config, view, leader
+    def send_everything(self, *, newer: bool) -> None:
+        """Send everything unanswered again; ``newer``: what was counted so far does not count any more."""
         for session in self.sessions.values():
             if newer:
                 session.new_view()
@@ -257,24 +232,29 @@ class Client:
         if self.opening:
             self._send_openings(list(self.opening))
 
-    def same_view(self, config: int, view: int) -> bool:
+    def same_view(self, view: int) -> bool:
         """Adopt a newer view; tell whether an answer of this view counts."""
-        if (config, view) > (self.config_id, self.view):
-            self._on_view(config, view, -1)
-        return config == self.config_id and view == self.view
+        if view > self.view:
+            self.on_view(view, -1)
+        return view == self.view
 
     def from_leader(self, replica: int, config: int, view: int) -> bool:
-        """Tell whether an answer that only leaders give counts; it tells who leads, should that news have been lost."""
-        if not self.same_view(config, view):
+        """Tell whether an answer that only leaders give counts: its configuration's voters are known. It tells who leads, should that news have been
+        lost."""
+        if not self.same_view(view):
             return False
         if self.leader < 0:
-            self._on_view(config, view, replica)
-        return replica == self.leader
+            self.on_view(view, replica)
+        return replica == self.leader and self.members.known(config)
 
-    def _on_session_opened(self, replica: int, opened: m.SessionOpened) -> None:  # noqa: ARG002 - one signature for all
+    def _on_session_opened(self, replica: int, opened: m.SessionOpened) -> None:
         for token, number in zip(opened.tokens, opened.sessions, strict=True):
             session = self.opening.pop(token, None)
             if session is None:
+                continue
+            if session.lost:  # given up meanwhile
+                if number:
+                    self.targets[replica].extra.append(m.CloseSession([number]))
                 continue
             if number == 0:
                 session.lost = "too many sessions"
@@ -325,7 +305,7 @@ class Client:
             return
         self.moved += 1
         session.applied_home = 0
-        if self.targets[old].linked:
+        if old in self.targets and self.targets[old].linked:
             self.targets[old].extra.append(m.Home([session.id], home=False))
         self.targets[session.home].extra.append(m.Home([session.id], home=True))
         self.resending.commands(session, session.home)
@@ -364,7 +344,7 @@ class Client:
             for replica, number in [key for key, due in self._again.items() if due <= now]:
                 del self._again[replica, number]
                 session = self.sessions.get(number)
-                if session is not None and self.targets[replica].linked:
+                if session is not None and replica in self.members.linked and replica in self.targets:
                     self.resending.commands(session, replica)
         if now >= self._ping_at:
             self._ping_at = now + self.config.ping_seconds
@@ -385,12 +365,14 @@ class Client:
 
     def clone(self) -> Self:
         """Return an independent copy, handles of callers included."""
-        return copy.deepcopy(self)
+        flights = [flight for session in self.sessions.values() for flight in session.log]
+        shared: list[object] = [self.config, *(flight.run for flight in flights)]
+        return copy.deepcopy(self, {id(item): item for item in shared})
 
     def freeze(self) -> Frozen:
         """Return the state in canonical form: equal states of different histories are equal."""
         waiting = (self.touched, self.completions, self.resending, self._requests, self._again, self._ping_at, self._open_at)
-        return freeze((self.view, self.config_id, self.leader, self.sessions, self.opening, self.homes, *waiting), (id(self),))
+        return freeze((self.view, self.members, self.leader, self.sessions, self.opening, self.homes, *waiting), (id(self),))
 
     def deadline(self) -> float:
         """When ``expire`` is needed next."""

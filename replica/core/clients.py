@@ -125,4 +125,6 @@ class Clients:
             self.roles.reads.on_appended(record.sessions)
 
     def _redirect(self, source: Source) -> None:
-        self.node.reply_durable(source, m.Leader(self.node.config.config, self.node.view, self.node.leader))
+        self.node.reply_durable(source, m.Leader(self.node.configuration.number, self.node.view, self.node.leader))
+        if self.node.configuration.number > 1:  # of the first one the hello told
+            self.node.tell_members(source)

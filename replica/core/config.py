@@ -17,8 +17,9 @@ class CoreConfig:
     id: int
     voters: tuple[int, ...]
     mode: Mode = "ho"
-    config: int = 1
-    """Number of the configuration; acks of different configurations never combine."""
+    """Of the cluster's first configuration; what the log tells counts more (``configuration``)."""
+    joins: bool = False
+    """A new replica that was added to a running cluster: it knows no configuration until a leader tells it."""
     view: int = 1
     leader: int = 0
     """Who leads the first view of a new cluster: appointed, so that it need not begin with an election. Who comes back never is."""

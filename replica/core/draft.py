@@ -67,4 +67,4 @@ class Speculation:
 
     def reply(self, node: Node) -> SpecReply:
         """Make the section."""
-        return SpecReply(node.config.config, node.view, node.applied_position, self.sessions, self.firsts, self.counts, self.results)
+        return SpecReply(node.configuration.number, node.view, node.applied_position, self.sessions, self.firsts, self.counts, self.results)

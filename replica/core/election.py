@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replica.core.messages import TakeOver, Vote, VoteReply
-from replica.core.quorum import majority
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,9 +82,9 @@ class Election:
             self.at = node.now + (self._soon() - node.now) * (1 << min(self.vain, VAIN_MAX))
             self.vain += 1
         asked = node.view + 1 if trial else node.view
-        for peer in node.config.voters:
+        for peer in node.configuration.voters:
             if peer != node.config.id:
-                node.send(peer, Vote(node.config.config, asked, node.log.last_index, node.log.last_view, trial, forced))
+                node.send(peer, Vote(node.configuration.number, asked, node.log.last_index, node.log.last_view, trial, forced))
         return self._won_stage(forced=forced)
 
     def on_vote_reply(self, peer: int, reply: VoteReply) -> bool:
@@ -98,7 +97,8 @@ class Election:
         return self._won_stage(forced=False)
 
     def _won_stage(self, *, forced: bool) -> bool:
-        if len(self.granted) < majority(len(self.node.config.voters)):
+        told = self.node.configuration
+        if sum(voter in self.granted for voter in told.voters) < told.majority:
             return False
         if self.stage is Stage.TRIAL:
             return self.campaign(trial=False, forced=forced)
@@ -122,7 +122,7 @@ class Election:
                 node.join(node.view, -1, peer)
                 self.at = node.now + node.config.election_seconds * (1.0 + self.jitter()) * (1 << min(self.vain, VAIN_MAX))
                 self.vain += 1
-        node.send(peer, VoteReply(node.config.config, node.view, vote.view, vote.trial, granted))
+        node.send(peer, VoteReply(node.configuration.number, node.view, vote.view, vote.trial, granted))
 
     def follows(self, vote: Vote) -> bool:
         """Whether a real vote's higher view is to be joined: not while a leader is alive, unless it wants to be followed."""
@@ -138,6 +138,6 @@ class Election:
 
     def on_take_over(self, order: TakeOver) -> bool:
         """The leader hands over to us; returns whether the view is won at once."""
-        if order.view != self.node.view or self.node.leads or self.node.muted:
+        if order.view != self.node.view or self.node.leads or self.node.muted or not self.node.votes:
             return False
         return self.campaign(trial=False, forced=True)

@@ -83,13 +83,13 @@ class Follower:
             return []
         if node.view <= node.forgotten_view:
             self.ack_due, self.nack_hint = False, -1
-            return [(node.leader, [Rejoin(node.config.config, node.forgotten_view)])]
+            return [(node.leader, [Rejoin(node.configuration.number, node.forgotten_view)])]
         answer: Message
         durable = min(self.match, node.journal.durable_index)
         if self.nack_hint >= 0:
-            answer = AcceptNack(node.config.config, node.view, self.nack_hint, self.round)
+            answer = AcceptNack(node.configuration.number, node.view, self.nack_hint, self.round)
         else:
-            answer = AcceptAck(node.config.config, node.view, durable, self.round, self._take_heard())
+            answer = AcceptAck(node.configuration.number, node.view, durable, self.round, self._take_heard())
         self.ack_due, self.nack_hint = False, -1
         return [(node.leader, [answer])]
 

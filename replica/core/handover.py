@@ -32,7 +32,7 @@ class HandingOver:
     def go_on(self, now: float) -> bool:
         """Give the order when it is time; returns whether the attempt still stands."""
         if not self.ordered and self.progress.match == self.node.log.last_index:
-            self.node.send(self.peer, TakeOver(self.node.config.config, self.node.view))
+            self.node.send(self.peer, TakeOver(self.node.configuration.number, self.node.view))
             self.ordered = True
         return now < self.until
 
@@ -40,7 +40,8 @@ class HandingOver:
 def hand_over(leader: Leader, peer: int) -> HandingOver | None:
     """Begin an attempt with a linked follower, the one that is furthest for ``peer`` -1; None if there is no such follower."""
     node = leader.node
-    able = {number: progress.match for number, progress in leader.progress.items() if progress.linked and peer in (-1, number)}
+    voters = node.configuration.voters
+    able = {number: it.match for number, it in leader.progress.items() if it.linked and number in voters and peer in (-1, number)}
     if not able or not leader.serving:
         return None
     chosen = max(able, key=lambda number: (able[number], -number))

@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replica.core import messages as m
+from replica.core.held_records import as_record, join_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from attrs import frozen as message
 
+    from replica.core.configuration import Configuration
     from replica.core.witness import Chain, Run
     from statemachine.sessions import Sessions
     from statemachine.store import Store
@@ -95,11 +97,6 @@ class Forgotten:
 JournalRecord = m.Record | m.Entry | Voted | Cut | Committed | Levels | Forgotten | Installed | Began
 
 
-def as_record(session: int, run: Run) -> m.Record:
-    """Make the record of a run that a witness holds."""
-    return m.Record([session], [run.first], [len(run.keys)], [0], [run.incomplete], run.kinds, run.keys, run.values)
-
-
 class JournalError(Exception):
     """A journal tells no state: something in it is missing. Whoever keeps it is to blame."""
 
@@ -127,6 +124,8 @@ class Applied:
     index: int = 0
     view: int = 0
     position: int = 0
+    configuration: Configuration | None = None
+    """None: the cluster's first."""
 
 
 @attrs.define(eq=False)
@@ -166,7 +165,10 @@ class Durable:
                     first = 0
                     for session, number, count, incomplete in zip(record.sessions, record.firsts, record.counts, record.incomplete, strict=True):
                         upto = first + count
-                        runs = self.chains.setdefault(session, Held()).runs
+                        chain = self.chains.get(session)
+                        if chain is None:
+                            chain = self.chains[session] = Held()
+                        runs = chain.runs
                         if not runs or number > runs[-1].last:
                             kinds, keys, values = record.kinds[first:upto], record.keys[first:upto], record.values[first:upto]
                             runs.append(Run(number, number + count - 1, kinds, keys, values, incomplete))
@@ -321,7 +323,7 @@ class Journal:
         """Close the batch, if it is worth a write: returns its records, none if everything stays as it is."""
         if not self.urgent:
             return []
-        records, self.records, self.urgent = self.records, [], False
+        records, self.records, self.urgent = join_records(self.records), [], False
         if self.levels:
             chains, self.levels = self.levels, {}
             records.append(Levels(list(chains), [chain.accepted for chain in chains.values()], [chain.anchored for chain in chains.values()]))

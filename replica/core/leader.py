@@ -18,14 +18,15 @@ from replica.core.catchup import begin
 from replica.core.draft import Draft, Speculation
 from replica.core.handover import HandingOver, hand_over
 from replica.core.messages import Accept, AcceptAck, AcceptNack, Entry, Message, SnapshotAck
-from replica.core.progress import Progress
-from replica.core.quorum import majority
+from replica.core.progress import Progress, Tracker
+from replica.core.reconfiguration import Reconfiguration
 from replica.core.registrar import Registrar
 from replica.core.tail import CLOSED, Logged, Tail
 from replica.core.witness import CAUSAL, Chain, Run
-from statemachine.command import CLOSE, CONFIG, EXPIRE, NOOP
+from statemachine.command import CLOSE, EXPIRE, NOOP
 
 if TYPE_CHECKING:
+    from replica.core.configuration import Configuration
     from replica.core.node import Node
 
 ENTRY_COMMANDS_MAX = 4096
@@ -48,13 +49,15 @@ class Leader:
     draft: Draft = attrs.Factory(Draft)
     logged: dict[int, Logged] = attrs.Factory(dict)
     # {session: what is in the log}
-    progress: dict[int, Progress] = attrs.Factory(dict)
-    # {peer: its log as we know it}
+    tracker: Tracker = attrs.field(init=False)
     open_index: int = NEVER
     """The view is open for speculation when this index is applied; unknown until the view has its first entry."""
+    closed_before: int = 0
+    """Nothing is speculative before this index is applied: the configuration changes (``reconfiguration``)."""
     serving: bool = False
     """Recovery is done: commands enter the log."""
     handing_over: HandingOver | None = None
+    reconfiguration: Reconfiguration = attrs.field(init=False)
     registrar: Registrar = attrs.field(init=False)
     round: int = 0
     confirmed: int = 0
@@ -65,14 +68,23 @@ class Leader:
     flush_at: float = math.inf
 
     def __attrs_post_init__(self) -> None:
-        self.tail = Tail(self.node.store, self.node.witness)
-
         node = self.node
-        for peer in node.config.voters:
-            if peer != node.config.id:
-                self.progress[peer] = Progress(next=node.log.last_index + 1, heard_at=node.now)
+        self.tail = Tail(node.store, node.witness)
+        self.tracker = Tracker(node)
+        self.tracker.configure()
         self.registrar = Registrar(node, self, node.now)
+        self.reconfiguration = Reconfiguration(node, self)
         self._rebuild()
+
+    @property
+    def progress(self) -> dict[int, Progress]:
+        """The other members' progress."""
+        return self.tracker.progress
+
+    @property
+    def alone(self) -> bool:
+        """Whether this replica decides by itself."""
+        return not self.tracker.others
 
     def start(self) -> None:
         """Begin a new cluster."""
@@ -86,8 +98,7 @@ class Leader:
         Entries of older views commit with that one (Raft section 5.4.2), and so does all that was recovered.
         """
         if self.node.log.last_index == 0:
-            config = self.node.config
-            self.draft.system.append([CONFIG, config.config, config.mode, list(config.voters)])
+            self.draft.system.append(self.node.configuration.command(self.node.config.mode))
         self.draft.system.append([NOOP])
         self.open_index = self.node.log.last_index + 1
         self.serving = True
@@ -142,6 +153,20 @@ class Leader:
     def next_index(self) -> int:
         """Index of the entry that grows in this turn, or of the newest one if none does."""
         return self.node.log.last_index + (1 if self.draft.sessions or self.draft.system else 0)
+
+    @property
+    def speculates(self) -> bool:
+        """Whether this view may answer speculatively now: it is open, no change of the configuration is under way, and the leader is a witness of it:
+        no leader that leaves."""
+        return self.node.applied_index >= max(self.open_index, self.closed_before) and self.node.votes
+
+    def log_configuration(self, wanted: Configuration) -> None:
+        """Log the next configuration in an entry of its own; it counts from now on, and the fast path is back when it is applied."""
+        self.close_turn()
+        self.draft.system.append(wanted.command(self.node.config.mode))
+        self.closed_before = self.node.log.last_index + 1
+        self.close_turn()
+        self.advance()
 
     def busy(self) -> bool:
         """Whether nothing more is taken (clients are told BUSY): the log is full, or another is about to take over."""
@@ -198,7 +223,7 @@ class Leader:
         committed = chain.committed
         if mode == "ht" and max(run.kinds) >= CAUSAL:
             logged.unwitnessed = run.last
-        if not self.open:
+        if not self.speculates:
             logged.blocked = run.last
         elif free and logged.blocked <= committed and logged.unwitnessed <= committed and min(run.kinds) < CAUSAL:
             speculation.add(chain.session, run, results)
@@ -249,30 +274,28 @@ class Leader:
             progress.sending = None
 
     def _confirm(self) -> None:
-        rounds = sorted((progress.round for progress in self.progress.values()), reverse=True)
-        self.confirmed = rounds[majority(len(self.node.config.voters)) - 2] if rounds else self.round
+        self.confirmed = self.tracker.confirmed(self.round)
 
     def advance(self) -> None:
         """Commit what a majority has on disk, the leader itself included, if it is of this view (Raft section 5.4.2)."""
         node = self.node
-        matches = sorted([progress.match for progress in self.progress.values()] + [node.journal.durable_index], reverse=True)
-        index = matches[majority(len(node.config.voters)) - 1]
+        index = self.tracker.stored()
         if index > node.commit_index and node.log.view_at(index) == node.view:
             node.commit(index)
 
     def link_up(self, peer: int) -> None:
-        """A follower's link is fresh: what was in flight may be lost, so send again from what it acknowledged."""
-        progress = self.progress[peer]
-        progress.linked = True
-        if progress.match:  # else it has not said yet where its log agrees with ours
-            progress.next = progress.match + 1
-        if progress.sending is not None:
-            progress.sending.again()
+        """A peer's link is fresh."""
+        self.tracker.link_up(peer)
         self.heartbeat_at = 0.0
 
     def link_down(self, peer: int) -> None:
-        """Send nothing to a follower without a link."""
-        self.progress[peer].linked = False
+        """A peer's link is gone."""
+        self.tracker.link_down(peer)
+
+    def end_turn(self) -> None:
+        """Make this turn's entry, and go on with a change of the configuration."""
+        self.close_turn()
+        self.reconfiguration.go_on()
 
     def close_turn(self) -> None:
         """Make this turn's entry of the draft."""
@@ -285,8 +308,10 @@ class Leader:
             b"".join(draft.kinds), draft.keys, draft.values,
         )  # fmt: skip
         node.append_entry(entry)
+        if node.configuration is not self.tracker.told:
+            self.tracker.configure()
         self.draft = Draft()
-        if not self.progress:
+        if self.alone:
             self.advance()
 
     def accepts(self, now: float) -> list[tuple[int, list[Message]]]:
@@ -295,7 +320,7 @@ class Leader:
         if self.handing_over is not None and not self.handing_over.go_on(now):
             self.handing_over = None
         last = node.log.last_index
-        if not self.progress:
+        if self.alone:
             self.confirmed = self.round = self.round + 1
         if node.commit_index > self.told_commit and self.flush_at == math.inf:
             self.flush_at = now + node.config.commit_flush_seconds
@@ -336,16 +361,10 @@ class Leader:
         if sections is None:
             view = log.view_at(progress.next - 1)
             assert view is not None
-            accept = Accept(node.config.config, node.view, progress.next - 1, view, node.commit_index, self.round, entries)
+            accept = Accept(node.configuration.number, node.view, progress.next - 1, view, node.commit_index, self.round, entries)
             sections = made[key] = [accept]
         progress.next += len(entries)
         return sections
-
-    def quorum_heard_at(self) -> float:
-        """When a majority, the leader included, had last been heard from: the older that is, the less this leader can know of its view."""
-        heard = sorted((progress.heard_at for progress in self.progress.values()), reverse=True)
-        others = majority(len(self.node.config.voters)) - 1
-        return heard[others - 1] if others else math.inf
 
     def _snapshot_again(self, progress: Progress) -> None:
         """A snapshot of which nothing is heard for long is sent again; asked at every heartbeat."""
@@ -358,7 +377,7 @@ class Leader:
         node, log = self.node, self.node.log
         key = (log.last_index + 1, 0)
         if key not in made:
-            made[key] = [Accept(node.config.config, node.view, log.last_index, log.last_view, node.commit_index, self.round, [])]
+            made[key] = [Accept(node.configuration.number, node.view, log.last_index, log.last_view, node.commit_index, self.round, [])]
         return made[key]
 
     def deadline(self) -> float:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from replica.core.configuration import Configuration, Configurations
 from replica.core.journal import Journal
 from replica.core.log import Log, last_position
-from replica.core.messages import Applied, Entry, Message, RecordAck
+from replica.core.messages import Applied, Entry, Members, Message, RecordAck
 from replica.core.messages import Leader as LeaderNews
 from replica.core.witness import Chain, Witness
 from statemachine import command as c
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from replica.core.config import CoreConfig
     from replica.core.effects import Source
     from replica.core.journal import Applied as AppliedState
-    from replica.core.journal import Durable
 
 FRAME_VALUE_BYTES_MAX = 4 << 20
 """Values in one frame to a client."""
@@ -52,6 +52,9 @@ class Node:
     commit_index: int = 0
     applied_index: int = 0
     applied_position: int = 0
+    configurations: Configurations = attrs.field(init=False)
+    configuration: Configuration = attrs.field(init=False)
+    """The one that counts: the log's latest."""
     store: Store = attrs.Factory(Store)
     sessions: Sessions = attrs.Factory(lambda self: Sessions(self.config.tombstone_sessions_max), takes_self=True)
     witness: Witness = attrs.field(init=False)
@@ -82,11 +85,28 @@ class Node:
 
     def __attrs_post_init__(self) -> None:
         self.witness = Witness(self.config.witness_commands_max, self.config.witness_bytes_max)
+        self.configuration = Configuration(0, ()) if self.config.joins else Configuration(1, self.config.voters)
+        self.configurations = Configurations([(0, self.configuration)])
 
     @property
     def leads(self) -> bool:
         """Whether this replica leads its view."""
         return self.leader == self.config.id
+
+    @property
+    def votes(self) -> bool:
+        """Whether this replica is a voter, as far as it knows."""
+        return self.config.id in self.configuration.voters
+
+    @property
+    def may_lead(self) -> bool:
+        """Whether this replica may stand for election: it votes, or did before a change that is not known to be committed.
+
+        Such a change may be in no other log than its own: then nobody else can win with this replica's vote, and it wins without counting
+        itself, commits the change and hands over (Raft dissertation, section 4.2.2).
+        """
+        told = self.configurations
+        return self.votes or (told.index > self.commit_index and self.config.id in told.told[-2][1].voters)
 
     @property
     def muted(self) -> bool:
@@ -99,41 +119,6 @@ class Node:
         """
         return self.forgotten_view >= 0
 
-    def restore(self, durable: Durable) -> None:
-        """Begin with what the disk holds: the snapshot, the log above it, the view and the vote, and what the witness had promised."""
-        voted = durable.voted
-        self.view, self.voted_for, self.leader = max(voted.view, self.config.view), voted.voted_for, -1
-        if durable.forgotten:
-            self.forgotten_view = self.view
-        if durable.applied is not None:
-            applied = durable.applied
-            self.store, self.sessions = applied.store, applied.sessions
-            self.applied_index = self.commit_index = applied.index
-            self.applied_position = applied.position
-            self.log = Log(first_index=applied.index + 1, before_view=applied.view, before_position=applied.position)
-        for entry in durable.entries:
-            self.log.append(entry)
-        self.commit_index = min(max(self.commit_index, durable.committed), self.log.last_index)
-        self.journal.durable_index = self.log.last_index
-        for session, record in self.sessions.table.items():
-            self.witness.open(session).raise_to(record.applied)
-        done = self._committed_numbers()
-        for session, held in durable.chains.items():
-            if session not in self.witness.chains and session <= self.applied_position:
-                continue  # it ended
-            chain = self.witness.chains.get(session) or self.witness.open(session)
-            self.witness.restore(chain, held.runs, held.accepted, held.anchored, done.get(session, chain.committed))
-        self.witness.retry_all(self.promoted)
-
-    def _committed_numbers(self) -> dict[int, int]:
-        """Tell the last number of each session that is known to be committed and not applied yet."""
-        done: dict[int, int] = {}
-        for index in range(self.applied_index + 1, self.commit_index + 1):
-            entry = self.log.get(index)
-            for session, first, count in zip(entry.sessions, entry.firsts, entry.counts, strict=True):
-                done[session] = first + count - 1
-        return done
-
     def install(self, applied: AppliedState) -> None:
         """Replace the state machine by a leader's snapshot, and begin the log anew behind it; what the witness holds stays, as far as it is not
         committed by it."""
@@ -143,6 +128,9 @@ class Node:
         self.applied_position = applied.position
         self.log = Log(first_index=applied.index + 1, before_view=applied.view, before_position=applied.position)
         self.journal.on_installed(applied.index, applied.view, applied.position)
+        if applied.configuration is not None:
+            self.configurations = Configurations([(applied.index, applied.configuration)])
+            self._reconfigure()
         if self.muted and applied.view > self.forgotten_view:
             self.forgotten_view = -1
         for session in [session for session in self.witness.chains if session not in self.sessions.table]:
@@ -155,15 +143,29 @@ class Node:
                     self.notes.setdefault(chain.link, {})[session] = record.applied
 
     def append_entry(self, entry: Entry) -> None:
-        """Add the next entry to the log."""
+        """Add the next entry to the log; a configuration in it counts from now on."""
         self.log.append(entry)
         self.journal.on_entry(entry)
+        if entry.system and self.configurations.add(entry):
+            self._reconfigure()
 
     def cut_log(self, index: int) -> None:
         """Drop the entries above ``index``: a newer view's leader has others there."""
         assert index >= self.commit_index, "a committed entry is never truncated"
         self.log.truncate_after(index)
         self.journal.on_cut(index)
+        if self.configurations.cut(index):
+            self._reconfigure()
+
+    def _reconfigure(self) -> None:
+        """Let the log's latest configuration count, and tell the clients."""
+        self.configuration = self.configurations.latest
+        for link in self.clients:
+            self.tell_members(link)
+
+    def tell_members(self, link: Source) -> None:
+        """Tell a client who belongs to the cluster; it counts by a leader's word only, and finds new members by anybody's."""
+        self.reply_durable(link, Members(self.view, self.leads, self.configuration.items()))
 
     def commit(self, index: int) -> None:
         """Every entry up to ``index`` is committed."""
@@ -231,7 +233,9 @@ class Node:
         self.view, self.leader, self.voted_for = view, leader, voted_for
         if news:
             for link in self.clients:
-                self.reply_durable(link, LeaderNews(self.config.config, view, leader))
+                self.reply_durable(link, LeaderNews(self.configuration.number, view, leader))
+                if self.leads and self.configuration.number > 1:
+                    self.tell_members(link)
 
     def reply_large(self, link: Source, message: Message, size_bytes: int) -> None:
         """Put an answer with large values into a frame that has room for it (frames have a limit, turns do not)."""
@@ -340,8 +344,9 @@ class Node:
     def acks(self, chains: list[Chain]) -> RecordAck:
         """Make the cumulative verdicts of some chains."""
         return RecordAck(
-            self.config.config, self.view, [chain.session for chain in chains], self.held_levels(chains), [chain.accepted for chain in chains], []
-        )
+            self.configuration.number, self.view, [chain.session for chain in chains], self.held_levels(chains),
+            [chain.accepted for chain in chains], [],
+        )  # fmt: skip
 
     def held_levels(self, chains: list[Chain]) -> list[int]:
         """Tell up to where each chain is held.
@@ -362,7 +367,8 @@ class Node:
         for link in list(self.notes) if urgent else [link for link in self.notes if link in self.outbox]:
             noted = self.notes.pop(link)
             told = self.results.pop(link, [])
-            self.reply(link, Applied(self.config.config, self.view, self.leads, self.applied_position, list(noted), list(noted.values()), told))
+            number, upto = self.configuration.number, list(noted.values())
+            self.reply(link, Applied(number, self.view, self.leads, self.applied_position, list(noted), upto, told))
         return bool(self.notes)
 
     def forget_link(self, link: Source) -> None:

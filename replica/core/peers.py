@@ -13,6 +13,7 @@ from replica.core import messages as m
 from replica.core.recovery import witness_states
 
 if TYPE_CHECKING:
+    from replica.core.divergence import Divergence
     from replica.core.leader import Leader
     from replica.core.messages import Message
     from replica.core.node import Node
@@ -27,21 +28,22 @@ class Peers:
     node: Node
     voter: Voter
     roles: Roles
+    divergence: Divergence
 
     def on_message(self, source: int, message: Message) -> None:
         """Give a section of another replica to its handler; what makes no sense from this source is dropped by name."""
         node, roles = self.node, self.roles
-        if source not in node.config.voters or source == node.config.id:
+        if source == node.config.id:
             node.drops.append((source, "not_a_peer"))
             return
         match message:
             case m.Accept():
-                if self._follows(source, message.config, message.view):
+                if self._follows(source, message.view):
                     roles.follower.on_accept(message)
             case m.AcceptAck() | m.AcceptNack():
                 if message.view > node.view:
                     roles.join(message.view, -1)
-                elif message.view == node.view and roles.leader is not None:
+                elif message.view == node.view and roles.leader is not None and source in roles.leader.progress:  # else it was removed
                     self._on_acknowledged(roles.leader, source, message)
             case m.Forward():
                 if roles.leader is not None:
@@ -51,17 +53,19 @@ class Peers:
             case m.Vote() | m.VoteReply() | m.TakeOver():
                 self._on_election_message(source, message)
             case m.Collect():
-                if self._follows(source, message.config, message.view) and not node.muted:
+                if self._follows(source, message.view) and not node.muted:
                     for state in witness_states(node, message):
                         node.send(source, state)
             case m.SnapshotPart():
-                if self._follows(source, message.config, message.view):
+                if self._follows(source, message.view):
                     roles.on_snapshot_part(source, message)
             case m.SnapshotAck():
-                if message.view == node.view and roles.leader is not None:
+                if message.view == node.view and roles.leader is not None and source in roles.leader.progress:
                     roles.leader.on_snapshot_ack(source, message)
             case m.Rejoin():
                 roles.on_rejoin(message)
+            case m.StateHash():
+                self.divergence.on_hash(source, message)
             case m.WitnessState():
                 if roles.recovery is not None and message.view == node.view:
                     roles.recovery.on_state(source, message)
@@ -69,14 +73,11 @@ class Peers:
             case _:
                 node.drops.append((source, f"unexpected_{type(message).__name__}"))
 
-    def _follows(self, source: int, config: int, view: int) -> bool:
+    def _follows(self, source: int, view: int) -> bool:
         """Join the view of who leads it, if it is not an old one: whose leader is told so."""
         node, roles = self.node, self.roles
         if view < node.view:
-            node.send(source, m.AcceptNack(node.config.config, node.view, 0, 0))
-            return False
-        if config != node.config.config:
-            node.drops.append((source, "other_configuration"))
+            node.send(source, m.AcceptNack(node.configuration.number, node.view, 0, 0))
             return False
         if view > node.view or node.leader < 0:
             roles.join(view, source)

@@ -1,18 +1,21 @@
-"""One follower as the leader sees it (etcd raft's ``tracker``)."""
+"""The followers as the leader sees them (etcd raft's ``tracker``), and what enough of them have."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import attrs
 
 if TYPE_CHECKING:
     from replica.core.catchup import Sending
+    from replica.core.configuration import Configuration
+    from replica.core.node import Node
 
 
 @attrs.define(eq=False)
 class Progress:
-    """One follower as the leader sees it (etcd raft's ``tracker``)."""
+    """One follower."""
 
     match: int = 0
     """Everything up to this index is in its log."""
@@ -25,3 +28,67 @@ class Progress:
     linked: bool = False
     sending: Sending | None = None
     """A snapshot on its way: the kept log does not reach back to what it needs."""
+
+
+@attrs.define(eq=False)
+class Tracker:
+    """All members but the leader itself; it counts by the latest configuration of the leader's log."""
+
+    node: Node
+    told: Configuration = attrs.field(init=False)
+    """What it counts by."""
+    progress: dict[int, Progress] = attrs.Factory(dict)
+    # {member: how far it is}
+    voting: list[Progress] = attrs.Factory(list)
+    """Of the voters among them."""
+    others: int = 0
+    """How many of those make a majority, with the leader if it votes itself."""
+    links: dict[int, None] = attrs.Factory(dict)
+    # {linked peer, member or not}
+
+    def configure(self) -> None:
+        """Count by the present configuration, at the beginning of a view and when it has changed."""
+        node, known = self.node, self.progress
+        told = self.told = node.configuration
+        self.progress = {}
+        for member in told.members:
+            if member != node.config.id:
+                fresh = Progress(next=node.log.last_index + 1, heard_at=node.now, linked=member in self.links)
+                self.progress[member] = known.get(member) or fresh
+        self.voting = [progress for member, progress in self.progress.items() if member in told.voters]
+        self.others = told.majority - node.votes
+
+    def link_up(self, peer: int) -> None:
+        """A peer's link is fresh: what was in flight may be lost, so send again from what it acknowledged."""
+        self.links[peer] = None
+        progress = self.progress.get(peer)
+        if progress is not None:
+            progress.linked = True
+            if progress.match:  # else it has not said yet where its log agrees with ours
+                progress.next = progress.match + 1
+            if progress.sending is not None:
+                progress.sending.again()
+
+    def link_down(self, peer: int) -> None:
+        """Send nothing to a peer without a link."""
+        self.links.pop(peer, None)
+        if peer in self.progress:
+            self.progress[peer].linked = False
+
+    def stored(self) -> int:
+        """Return up to which index a majority has the log on disk, the leader itself included if it votes."""
+        matches = [progress.match for progress in self.voting]
+        if self.node.votes:
+            matches.append(self.node.journal.durable_index)
+        matches.sort(reverse=True)
+        return matches[self.told.majority - 1]
+
+    def confirmed(self, newest: int) -> int:
+        """Return the latest round that a majority acknowledged; ``newest`` if nobody else is needed."""
+        rounds = sorted((progress.round for progress in self.voting), reverse=True)
+        return rounds[self.others - 1] if self.others else newest
+
+    def heard_at(self) -> float:
+        """Return when a majority, the leader included, had last been heard from: the older that is, the less the leader can know of its view."""
+        heard = sorted((progress.heard_at for progress in self.voting), reverse=True)
+        return heard[self.others - 1] if self.others else math.inf

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from replica.core.leader import Leader
     from replica.core.node import Node
 
+READS_TOGETHER_MAX = 32
+"""Reads that waited and are answered in one section (or one longer run): a frame has thousands of sections, and is refused with too many reads."""
+
 
 @attrs.define(eq=False)
 class Parked:
@@ -64,7 +67,7 @@ class Answers:
     def send(self, node: Node, link: Source, *, indexed: bool = False) -> None:
         """Answer a link, in as many sections as the values need."""
         for some, starts, lengths, values, versions, size in pieces(self.sessions, self.firsts, self.counts, self.values, self.versions):
-            answer = StrongReadReply(node.config.config, node.view, indexed, node.store.horizon, some, starts, lengths, values, versions)
+            answer = StrongReadReply(node.configuration.number, node.view, indexed, node.store.horizon, some, starts, lengths, values, versions)
             if not node.journal.clear or node.held_replies:
                 node.reply_durable(link, answer)  # it may rest on commands of its session that are not on disk yet
             elif size < LARGE_BYTES:
@@ -104,7 +107,8 @@ class StrongReads:
             elif quick or self._untouched(tail, queries[start:end]):
                 answers.add(session, first, values[start:end], versions[start:end])
             else:
-                self._answer_over_tail(Parked(source, session, first, queries[start:end]), dependency, answers)
+                reads = Parked(source, session, first, queries[start:end])
+                self._answer_over_tail(reads, dependency, values[start:end], versions[start:end], answers)
         if answers.sessions:
             answers.send(self.node, source)
 
@@ -131,7 +135,7 @@ class StrongReads:
         logged = leader.logged.get(session)
         if logged is None or logged.number < dependency:
             return -1
-        if not leader.open or node.config.mode == "paxos" or logged.blocked > chain.committed or logged.unwitnessed > chain.committed:
+        if not leader.speculates or node.config.mode == "paxos" or logged.blocked > chain.committed or logged.unwitnessed > chain.committed:
             return leader.next_index
         anchored = chain.anchored
         if anchored < dependency:
@@ -139,37 +143,43 @@ class StrongReads:
             node.journal.on_level(chain)
         return 0 if anchored >= dependency else leader.next_index
 
-    def _answer_over_tail(self, reads: Parked, dependency: int, answers: Answers) -> None:
-        """Answer a run read by read, parking the stretches that touch somebody else's uncommitted write."""
-        first = reads.first
-        values: list[Value] = []
-        versions: list[int] = []
-        for number, item in enumerate(reads.queries, reads.first):
-            wait, value, version = self._look(reads.session, dependency, item)
-            if wait:
-                self._park(wait, Parked(reads.source, reads.session, number, [item]))
-                if values:
-                    answers.add(reads.session, first, values, versions)
-                first, values, versions = number + 1, [], []
-            else:
-                values.append(value)
-                versions.append(version)
-        if values:
-            answers.add(reads.session, first, values, versions)
+    def _answer_over_tail(self, reads: Parked, dependency: int, values: list[Value], versions: list[int], answers: Answers) -> None:
+        """Lay the tail over a run's answers from the applied state, parking each read that touches somebody else's uncommitted write.
 
-    def _look(self, session: int, dependency: int, item: Query) -> tuple[int, Value, int]:
-        """Read one query over the tail: (index to wait for or 0, value, version or 0)."""
-        tail = self.leader.tail.writes
-        paxos = self.node.config.mode == "paxos"
-        if isinstance(item, list):
-            start, end = item[0], item[1]
-            touched = [rows[-1][3] for key, rows in tail.items() if start <= key and (end is None or key < end)]  # type: ignore[operator]
-            if touched and not paxos:
-                return max(touched), None, 0
-        elif not paxos and (rows := tail.get(item)):
-            return _over(rows, session, dependency, *self.node.store.get_entry(item))
-        values, versions = query(self.node.store, self.node.applied_position, [item])
-        return 0, values[0], versions[0]
+        Args:
+            reads: the run.
+            dependency: its session's last command before it.
+            values: the answers from the applied state; changed where an own write is newer.
+            versions: likewise.
+            answers: gets what is answered now.
+        """
+        if self.node.config.mode == "paxos":
+            answers.add(reads.session, reads.first, values, versions)
+            return
+        writes = self.leader.tail.writes
+        begun = 0
+        for place, item in enumerate(reads.queries):
+            if isinstance(item, list):
+                wait = self._last_write_in(item)
+            elif item in writes:
+                wait, values[place], versions[place] = _over(writes[item], reads.session, dependency, values[place], versions[place])
+            else:
+                continue
+            if wait:
+                self._park(wait, Parked(reads.source, reads.session, reads.first + place, [item]))
+                if begun < place:
+                    answers.add(reads.session, reads.first + begun, values[begun:place], versions[begun:place])
+                begun = place + 1
+        if begun == 0:
+            answers.add(reads.session, reads.first, values, versions)
+        elif begun < len(values):
+            answers.add(reads.session, reads.first + begun, values[begun:], versions[begun:])
+
+    def _last_write_in(self, scan: list[object]) -> int:
+        """Return the index of the last uncommitted write that a scan would see, 0 if there is none."""
+        start, end = scan[0], scan[1]
+        touched = [rows[-1][3] for key, rows in self.leader.tail.writes.items() if start <= key and (end is None or key < end)]  # type: ignore[operator]
+        return max(touched, default=0)
 
     def _await(self, source: Source, session: int, first: int, dependency: int, queries: list[Query]) -> None:
         if self._refuse_ended(source, session):
@@ -188,7 +198,7 @@ class StrongReads:
         node = self.node
         reason = GAP if session in node.witness.chains else node.refusal(session)
         if reason != GAP:
-            node.reply(source, RecordAck(node.config.config, node.view, [], [], [], [[session, reason]]))
+            node.reply(source, RecordAck(node.configuration.number, node.view, [], [], [], [[session, reason]]))
         return reason != GAP
 
     def on_read_index(self, source: Source, read: ReadIndex) -> None:
@@ -217,10 +227,23 @@ class StrongReads:
                 self.on_strong_read(source, StrongRead([session], [first], [len(queries)], [dependency], queries))
 
     def on_applied(self, index: int) -> None:
-        """Answer from the applied state what waited for ``index``: later uncommitted writes are concurrent with these reads."""
-        for reads in self.parked.pop(index, ()):
-            self.count -= 1
-            self._answer_applied(reads, indexed=False)
+        """Answer from the applied state what waited for ``index``: later uncommitted writes are concurrent with these reads.
+
+        Those of one link are answered together: many short runs wait for the same entry.
+        """
+        parked = self.parked.pop(index, None)
+        if parked is None:
+            return
+        self.count -= len(parked)
+        by_link: dict[Source, list[Parked]] = {}
+        for reads in parked:
+            runs = by_link.setdefault(reads.source, [])
+            if sum([len(other.queries) for other in runs]) + len(reads.queries) > READS_TOGETHER_MAX and runs:
+                self._answer_applied(runs, indexed=False)
+                runs.clear()
+            runs.append(reads)
+        for runs in by_link.values():
+            self._answer_applied(runs, indexed=False)
 
     def on_confirmed(self) -> None:
         """Answer index reads whose round and index are reached."""
@@ -230,16 +253,18 @@ class StrongReads:
         for item in self.indexed:
             if item.round <= self.leader.confirmed and item.index <= self.node.applied_index:
                 self.count -= 1
-                self._answer_applied(item.reads, indexed=True)
+                self._answer_applied([item.reads], indexed=True)
             else:
                 rest.append(item)
         self.indexed = rest
 
-    def _answer_applied(self, reads: Parked, *, indexed: bool) -> None:
-        values, versions = query(self.node.store, self.node.applied_position, reads.queries)
-        answers = Answers()
-        answers.add(reads.session, reads.first, values, versions)
-        answers.send(self.node, reads.source, indexed=indexed)
+    def _answer_applied(self, runs: list[Parked], *, indexed: bool) -> None:
+        """Answer runs of one link from the applied state."""
+        queries = [item for reads in runs for item in reads.queries]
+        values, versions = query(self.node.store, self.node.applied_position, queries)
+        counts = [len(reads.queries) for reads in runs]
+        answers = Answers([reads.session for reads in runs], [reads.first for reads in runs], counts, values, versions)
+        answers.send(self.node, runs[0].source, indexed=indexed)
 
     def forget_link(self, source: Source) -> None:
         """A client's link is gone: its waiting reads too."""
@@ -249,13 +274,13 @@ class StrongReads:
         self.count = sum(map(len, self.parked.values())) + sum(map(len, self.awaiting.values())) + len(self.indexed)
 
 
-def _over(rows: list[Write], session: int, dependency: int, value: bytes | None, version: int) -> tuple[int, Value, int]:
+def _over(rows: list[Write], session: int, dependency: int, value: Value, version: int) -> tuple[int, Value, int]:
     """Lay a session's own uncommitted writes up to ``dependency`` over a key's applied entry.
 
     Returns:
         (index to wait for or 0, value, version; 0 where the value is uncommitted).
     """
-    found: Value = value
+    found = value
     wait = 0
     for owner, number, written, index in rows:
         if owner != session or (number <= dependency and written is Outcome.UNKNOWN):

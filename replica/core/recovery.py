@@ -28,7 +28,7 @@ import attrs
 
 from replica.core.log import commands_bytes
 from replica.core.messages import Collect, WitnessState
-from replica.core.quorum import majority, recovery_threshold
+from replica.core.quorum import recovery_threshold
 from replica.core.tail import CLOSED
 from replica.core.witness import CAUSAL_KINDS, Run
 
@@ -106,12 +106,15 @@ class Recovery:
         node = self.node
         patience = node.config.election_seconds / 2
         self.again_at = node.now + patience / 2
-        for peer, progress in self.leader.progress.items():
+        for peer in node.configuration.voters:
+            progress = self.leader.progress.get(peer)
+            if progress is None:
+                continue  # ourselves
             answer = self.answers.get(peer)
             if progress.linked and (answer is None or (answer.report() is None and node.now - answer.asked_at >= patience)):
                 self.round += 1
                 self.answers[peer] = Answer(self.round, node.now)
-                node.send(peer, Collect(node.config.config, node.view, self.round))
+                node.send(peer, Collect(node.configuration.number, node.view, self.round))
 
     def on_state(self, peer: int, state: WitnessState) -> None:
         """Take a part of an answer."""
@@ -128,13 +131,16 @@ class Recovery:
         """
         node = self.node
         reports = [report for answer in self.answers.values() if (report := answer.report()) is not None]
-        if len(reports) + 1 < majority(len(node.config.voters)):
+        told = node.configuration
+        if len(reports) + node.votes < told.majority:
             return False
-        reports.insert(0, own_report(node.witness))
+        own = own_report(node.witness)
+        counted = [own, *reports] if node.votes else reports  # who leads only to commit its own removal is no witness
+        reports = [own, *reports]
         sessions = sorted({session for report in reports for session in report.runs})
-        threshold = recovery_threshold(len(node.config.voters), len(reports))
+        threshold = recovery_threshold(len(told.voters), len(counted))
         for session in sessions:
-            levels = sorted((report.anchored.get(session, 0) for report in reports), reverse=True)
+            levels = sorted((report.anchored.get(session, 0) for report in counted), reverse=True)
             self._recover(session, levels[threshold - 1], reports)
         for session in sessions:
             self._add_causal(session, reports)
@@ -215,7 +221,7 @@ def witness_states(node: Node, collect: Collect) -> list[WitnessState]:
 
 
 def _empty(node: Node, collect: Collect) -> WitnessState:
-    return WitnessState(node.config.config, node.view, collect.round, 0, 1, [], [], [], [], b"", [], [], [])
+    return WitnessState(node.configuration.number, node.view, collect.round, 0, 1, [], [], [], [], b"", [], [], [])
 
 
 def _held_by_anybody(session: int, number: int, reports: list[Report]) -> Run | None:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Self, assert_never
 
 import attrs
 
+from replica.core import restoring
 from replica.core.checkpoint import checkpoint
 from replica.core.clients import Clients
+from replica.core.divergence import Divergence
 from replica.core.effects import Effects, Event, LinkDown, LinkUp, Persisted, Received
-from replica.core.freezing import Frozen, freeze
+from replica.core.freezing import Frozen, freeze_parts
 from replica.core.node import Node
 from replica.core.peers import Peers
 from replica.core.roles import Roles
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from replica.core.leader import Leader
     from replica.core.messages import Entry, Message
     from replica.core.reads import StrongReads
+    from replica.core.reconfiguration import Reconfiguration
     from replica.core.recovery import Recovery
 
 
@@ -42,6 +45,7 @@ class Replica:
     voter: Voter
     roles: Roles
     peers: Peers
+    divergence: Divergence
     clients: Clients
     _notes_due: float
 
@@ -58,14 +62,15 @@ class Replica:
         node.on_applied = self._on_applied
         self.voter = Voter(node)
         self.roles = Roles(node, jitter)
-        self.peers = Peers(node, self.voter, self.roles)
+        self.divergence = Divergence(node)
+        self.peers = Peers(node, self.voter, self.roles, self.divergence)
         self.clients = Clients(node, self.voter, self.roles)
         self.roles.on_changed = self.clients.on_roles_changed
         self._notes_due = float("inf")
         if durable is not None:
-            node.restore(durable)
+            restoring.restore(node, durable)
             self.follower.new_view()
-        else:
+        elif not config.joins:
             node.view, node.leader = config.view, config.leader  # the same for all who never ran: nothing to write down
         self.election.heard_leader()
         if node.leads:
@@ -85,6 +90,11 @@ class Replica:
     def recovery(self) -> Recovery | None:
         """A new leader's recovery, until it serves."""
         return self.roles.recovery
+
+    @property
+    def reconfiguration(self) -> Reconfiguration | None:
+        """A leader's part in changes of the members."""
+        return self.roles.leader.reconfiguration if self.roles.leader is not None else None
 
     @property
     def follower(self) -> Follower:
@@ -140,6 +150,7 @@ class Replica:
         return left
 
     def _on_applied(self, entry: Entry) -> None:
+        self.divergence.on_applied(entry.base)
         if self.leader is not None and self.reads is not None:
             self.leader.on_applied(entry)
             self.reads.on_applied(entry.index)
@@ -152,7 +163,7 @@ class Replica:
         """
         self.node.now = now
         if self.leader is not None:
-            self.leader.close_turn()
+            self.leader.end_turn()
         records = self.node.journal.take()
         return self.node.journal.batch - 1, records
 
@@ -163,10 +174,10 @@ class Replica:
         sends: list[tuple[int, list[Message]]] = []
         if self.leader is not None:
             self.leader.close_turn()
-            if node.commit_index > node.applied_index and not self.leader.progress:
+            if node.commit_index > node.applied_index and self.leader.alone:
                 self.apply(node.log.last_position)  # all of it: nobody's acknowledgement begins another turn
             sends += self.leader.accepts(now)
-            if self.reads is not None and not self.leader.progress:
+            if self.reads is not None and self.leader.alone:
                 self.reads.on_confirmed()
             self.leader.trim()
         else:
@@ -221,13 +232,13 @@ class Replica:
             "leader": node.leader,
             "commit": self._commit_position() if commit is not None else node.applied_position,
             "applied": node.applied_position,
-            "config_id": node.config.config,
+            "config_id": node.configuration.number,
             "mode": node.config.mode,
             "home_sessions": sum(chain.home for chain in node.witness.chains.values()),
             "sessions": len(node.witness.chains),
             "held_commands": node.witness.commands,
             "log_bytes": node.log.size_bytes,
-            "keys": len(node.store.values),
+            "keys": node.store.live,
         }
 
     def _commit_position(self) -> int:
@@ -249,9 +260,16 @@ class Replica:
             assert not self.leader.tail.writes or node.applied_index < self.leader.next_index
 
     def clone(self) -> Self:
-        """Return an independent copy; messages and runs, which never change, are shared."""
-        return copy.deepcopy(self)
+        """Return an independent copy; settings, entries and runs, which never change, are shared."""
+        node = self.node
+        shared: list[object] = [node.config, *node.log.entries, *(run for chain in node.witness.chains.values() for run in chain.runs)]
+        shared += [configuration for _, configuration in node.configurations.told]
+        return copy.deepcopy(self, {id(item): item for item in shared})
 
     def freeze(self) -> Frozen:
         """Return the state in canonical form: equal states of different histories are equal."""
-        return freeze((self.node, self.voter, self.roles, self.clients.postponed))
+        node, roles, leader = self.node, self.roles, self.roles.leader
+        parts = [node, node.journal, node.log, node.witness, self.voter, roles, roles.follower, roles.election, roles.receiving]
+        if leader is not None:
+            parts += [leader, leader.tail, leader.tracker, leader.registrar, leader.reconfiguration, roles.reads, roles.recovery]
+        return freeze_parts([*parts, self.clients.postponed])

@@ -50,9 +50,13 @@ class Roles:
 
     @property
     def name(self) -> str:
-        """What this replica is: ``leader``, ``recovering`` (it leads, and does not serve yet), ``candidate`` or ``follower``."""
+        """What this replica is: ``leader``, ``recovering`` (it leads, and does not serve yet), ``candidate``, ``follower``, ``learner`` (it gets the
+        log and does not vote) or ``removed``."""
+        node = self.node
         if self.leader is not None:
             return "leader" if self.recovery is None else "recovering"
+        if not node.votes:
+            return "removed" if node.config.id in node.configuration.removed else "learner"
         return "follower" if self.node.leader >= 0 else "candidate"
 
     def lead(self) -> Leader:
@@ -142,7 +146,7 @@ class Roles:
             elif now >= self.leader.registrar.look_at:
                 self.leader.registrar.expire_sessions()
         elif now >= self.election.at:
-            if self.node.muted:
+            if self.node.muted or not self.node.may_lead:
                 self.election.heard_leader()  # only others can lead
             elif self.election.campaign(trial=True):
                 self.win()
@@ -157,4 +161,4 @@ class Roles:
         return self.election.at
 
     def _steps_down_at(self, leader: Leader) -> float:
-        return leader.quorum_heard_at() + 2 * self.node.config.election_seconds
+        return leader.tracker.heard_at() + 2 * self.node.config.election_seconds

@@ -198,7 +198,7 @@ class Session:
 
     def new_view(self) -> None:
         """Start the tallies of a new view: acks of different views never combine."""
-        voters = len(self.held)
+        voters = len(self.client.place)
         self.held, self.accepted, self.confirmed, self.anchored = [0] * voters, [0] * voters, [0] * voters, [0] * voters
         self.spec_first, self.spec_last = self.number + 1, 0
         self.speculated.clear()
@@ -232,7 +232,7 @@ class Session:
         client = self.client
         fast, waits = 0, False
         if self.spec_last > self.strong_done:
-            fast = min(self.spec_last, client.fast_level(self.accepted))
+            fast = min(self.spec_last, client.tallies.fast_level(self.accepted))
             if self.strong and self.spec_first > self.strong[0].done + 1 and self._strong_between(self.strong[0].done, self.spec_first):
                 fast, waits = 0, True  # what comes before completes by its commit
         upto = max(fast, self.committed)
@@ -286,7 +286,7 @@ class Session:
 
     def complete_causal(self, now: float) -> None:
         """Complete the causal writes that the home holds (or that are committed), in order."""
-        held = max(self.committed, self.held[self.client.causal_place(self)])
+        held = max(self.committed, self.held[self.client.tallies.causal_place(self)])
         causal = self.causal
         while causal and causal[0].done < held:
             flight = causal[0]
@@ -334,7 +334,7 @@ class Session:
         """Complete the strong reads that are answered and confirmed."""
         client = self.client
         for flight in tuple(self.strong_reads):
-            if flight.parts and client.reads_confirmed(self, flight):
+            if flight.parts and client.tallies.reads_confirmed(self, flight):
                 self._finish_reads(flight, now)
 
     def _finish_reads(self, flight: ReadFlight, now: float) -> None:

@@ -1,7 +1,8 @@
 """Counting what replicas answer: each section's columns go to the sessions they are for.
 
 Nothing completes here: sessions that were touched complete together at the end of the turn (``Client.take_completions``).  Acks count in the view
-they were given in (``Client.same_view``), answers of a leader only from who leads it.
+they were given in (``Client.same_view``), answers of a leader only from who leads it, in a configuration whose voters are known: its word says
+among whom to count (docs/protocol.md, "Membership").
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replica.core.node import BUSY, GAP, REFUSALS
+from replica.core.quorum import fast_quorum, majority
 
 if TYPE_CHECKING:
     from replica.core import messages as m
     from replica.core.client import Client
+    from replica.core.flights import ReadFlight
     from replica.core.session import Session
 
 
@@ -23,10 +26,58 @@ class Tallies:
     """The counting part of a client."""
 
     client: Client
+    fast_others: int = 0
+    """Voters beside the leader that a fast quorum takes."""
+    majority_others: int = 0
+    """Voters beside the leader that a majority takes."""
+
+    def count_by(self, voters: int) -> None:
+        """Count among so many voters."""
+        self.fast_others = fast_quorum(voters) - 1
+        self.majority_others = majority(voters) - 1
+
+    # ------------------------------------------------------------------------------------------------------------------ what is enough
+
+    def fast_level(self, accepted: list[int]) -> int:
+        """Return up to which number enough voters beside the leader accepted a session's strong commands."""
+        wanted, leader = self.fast_others, self.client.place.get(self.client.leader, -1)
+        if leader < 0:
+            return 0  # who leads is no voter: it was removed, and speculates on nothing
+        if wanted == 0:
+            return 1 << 62
+        others = sorted((level for place, level in enumerate(accepted) if place != leader), reverse=True)
+        return others[wanted - 1]
+
+    def reads_confirmed(self, session: Session, flight: ReadFlight) -> bool:
+        """Tell whether strong reads may complete with the leader's values.
+
+        ``k - 1`` voters pinned the chain up to their dependency in this view; or it is committed, and a majority with the leader confirmed
+        the view (docs/protocol.md, "Strong reads").
+        """
+        client = self.client
+        last, dependency, leader = flight.first + flight.count - 1, flight.dependency, client.place.get(client.leader, -1)
+        confirmed = anchored = 0
+        for place, read in enumerate(session.confirmed):
+            if read >= last and place != leader:
+                confirmed += 1
+                if session.anchored[place] >= dependency:
+                    anchored += 1
+        if leader < 0:
+            confirmed, anchored = confirmed - 1, 0  # who leads is no voter: one more must confirm it
+        elif anchored >= self.fast_others:
+            return True
+        return confirmed >= self.majority_others and (dependency <= session.committed or client.config.mode == "paxos")
+
+    def causal_place(self, session: Session) -> int:
+        """Return whose HELD completes a causal write: the home's (``ho``), or the leader's (``ht``)."""
+        client = self.client
+        return client.place.get(client.leader if client.config.mode == "ht" else session.home, 0)
+
+    # ------------------------------------------------------------------------------------------------------------------ what is told
 
     def on_record_ack(self, replica: int, ack: m.RecordAck) -> None:
         """Count a witness' verdicts; a refusal is answered by sending again, or ends the session."""
-        same, place = self.client.same_view(ack.config, ack.view), self.client.place[replica]
+        same, place = self.client.same_view(ack.view), self.client.place[replica]
         sessions, touched = self.client.sessions, self.client.touched
         for number, held, accepted in zip(ack.sessions, ack.held, ack.accepted, strict=True):
             session = sessions.get(number)
@@ -68,7 +119,7 @@ class Tallies:
 
     def on_anchor_ack(self, replica: int, ack: m.AnchorAck) -> None:
         """Count confirmations of the view and pinned chains."""
-        if not self.client.same_view(ack.config, ack.view):
+        if not self.client.same_view(ack.view):
             return
         place, sessions, touched = self.client.place[replica], self.client.sessions, self.client.touched
         for number, read, anchored in zip(ack.sessions, ack.reads, ack.anchored, strict=True):

@@ -106,7 +106,7 @@ class Voter:
             return
         if acked or refusals:
             held, accepted = node.held_levels(acked), [chain.accepted for chain in acked]
-            node.reply_durable(source, RecordAck(config.config, node.view, [chain.session for chain in acked], held, accepted, refusals))
+            node.reply_durable(source, RecordAck(node.configuration.number, node.view, [chain.session for chain in acked], held, accepted, refusals))
         if speculation.sessions:
             node.reply_durable(source, speculation.reply(node))
         if again:
@@ -155,7 +155,7 @@ class Voter:
         node.reply(
             source,
             Applied(
-                node.config.config, node.view, leader is not None, node.applied_position, [chain.session for chain in chains],
+                node.configuration.number, node.view, leader is not None, node.applied_position, [chain.session for chain in chains],
                 [chain.committed for chain in chains], results,
             ),
         )  # fmt: skip
@@ -187,7 +187,7 @@ class Voter:
                 levels.append(pin(chain, dependency))
                 if chain.anchored > before:
                     node.journal.on_level(chain)
-        node.reply_durable(source, AnchorAck(node.config.config, node.view, anchor.sessions, anchor.reads, levels))
+        node.reply_durable(source, AnchorAck(node.configuration.number, node.view, anchor.sessions, anchor.reads, levels))
 
     def on_causal_read(self, source: Source, read: CausalRead) -> None:
         """Answer from the applied prefix; what needs a longer prefix waits for it."""

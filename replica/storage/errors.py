@@ -69,6 +69,20 @@ class ForeignFolder(StorageError):
         super().__init__(f"{file}: found {found}, wanted {wanted}; {advice}")
 
 
+class StateDiverged(StorageError):
+    """The folder's replica found out that its state was not the cluster's; what stands here may be as wrong.
+
+    Attributes:
+        folder: its path.
+        why: what it found.
+    """
+
+    def __init__(self, folder: str, why: str) -> None:
+        self.folder = folder
+        self.why = why
+        super().__init__(f"{folder}: this replica diverged: {why}; remove it from the cluster, and add one under a new id with an empty folder")
+
+
 class FolderLocked(StorageError):
     """Another process has the folder open.
 

@@ -1,15 +1,15 @@
-"""Whether the next sync of the log runs inside the turn or in a thread. Pure: told durations, touches nothing.
+"""Whether a turn waits for the next sync of the log. Pure: told durations, touches nothing.
 
-A sync inside the turn is the shortest way for a single command: nothing is handed over.  A thread costs about 0.15 ms, there and back, which
-a disk with a cache that survives power failures (0.03 to 0.3 ms a sync) should not pay.  But a turn must not exceed 20 ms, since everything
-waits for it, and on a disk whose sync takes 5 ms the turn would do nothing but wait, where a thread lets the next batch gather meanwhile.  So
-the durations decide: inline while the moving estimate is at most 2 ms; in a thread beyond it, or at once when a single sync took the whole of
-a turn's 20 ms.
+A turn that waits for its sync is the shortest way for a single command: a handover to the thread that syncs (``sync_thread``) costs 15 to 40 µs, and
+finishing it from Trio's event loop 0.15 ms more, which a disk with a cache that survives power failures (0.03 to 0.3 ms a sync) should not pay.
+But everything waits for a turn, and on a disk whose sync takes 5 ms turns would do nothing but wait, where otherwise the next batch gathers
+meanwhile.  So the durations decide: turns wait (*inline*) while the moving estimate is at most 2 ms; they do not (*threaded*) beyond it, or at once
+when a single sync took 20 ms.  How long a turn waits for a sync that nobody knew to be slow is its own patience (``persistence``).
 
 Back inline only after 16 syncs in a row with an estimate below half of the limit: the two thresholds and the count keep a disk near the limit
 from switching with every sync.  What is measured in a thread is taken as it is: it is the sync alone, without the hop.
 
-Rejected: always a thread (a third more latency on good disks), a setting (operators would have to measure), and the median of a window (an
+Rejected: never waiting (a third more latency on good disks), a setting (operators would have to measure), and the median of a window (an
 outlier is what matters here).
 """
 

@@ -95,6 +95,8 @@ def _make_field(field: Field, counts: list[int], kinds: bytes, choose: Choices) 
             return [[choose.number(0, INT_MAX) for _ in range(4)] for _ in some]
         case Field.PLAIN:
             return [choose.number(0, INT_MAX), [choose.blob(0, 9) for _ in some], [None, True, 0.5]]
+        case Field.MEMBERS:
+            return _make_members(choose)
         case Field.SYSTEM:
             return [_make_system(choose) for _ in some]
         case Field.ENTRIES:
@@ -132,10 +134,17 @@ def _make_answer(choose: Choices) -> Any:
     return [rows, bool(choose.number(0, 1))]
 
 
+def _make_members(choose: Choices) -> list[Any]:
+    """Make the items of a configuration."""
+    number, some = choose.number(0, INT_MAX), range(choose.number(0, 3))
+    address = [[choose.number(0, INT_MAX), b"host:%d" % place] for place in some]
+    return [number, list(some), [7, number], [[7, 0]] * len(some), [choose.number(0, INT_MAX) for _ in some], address]
+
+
 def _make_system(choose: Choices) -> list[Any]:
     number = choose.number(0, INT_MAX)
     commands: list[list[Any]] = [
         [OPEN, choose.blob(1, TOKEN_BYTES_MAX), number / 1024 + 1], [CLOSE, number], [EXPIRE, number], [NOOP],
-        [CONFIG, number, "ho", [0, 1, 2]], [HORIZON, number],
+        [CONFIG, "ho", *_make_members(choose)], [HORIZON, number],
     ]  # fmt: skip
     return commands[choose.number(0, len(commands) - 1)]

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from replica.admin import AdminServer, Stream
+from replica.admin import AdminServer, Later, Page, Stream, text_page
 from replica.admin_http import SEND_BYTES
 
 if TYPE_CHECKING:
@@ -114,3 +114,82 @@ async def test_a_stream_that_fails_has_no_end() -> None:
         with pytest.raises(h11.RemoteProtocolError):
             await read(stream)
     assert server.statistics().reasons == {"internal": 1}
+
+
+class Slow:
+    """A page that is made when somebody says so."""
+
+    def __init__(self) -> None:
+        self.asked = trio.Event()
+        self.finish = trio.Event()
+        self.given_up = trio.Event()
+
+    async def make(self) -> Page:
+        self.asked.set()
+        try:
+            await self.finish.wait()
+        except trio.Cancelled:
+            self.given_up.set()
+            raise
+        return text_page("made\n")
+
+
+@asynccontextmanager
+async def waiting(slow: Slow) -> AsyncIterator[tuple[AdminServer, trio.abc.HalfCloseableStream]]:
+    """A request for a slow page; a request may take a moment only."""
+    server = AdminServer({"/stream": lambda _query: Later(slow.make), "/quick": lambda _query: text_page("quick\n")}, request_seconds=0.5)
+    ours, theirs = trio.testing.memory_stream_pair()
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server._connection, theirs)
+            await ours.send_all(GET)
+            await slow.asked.wait()
+            yield server, ours
+            await ours.aclose()
+
+
+async def test_an_answer_that_takes_its_time_may_take_longer_than_a_request(autojump_clock: object) -> None:  # noqa: ARG001 - in-memory time
+    slow = Slow()
+    async with waiting(slow) as (server, stream):
+        await trio.sleep(50)
+        slow.finish.set()
+        assert (await stream.receive_some()).endswith(b"\r\n\r\nmade\n")
+    assert (server.statistics().statuses, server.statistics().reasons) == ({200: 1}, {})
+
+
+@pytest.mark.parametrize("how", ["send_eof", "aclose"])
+async def test_who_hangs_up_ends_what_is_made_for_it(how: str) -> None:
+    slow = Slow()
+    async with waiting(slow) as (server, stream):
+        await getattr(stream, how)()
+        await slow.given_up.wait()
+    assert (server.statistics().statuses, server.statistics().reasons) == ({}, {})
+
+
+async def test_a_request_behind_a_slow_one_waits_for_its_turn() -> None:
+    slow = Slow()
+    async with waiting(slow) as (_, stream):
+        await stream.send_all(GET.replace(b"/stream", b"/quick"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert not slow.given_up.is_set()
+        slow.finish.set()
+        answers = b""
+        while not answers.endswith(b"quick\n"):
+            answers += await stream.receive_some()
+        assert answers.index(b"made\n") < answers.index(b"quick\n")
+
+
+async def test_a_slow_page_that_fails_is_answered_and_the_connection_lives(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> Page:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("planted")
+
+    server = AdminServer({"/stream": lambda _query: Later(fail)})
+    ours, theirs = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server._connection, theirs)
+        for _ in range(2):
+            await ours.send_all(GET)
+            assert b" 500 " in await ours.receive_some()
+        await ours.aclose()
+    assert "planted" in caplog.text

@@ -13,6 +13,7 @@ from replica.core import messages as m
 from replica.core.flights import Completion, CompletionKind
 from replica.hello import Hello, encode_hello
 from replica.packing import FrameRoom
+from replica.surroundings import Surroundings
 from replica.wire import WireLimits, decode, encode
 from statemachine.command import PUT
 from tests.runtime.cluster import memory_cluster
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 ROOMY = WireLimits(commands_per_frame_max=1 << 17, sections_per_frame_max=1 << 14, items_per_frame_max=1 << 20)
 HELLO = Hello(cluster_id="c", mode="ho", role="replica", id=0, incarnation=1, config=1, voters=(0, 1, 2))
+
+
+def within(fabric: Fabric) -> Surroundings:
+    return Surroundings(clock=trio.current_time, fabric=fabric, fabric_name="client")
 
 
 def ignore(completions: list[Completion], now: float) -> None:
@@ -84,7 +89,7 @@ async def test_the_voters_and_the_mode_are_learned_from_the_first_hello(autojump
 async def test_one_address_of_three_is_enough_to_know_what_a_majority_is(autojump_clock: MockClock) -> None:  # noqa: ARG001
     async with (
         memory_cluster() as cluster,
-        open_client(["memory:r0"], on_completions=ignore, clock=trio.current_time, fabric=cluster.fabric) as driver,
+        open_client(["memory:r0"], on_completions=ignore, surroundings=within(cluster.fabric)) as driver,
     ):
         assert driver.client.config.voters == (0, 1, 2)
 
@@ -94,7 +99,7 @@ async def test_replicas_of_different_clusters_are_no_cluster(autojump_clock: Moc
     stranger = attrs.evolve(HELLO, id=1, cluster_id="another")
     async with (
         listeners(HELLO, stranger) as (fabric, _),
-        open_client(["memory:r0"], on_completions=ignore, clock=trio.current_time, fabric=fabric) as driver,
+        open_client(["memory:r0"], on_completions=ignore, surroundings=within(fabric)) as driver,
     ):
         driver_links = driver.mesh.links
         async with trio.open_nursery() as nursery:
@@ -120,7 +125,7 @@ async def test_a_refused_cluster_is_told_with_the_reason(autojump_clock: MockClo
     begun = autojump_clock.current_time()
     async with listeners(hello) as (fabric, _):
         with pytest.raises(Unreachable) as caught:
-            async with open_client(["memory:r0"], settings=settings, on_completions=ignore, clock=trio.current_time, fabric=fabric):
+            async with open_client(["memory:r0"], settings=settings, on_completions=ignore, surroundings=within(fabric)):
                 raise AssertionError
     assert str(caught.value).startswith("cannot reach the cluster at memory:r0 within 0.5 s: ")
     assert why in str(caught.value)
@@ -129,7 +134,7 @@ async def test_a_refused_cluster_is_told_with_the_reason(autojump_clock: MockClo
 
 async def test_nobody_there_is_told_in_one_line(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
     with pytest.raises(Unreachable, match=r"^cannot reach the cluster at memory:a,memory:b within 5 s: nobody answers$"):
-        async with open_client(["memory:a", "memory:b"], on_completions=ignore, clock=trio.current_time, fabric=Fabric()):
+        async with open_client(["memory:a", "memory:b"], on_completions=ignore, surroundings=within(Fabric())):
             raise AssertionError
 
 
@@ -137,7 +142,7 @@ async def test_garbage_from_a_replica_closes_its_link_and_it_is_dialed_again(aut
     addresses = ["memory:r0", "memory:r1"]
     async with (
         listeners(HELLO, attrs.evolve(HELLO, id=1)) as (fabric, (first, second)),
-        open_client(addresses, on_completions=ignore, clock=trio.current_time, fabric=fabric) as driver,
+        open_client(addresses, on_completions=ignore, surroundings=within(fabric)) as driver,
     ):
         await trio.sleep(0.1)
         first.links[0].send([b"\x82\x00\x82\x18\x63\x01"])
@@ -250,7 +255,7 @@ async def test_an_idle_client_pings_and_little_else(autojump_clock: MockClock) -
 async def test_frames_of_a_link_that_was_replaced_are_ignored(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
     async with (
         listeners(HELLO) as (fabric, (first,)),
-        open_client(["memory:r0"], on_completions=ignore, clock=trio.current_time, fabric=fabric) as driver,
+        open_client(["memory:r0"], on_completions=ignore, surroundings=within(fabric)) as driver,
     ):
         ((link, identity),) = driver.mesh.links.items()
         driver._on_link_down(identity, link, "reset")

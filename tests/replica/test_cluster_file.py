@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from typing import TYPE_CHECKING
 
 import attrs
@@ -10,6 +12,7 @@ from replica.cluster_file import ClusterFile, ReplicaPlace, parse_cluster, read_
 from replica.config import SettingError, Settings, resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -176,3 +179,29 @@ def test_a_missing_address_is_asked_for() -> None:
     places = (ReplicaPlace(id=0, address="127.0.0.1:1"),)
     with pytest.raises(SettingError, match=r"^--websocket: the cluster file has no such address for replica 0: give one$"):
         settings_for(Settings(), ClusterFile(replicas=places), 0)
+
+
+@pytest.mark.parametrize("write", [write_cluster_file, write_ready_file])
+def test_a_file_is_on_disk_before_it_has_its_name_and_its_name_is_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[ClusterFile, Path], None]
+) -> None:
+    file, done = tmp_path / "cluster", []
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        sync(descriptor)
+        status = os.fstat(descriptor)
+        done.append(("folder" if stat.S_ISDIR(status.st_mode) else status.st_size, file.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write(three(), file)
+    assert done == [(file.stat().st_size, False), ("folder", True)]
+
+
+def test_a_replica_s_command_line_adds_to_the_file_and_nothing_of_it_is_written(tmp_path: Path) -> None:
+    assert three().with_replica(7) == three(), "who does not join must stand in the file"
+    joined = three().with_replica(7, joins=True, data_dir=tmp_path)
+    assert joined.replica(7) == ReplicaPlace(id=7, data_dir=str(tmp_path), joins=True)
+    assert three().with_replica(1, data_dir=tmp_path).replica(1) == attrs.evolve(three().replica(1), data_dir=str(tmp_path))
+    write_ready_file(joined, tmp_path / "ready.json")
+    assert not read_cluster_file(tmp_path / "ready.json").replica(7).joins

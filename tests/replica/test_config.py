@@ -7,6 +7,10 @@ import attrs
 import pytest
 
 from replica.config import SETTINGS, SettingError, Settings, add_settings_flags, resolve, settings_from
+from replica.core.leader import ENTRY_BYTES_MAX
+from replica.driver import CLIENT_FRAME_BYTES_MAX, REPLY_BYTES_MAX
+from transport.frame import HEADER_BYTES
+from transport.limits import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +77,7 @@ def test_every_setting_tells_its_unit_help_and_limits() -> None:
         ({"listen": "fd:x"}, "--listen fd:x: must be fd:N with N an open file descriptor"),
         (
             {"out_queue_bytes_max": "3000000"},
-            "--out-queue-bytes-max 3000000: must be at least frame_bytes_max (16777216), or that frame never fits",
+            "--out-queue-bytes-max 3000000: must be more than frame_bytes_max (16777216), or that frame never fits",
         ),
     ],
 )
@@ -135,6 +139,21 @@ def test_a_switch_can_be_taken_back_by_a_flag() -> None:
 def test_settings_cannot_be_made_wrong() -> None:
     with pytest.raises(SettingError, match=r"^--sessions-max 0: must be a whole number from 1 "):
         Settings(sessions_max=0)
+
+
+def test_the_smallest_frame_takes_what_replicas_put_into_one() -> None:
+    """An entry may hold what was drafted and a whole frame of a client; answers are split where they reach ``REPLY_BYTES_MAX``."""
+    smallest = SETTINGS["frame_bytes_max"].minimum
+    assert smallest >= ENTRY_BYTES_MAX + CLIENT_FRAME_BYTES_MAX
+    assert smallest >= REPLY_BYTES_MAX
+
+
+def test_a_queue_that_settings_allow_is_one_that_links_take() -> None:
+    frame_bytes_max = 16 << 20
+    with pytest.raises(SettingError, match="must be more than frame_bytes_max"):
+        Settings(frame_bytes_max=frame_bytes_max, out_queue_bytes_max=frame_bytes_max)
+    settings = Settings(frame_bytes_max=frame_bytes_max, out_queue_bytes_max=frame_bytes_max + HEADER_BYTES)
+    Limits(frame_bytes_max=settings.frame_bytes_max, out_queue_bytes_max=settings.out_queue_bytes_max)
 
 
 def test_help_shows_every_flag_with_its_default() -> None:

@@ -142,10 +142,11 @@ def test_a_client_may_name_cluster_and_mode() -> None:
         (CLIENT, CLIENT, "wrong_role"),
         (REPLICA, attrs.evolve(PEER, role="admin"), "wrong_role"),
         (CLIENT, attrs.evolve(PEER, role=""), "wrong_role"),
-        (REPLICA, attrs.evolve(PEER, id=3), "unknown_replica"),
+        (REPLICA, attrs.evolve(PEER, id=3), None),
         (CLIENT, attrs.evolve(REPLICA, id=9), None),
         (REPLICA, attrs.evolve(PEER, voters=(0, 1)), "wrong_voters"),
         (REPLICA, attrs.evolve(PEER, voters=(2, 1, 0)), None),
+        (attrs.evolve(REPLICA, config=2), attrs.evolve(PEER, config=2, voters=(0, 1)), None),
         (REPLICA, attrs.evolve(PEER, config=2, voters=(0, 1, 2, 3)), None),
     ],
 )

@@ -8,8 +8,11 @@ from replica.cluster_file import ClusterFile, ReplicaPlace
 from replica.config import SettingError, Settings
 from replica.core.config import CoreConfig
 from replica.core.journal import Voted
+from replica.guard import DIVERGED
 from replica.home_folder import FOLDER_BITS, OPENINGS_BITS, HomeFolder
-from replica.storage.errors import Corrupt, FolderLocked, ForeignFolder, StorageError
+from replica.reading import Progress
+from replica.storage.errors import Corrupt, FolderLocked, ForeignFolder, StateDiverged, StorageError
+from statemachine.sessions import EXPIRED_MAX
 from transport.errors import HandshakeRefused
 
 if TYPE_CHECKING:
@@ -195,3 +198,32 @@ def test_a_replica_without_a_folder_has_another_name_each_time() -> None:
     one.judge_peer(0, THEIRS)
     assert refused(one, 0, other.incarnation)
     assert one.incarnation != other.incarnation
+
+
+def test_a_replica_that_diverged_does_not_start_from_its_folder_again(path: Path) -> None:
+    opened = home(path)
+    assert opened.folder is not None
+    opened.folder.remember(DIVERGED, "its state at position 64 is not that of the majority")
+    end(opened)
+    for _ in range(2):  # the lock is given back
+        with pytest.raises(StateDiverged, match=f"{path}: this replica diverged: its state at position 64.*; remove it from the cluster"):
+            home(path)
+
+
+def test_what_was_read_before_is_not_read_again(path: Path) -> None:
+    end(home(path))
+    opened, progress = home(path), Progress()
+    opened.read(EXPIRED_MAX, progress)
+    (path / "log-0000000000000001.segment").rename(path / "elsewhere")
+    persistence, durable = opened.load(CORE)
+    assert durable is not None
+    assert (durable.entries, progress.what) == ([], "the log")
+    persistence.close()
+
+
+def test_a_folder_that_cannot_be_read_ahead_is_given_back(path: Path) -> None:
+    end(home(path))
+    (path / "log-0000000000000001.segment").unlink()
+    for _ in range(2):
+        with pytest.raises(Corrupt):
+            home(path).read(EXPIRED_MAX)

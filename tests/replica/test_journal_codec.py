@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from replica.core import journal as j
 from replica.core import messages as m
+from replica.core.configuration import Configuration
 from replica.journal_codec import LAYOUTS, decode_record, encode_metadata, encode_record, restore, snapshot_chunks
 from replica.storage.errors import Corrupt
 from statemachine.command import CAS_VALUE, CAUSAL, DELETE, PUT
@@ -161,6 +162,14 @@ def test_chunks_become_an_equal_store_and_session_table(steps: list[tuple[str, i
     assert applied.sessions.tokens == sessions.tokens
 
 
+@pytest.mark.parametrize("configuration", [None, Configuration(7, (0, 3), (4,), ((4, 0),), (1, 2), ((3, "host:7003"), (4, "")))])
+def test_a_snapshot_tells_who_belongs_to_the_cluster(configuration: Configuration | None) -> None:
+    """Or nobody: who begins a cluster of its own with it has another first configuration."""
+    table = Sessions().snapshot()
+    metadata = encode_metadata(5, 2, 9, len(table), configuration)
+    assert restore(metadata, snapshot_chunks(Store().snapshot(), table), 3, WHERE).configuration == configuration
+
+
 @given(STEPS, STEPS)
 def test_what_is_restored_goes_on_as_the_original_would(before: list[tuple[str, int]], after: list[tuple[str, int]]) -> None:
     store, sessions, position = state_after(before)
@@ -209,10 +218,14 @@ def test_a_snapshot_with_an_altered_chunk_is_refused(garbage: bytes, place: int)
 @pytest.mark.parametrize(
     ("metadata", "why"),
     [
-        (cbor2.dumps([2, 5, 2, 9, 1]), "format 2"),
-        (cbor2.dumps([1, 5, 2, 9]), "no snapshot of ours"),
-        (cbor2.dumps([1, 5, 2, 9, -1]), "no snapshot of ours"),
-        (cbor2.dumps([1, 5, 2, 9, b"x"]), "no snapshot of ours"),
+        (cbor2.dumps([1, 5, 2, 9, 1]), "a snapshot of format 1, which this version cannot read"),
+        (cbor2.dumps([3, 5, 2, 9, 1, []]), "format 3"),
+        (cbor2.dumps([2, 5, 2, 9, 1]), "no snapshot of ours"),
+        (cbor2.dumps([2, 5, 2, 9, -1, []]), "no snapshot of ours"),
+        (cbor2.dumps([2, 5, 2, 9, b"x", []]), "no snapshot of ours"),
+        (cbor2.dumps([2, 5, 2, 9, 1, [1, [0, 1]]]), "no snapshot of ours: no configuration"),
+        (cbor2.dumps([2, 5, 2, 9, 1, 7]), "no snapshot of ours: no configuration"),
+        (cbor2.dumps([]), "no snapshot of ours"),
         (cbor2.dumps(7), "no snapshot of ours"),
         (b"\x85", "no snapshot of ours"),
         (b"", "no snapshot of ours"),

@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from replica.address import split_address
-from replica.listening import ListenError, allow_descriptors, bound_address, open_socket
+from replica.config import Settings
+from replica.listening import ListenError, allow_descriptors, bound_address, open_socket, open_sockets
 
 
 def test_an_opened_socket_accepts_connections() -> None:
@@ -65,3 +66,16 @@ def test_ipv6_loopback_is_written_in_brackets() -> None:
         pytest.skip("no IPv6 on this machine")
     with listening:
         assert bound_address(listening).startswith("[::1]:")
+
+
+def test_all_sockets_of_a_replica_are_opened_or_none() -> None:
+    free = "127.0.0.1:0"
+    sockets = open_sockets(Settings(listen=free, websocket=free, admin=free))
+    addresses = {name: bound_address(opened) for name, opened in sockets.items()}
+    assert list(addresses) == ["listen", "websocket", "admin"]
+    for opened in sockets.values():
+        opened.close()
+    with open_socket(addresses["admin"]), pytest.raises(ListenError):
+        open_sockets(Settings(listen=addresses["listen"], websocket=addresses["websocket"], admin=addresses["admin"]))
+    with open_socket(addresses["listen"]), open_socket(addresses["websocket"]):
+        pass  # they were given back

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from replica.admin import Page, Stream
+from replica.core.messages import AcceptAck
 from replica.operations import Operations
 from replica.snapshot_file import read_snapshot
 from tests.replica.core.lone import CLIENT, Lone, accept, noop
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def operations(lone: Lone) -> Operations:
-    return Operations(lone.replica, lone.replica.hand_over)
+    return Operations(lone.replica, lone.replica.hand_over, lambda: None)
 
 
 def leader() -> Lone:
@@ -39,6 +40,60 @@ def asked(lone: Lone, **query: str) -> tuple[int, str]:
 
 def fill(store: Store, count: int, value: bytes, first: int = 1) -> None:
     store.apply(bytes(count), [b"%06d" % number for number in range(count)], [value] * count, first)
+
+
+def opened() -> Lone:
+    """A leader whose view is open."""
+    lone = leader()
+    lone.tell(1, AcceptAck(1, 1, 1, 1, []))
+    assert lone.replica.leader is not None
+    assert lone.replica.leader.open
+    return lone
+
+
+# --------------------------------------------------------------------------------------------------------------------------- members
+
+
+def test_anybody_tells_who_belongs_to_the_cluster_and_a_leader_how_far_each_is() -> None:
+    told = json.loads(operations(follower()).members({}).body)
+    assert (told["id"], told["leader"], told["config_id"], told["pending"], told["removed"]) == (1, 0, 1, False, [])
+    assert told["members"] == [{"id": number, "role": "voter", "address": ""} for number in range(3)]
+    told = json.loads(operations(opened()).members({}).body)
+    assert told["members"][1:] == [{"id": number, "role": "voter", "address": "", "linked": True, "behind": number - 1} for number in (1, 2)]
+
+
+def test_a_leader_begins_a_change_and_ends_the_turn() -> None:
+    lone, woken = opened(), []
+    page = Operations(lone.replica, lone.replica.hand_over, lambda: woken.append(True)).add_member({"id": "3", "address": "h:1", "replaces": "2"})
+    assert (page.status, json.loads(page.body)["pending"], woken) == (200, True, [True])
+    lone.turn()
+    told = json.loads(operations(lone).members({}).body)
+    assert (told["config_id"], told["replacing"], told["members"][3]["role"]) == (2, [[3, 2]], "learner")
+    assert operations(lone).remove_member({"id": "1"}).body == b"another change is under way: one at a time\n"
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "said"),
+    [
+        ({"address": "h:1"}, 400, "id and replaces must be ids"),
+        ({"id": "3", "address": "h:1", "replaces": "x"}, 400, "id and replaces must be ids"),
+        ({"id": "65536", "address": "h:1"}, 400, "id and replaces must be ids"),
+        ({"id": "3", "address": "nowhere"}, 400, "address nowhere: must be HOST:PORT"),
+        ({"id": "2", "address": "h:1"}, 409, "replica 2 is a member already"),
+        ({"id": "3", "address": "h:1", "replaces": "9"}, 409, "replica 9 is no voter"),
+    ],
+)
+def test_what_cannot_be_added_is_refused_in_words(query: dict[str, str], status: int, said: str) -> None:
+    page = operations(opened()).add_member(query)
+    assert page.status == status
+    assert page.body.decode().startswith(said)
+
+
+def test_only_a_leader_changes_members_and_only_what_is_a_member_leaves() -> None:
+    page = operations(follower()).remove_member({"id": "0"})
+    assert (page.status, page.body) == (409, b"replica 1 does not lead; replica 0 does\n")
+    assert operations(opened()).remove_member({"id": "7"}).body == b"replica 7 is no member\n"
+    assert operations(opened()).remove_member({}).status == 400
 
 
 # ---------------------------------------------------------------------------------------------------------------------- handing over

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from random import Random
 
 import pytest
@@ -15,6 +16,8 @@ from replica.persistence import VOTED, Persistence, load
 from replica.storage import snapshots
 from replica.storage.errors import Corrupt, DiskFailed
 from replica.storage.folder import DataFolder
+from replica.storage.sync_thread import SyncThread
+from replica.storage.syncing import SyncPolicy
 from statemachine.sessions import EXPIRED_MAX, Sessions
 from statemachine.store import Store
 from tests.replica.core.lone import accept, noop, vote
@@ -220,6 +223,35 @@ async def test_long_syncs_run_beside_the_turns_and_their_batches_are_told_in_ord
     gate.let_go()
     await wait_all_tasks_blocked()
     assert (replica.told, replica.replica.node.journal.durable_index, replica.persistence.syncs) == ([1, 3], 3, 2)
+
+
+async def test_a_sync_that_turns_out_to_be_long_does_not_hold_its_turn_up(
+    nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing told beforehand that it would be."""
+    monkeypatch.setattr("replica.persistence.PATIENCE_SECONDS", 0.001)
+    device, runner = threading.Event(), SyncThread()
+    replica.disk.watch = lambda operation: None if operation != "sync" else assert_in_time(device)
+    replica.persistence.runner = runner
+    assert not replica.persistence.policy.threaded
+    nursery.start_soon(replica.persistence.run)
+    sent = replica.tell(0, accept(1, (0, 0), noop(1, 1)))
+    sent += replica.tell(0, accept(1, (1, 1), noop(2, 1)))  # turns go on
+    assert (replica.told, replica.log.synced, max(acked(sent), default=0)) == ([], 0, 0)
+    device.set()
+    with trio.fail_after(5):
+        while replica.told != [1, 2]:
+            await trio.lowlevel.checkpoint()
+    assert (acked(replica.turn()), replica.log.synced) == ([2], 2)
+    replica.disk.watch = None
+    replica.persistence.policy = SyncPolicy()
+    monkeypatch.setattr("replica.persistence.PATIENCE_SECONDS", 5.0)
+    assert replica.persistence.write(3, [Voted(3, 1)]), "it is short again, and the turn waits for it"
+    runner.close()
+
+
+def assert_in_time(event: threading.Event) -> None:
+    assert event.wait(5.0)
 
 
 async def test_nothing_is_acknowledged_before_its_sync_ended(nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch) -> None:

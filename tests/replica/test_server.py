@@ -16,6 +16,7 @@ import trio
 
 from replica.cluster_file import ClusterFile, ReplicaPlace
 from replica.config import SettingError, Settings
+from replica.guard import Diverged
 from replica.hello import Hello, encode_hello
 from replica.listening import ListenError
 from replica.server import Server, serve
@@ -198,4 +199,19 @@ async def test_a_stopping_replica_waits_for_what_it_holds_but_not_for_ever(monke
     await made._stop("SIGTERM")
     assert made.ready()[0] == "stopping: SIGTERM"
     assert made.core.node.draining
+    made.hub.close()
+
+
+async def test_a_replica_out_of_service_says_why_and_says_nothing_else() -> None:
+    made = Server(SETTINGS, CLUSTER, 0)
+    assert made.status()["out_of_service"] == ""
+    made.core.divergence.verdict = "its state at position 64 is not that of the majority"
+    made._silence()
+    assert made.ready() == ["out of service: its state at position 64 is not that of the majority"]
+    assert made.status()["out_of_service"] == made.guard.verdict
+    assert made.driver.broken
+    with trio.fail_after(0.5):
+        await made._stop("SIGTERM")  # it waits for nobody
+    with pytest.raises(Diverged):
+        made.guard.judge_end()
     made.hub.close()

@@ -84,7 +84,7 @@ def test_every_altered_byte_and_every_cut_is_noticed(file: Path) -> None:
         (content(told=b"\xff"), "no snapshot of ours"),
         (content(told=encode_metadata(3, 2, 7, 9)), "no snapshot of ours"),
         (content(told=encode_metadata(4, 2, 7, 1)), "the metadata are not those of this snapshot"),
-        (content(told=encode_metadata(3, 2, 7, 1).replace(b"\x85\x01", b"\x85\x02")), "a snapshot of format 2"),
+        (content(told=encode_metadata(3, 2, 7, 1).replace(b"\x86\x02", b"\x86\x01")), "a snapshot of format 1"),
         (b"".join(encode_snapshot(3, encode_metadata(3, 2, 7, 1), [b"\xf6"] * 3)), "no snapshot of ours"),
     ],
 )

@@ -79,6 +79,7 @@ class Cluster:
         self.now = 0.0
         self.mode = mode
         self.jitter = {place: place / voters for place in ids}
+        self.core = core
         self.configs = {place: CoreConfig(id=place, voters=ids, mode=mode, **core) for place in ids}
         self.disks = {place: Disk() for place in ids}
         self.dead: set[Place] = set()
@@ -100,6 +101,14 @@ class Cluster:
 
     def _replica(self, place: int, durable: Durable | None) -> Replica:
         return Replica(self.configs[place], durable, lambda: self.jitter[place])
+
+    def join(self, place: int) -> None:
+        """Start a replica that no configuration knows, linked to everybody who lives."""
+        self.jitter[place] = 0.5
+        self.configs[place] = CoreConfig(id=place, voters=self.configs[0].voters, mode=self.mode, joins=True, **self.core)
+        self.disks[place] = Disk()
+        self.replicas[place] = self._replica(place, None)
+        self.rejoin(place)
 
     # ----------------------------------------------------------------------------------------------------------------------- links
 

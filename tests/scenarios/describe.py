@@ -6,13 +6,16 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from replica.core import messages as m
+from replica.core.configuration import Configuration
 from replica.core.flights import Completion, CompletionKind
+from replica.core.members import FIRST
 from replica.core.node import REFUSALS
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, CLOSE, CONFIG, DELETE, EXPIRE, NOOP, OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from replica.core.client import Client
     from replica.core.messages import Message, Query, Value
     from replica.core.replica import Replica
     from replica.core.session import Session
@@ -56,6 +59,19 @@ def command(kind: int, key: bytes, value: Value) -> str:
 def queries(items: Sequence[Query]) -> str:
     """Return a column of queries."""
     return " ".join(text(item) if isinstance(item, bytes) else f"[{text(item[0])},{text(item[1])}) {item[2]}" for item in items)
+
+
+def members(items: list[Any]) -> str:
+    """Return a configuration; of a cluster's first one only that it is one."""
+    told = Configuration.from_items(items)
+    if told.number == FIRST:
+        return "config"
+    learners = [f"learning {_names(told.learners)}"] if told.learners else []
+    return " ".join([f"config {told.number} of", _names(told.voters), *learners, *(f"for r{voter}" for _, voter in told.replacing)])
+
+
+def _names(replicas: Iterable[int]) -> str:
+    return " ".join(f"r{replica}" for replica in replicas)
 
 
 class Describer:
@@ -169,6 +185,9 @@ class Describer:
         trial = "trial, " if message.trial else ""
         return f"{trial}{'granted' if message.granted else 'refused'} for view {message.asked}"
 
+    def _members(self, message: m.Members) -> str:
+        return f"{members(message.configuration)}, says {'the leader' if message.leads else 'a follower'}"
+
     def _witness_state(self, message: m.WitnessState) -> str:
         part = f"part {message.part + 1} of {message.parts}: " if message.parts > 1 else ""
         held = self._runs(message, lambda _start, _end: "")
@@ -177,8 +196,8 @@ class Describer:
 
     def entry(self, entry: m.Entry) -> str:
         """Return an entry of the log in words."""
-        system = {OPEN: "open", CLOSE: "close", EXPIRE: "expire", NOOP: "noop", CONFIG: "config"}
-        parts = [system[int(str(item[0]))] for item in entry.system]
+        system = {OPEN: "open", CLOSE: "close", EXPIRE: "expire", NOOP: "noop"}
+        parts = [members(item[2:]) if item[0] == CONFIG else system[int(str(item[0]))] for item in entry.system]
         parts += [f"{self.name(s)} {numbers(f, c)}" for s, f, c in zip(entry.sessions, entry.firsts, entry.counts, strict=True)]
         return f"{entry.index}:[{', '.join(parts)}]"
 
@@ -205,13 +224,20 @@ class Describer:
         """Return a replica's log, state and chains in words."""
         node = replica.node
         log = " ".join(self.entry(entry) for entry in node.log.entries)
-        state = " ".join(f"{text(key)}={text(node.store.get_entry(key)[0])}@{node.store.get_entry(key)[1]}" for key in sorted(node.store.values))
+        entries = {key: node.store.get_entry(key) for key in sorted(node.store.entries)}
+        state = " ".join(f"{text(key)}={text(value)}@{version}" for key, (value, version) in entries.items() if value is not None)
         chains = [
             f"{self.name(chain.session)}: committed {chain.committed}, anchored {chain.anchored}, accepted {chain.accepted}, held {chain.held}"
             for chain in node.witness.chains.values()
         ]
         role = [f"{replica.roles.name} in view {node.view}" + (f" of r{node.leader}" if node.leader >= 0 else "")] if node.view > 1 else []
         return [*role, f"log {log or 'empty'}", f"applied {node.applied_index} at {node.applied_position}: {state or 'nothing'}", *chains]
+
+    def client(self, client: Client) -> list[str]:
+        """Return by whom a client counts."""
+        told = client.members
+        leader = f"r{client.leader}" if client.leader >= 0 else "nobody it knows"
+        return [f"counts by configuration {told.configuration}: {_names(told.voters)}; view {client.view} is led by {leader}"]
 
     def session(self, session: Session) -> list[str]:
         """Return a session in words."""

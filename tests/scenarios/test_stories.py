@@ -24,7 +24,7 @@ def test_each_story_says_what_it_is_about(story: Path) -> None:
 
 
 def test_there_are_stories() -> None:
-    assert len(STORIES) >= 15
+    assert len(STORIES) >= 40
 
 
 def test_a_changed_outcome_is_noticed(tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ are for the reader. This is the manner of etcd raft's testdata: a story is read,
     kill r2 | kill c | restart r2          a replica or a client dies; a replica comes back with what its disk holds
     slow r2 | sync r2                      its disk takes nothing from now on; takes all it was given
     campaign r1                            a replica has waited for its leader long enough
-    show r0 | show s1                      a replica's log, state and chains; a session
+    join r3                                a replica starts that no configuration knows yet
+    change r0 add r3 | change r0 add r3 for r1 | change r0 remove r1       a leader is asked to change the members
+    show r0 | show s1 | show c             a replica's log, state and chains; a session; by whom a client counts
 
 After each command: what completed, then what was sent. ``settle`` and ``wait`` tell only what completed.
 """
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from replica.core.reconfiguration import ChangeRefused
 from tests.scenarios.cluster import Cluster, Place
 from tests.scenarios.describe import Describer
 
@@ -87,6 +90,7 @@ class Stage:
             "cluster": self.begin, "open": self.open, "deliver": self.deliver, "drop": self.drop, "settle": self.settle, "wait": self.wait,
             "pass": self.elapse, "cut": self.cut, "link": self.link, "kill": self.kill, "show": self.show, "restart": self.restart,
             "campaign": self.campaign, "isolate": self.isolate, "rejoin": self.rejoin, "slow": self.slow, "sync": self.sync,
+            "join": self.join, "change": self.change,
         }  # fmt: skip
 
     def do(self, line: str) -> list[str]:
@@ -228,6 +232,25 @@ class Stage:
         self.cluster.rejoin(_place(place))
         return self.sent()
 
+    def join(self, place: str) -> list[str]:
+        """A replica starts that is to join."""
+        self.cluster.join(_replica(place))
+        return self.sent()
+
+    def change(self, leader: str, what: str, member: str, _for: str = "", replaced: str = "r-1") -> list[str]:
+        """A leader is asked for a change of the members."""
+        reconfiguration = self.cluster.replicas[_replica(leader)].reconfiguration
+        assert reconfiguration is not None, f"{leader} does not lead"
+        try:
+            if what == "add":
+                reconfiguration.add(_replica(member), member, int(replaced[1:]))
+            else:
+                reconfiguration.remove(_replica(member))
+        except ChangeRefused as refused:
+            return [f"refused: {refused}"]
+        self.cluster.turn(_place(leader))
+        return self.sent()
+
     def slow(self, place: str) -> list[str]:
         """A disk takes nothing before it is told to."""
         self.cluster.disks[_replica(place)].slow = True
@@ -243,6 +266,8 @@ class Stage:
         place = name if name in self.sessions else _place(name)
         if isinstance(place, int):
             return self.describer.replica(self.cluster.replicas[place])
+        if place in self.cluster.clients:
+            return self.describer.client(self.cluster.clients[place].core)
         return self.describer.session(self.sessions[place])
 
 

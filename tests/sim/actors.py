@@ -131,7 +131,7 @@ class ReplicaActor:
         source: Source = int(other[1:]) if peer else ("link", self.links_made)
         self.sources[other], self.places[source] = source, other
         self.core.step(LinkUp(source, peer=peer), self.world.now)
-        self._wake()
+        self.wake()
 
     def on_link_down(self, other: Place) -> None:
         """Tell the core."""
@@ -142,7 +142,7 @@ class ReplicaActor:
             return  # a link of an earlier life
         del self.places[source]
         self.core.step(LinkDown(source), self.world.now)
-        self._wake()
+        self.wake()
 
     def _persisted(self, batch: int, life: int) -> None:
         if self.lives != life or self._when_awake(lambda: self._persisted(batch, life)):
@@ -151,7 +151,7 @@ class ReplicaActor:
             return  # no batch is safe yet, or a snapshot made it so
         self.world.observer.on_synced(self, self.disk.sync(batch))
         self.core.step(Persisted(batch), self.world.now)
-        self._wake()
+        self.wake()
 
     def on_frame(self, other: Place, payload: bytes) -> None:
         """Decode a frame and step the core."""
@@ -160,7 +160,7 @@ class ReplicaActor:
         _incarnation, messages = decode(payload, limits=LIMITS)
         self.world.tell(f"{other} > {self.name}", messages)
         self.core.step(Received(self.sources[other], messages), self.world.now)
-        self._wake()
+        self.wake()
 
     def resume(self) -> None:
         """Go on after standing still: everything that came is handled now."""
@@ -168,19 +168,21 @@ class ReplicaActor:
         late, self.late = self.late, []
         for do in late:
             do()
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Ask for a turn soon."""
         self.turns.ask(self.world.now + self.world.gather())
 
     def _turn(self) -> None:
-        if self._when_awake(self._wake):
+        if self._when_awake(self.wake):
             return
         world, core, now = self.world, self.core, self.world.now
         if now >= self.deadline:
             core.expire(now)
         more = core.apply(world.budget() if self.slow else 1 << 30)
         batch, records = core.take_persist(now)
+        world.observer.on_entries(self)
         if records:
             self._write(batch, records)
         effects = core.take_effects(now)
@@ -200,7 +202,7 @@ class ReplicaActor:
         if self.spins > SPINS_MAX:
             raise Violation(f"{self.name} spins: its deadline {self.deadline} stays behind the time {now}")
         if core.node.journal.urgent:
-            self._wake()
+            self.wake()
         if more:
             self.turns.ask(now + world.rng.uniform(0.0, world.options.apply_seconds))
         if self.deadline < math.inf:
@@ -215,7 +217,7 @@ class ReplicaActor:
         batch = self.core.node.journal.batch - 1
         self.world.observer.on_synced(self, self.disk.sync(batch))
         self.core.step(Persisted(batch), self.world.now)
-        self._wake()
+        self.wake()
 
     def _compact(self) -> None:
         """Replace the journal by a snapshot, now and then."""
@@ -327,6 +329,6 @@ class ClientActor:
         operations = world.history.complete(completion, world.stamp(), world.now)
         for operation in operations:
             world.tell(self.name, operation)
-        world.observer.on_completed(operations)
+        world.observer.on_completed(operations, self.core)
         if operations and isinstance(handle, Submission):
             self.programs[handle.track.index % len(self.programs)].learn(operations)

@@ -14,6 +14,7 @@ import attrs
 
 from statemachine.command import CAS_VALUE, CAUSAL, DELETE
 from tests.sim.history import Operation, Violation
+from tests.sim.observer import configuration_at_end
 
 if TYPE_CHECKING:
     from replica.core.messages import Entry
@@ -101,9 +102,11 @@ class Certificate:
                     raise Violation(f"I-SPEC: the log says {operation.wrote}: {operation}")
         for answer in self.world.observer.causal_answers:
             self._causal(answer)
+        told = configuration_at_end(self.world.observer.log)
+        members = told.members if told is not None else self.world.options.voters
         for actor in self.world.replicas:
-            if actor.alive:
-                self._state(actor.core.node)
+            if actor.alive and actor.id in members:
+                self._state(actor.core.node, next(actor for actor in self.world.replicas if actor.alive and actor.id in members).core.node)
 
     # --------------------------------------------------------------------------------------------------------------------- replay
 
@@ -150,14 +153,13 @@ class Certificate:
 
     # ---------------------------------------------------------------------------------------------------------------- final states
 
-    def _state(self, node: Node) -> None:
+    def _state(self, node: Node, first: Node) -> None:
         """I-CONV: a replica's applied state is the log's."""
         if node.applied_index != len(self.world.observer.log):
             raise Violation(f"I-CONV: replica {node.config.id} applied {node.applied_index} of {len(self.world.observer.log)} entries")
         state = tuple((key, written(log.writers[-1]), log.positions[-1]) for key, log in sorted(self.keys.items()) if log.positions)
         if node.store.freeze() != (0, state):
             raise Violation(f"I-CONV: replica {node.config.id} holds another state than the log's")
-        first = next(actor for actor in self.world.replicas if actor.alive).core.node
         if node.store.state_hash() != first.store.state_hash() or node.sessions.freeze() != first.sessions.freeze():
             raise Violation(f"I-CONV: replica {node.config.id} differs from the leader in its hash or its sessions")
 

@@ -54,7 +54,8 @@ class Disk:
         """Put the applied state of this moment on disk, and begin the journal anew."""
         view = node.log.view_at(node.applied_index)
         assert view is not None
-        self.base = Applied(node.store.clone(), node.sessions.clone(), node.applied_index, view, node.applied_position)
+        told = node.configurations.at(node.applied_index)
+        self.base = Applied(node.store.clone(), node.sessions.clone(), node.applied_index, view, node.applied_position, told)
         self.records = checkpoint
         self.synced = len(checkpoint)
         self.batches = [(batch, self.synced) for batch, _ in self.batches]

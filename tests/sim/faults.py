@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from replica.core.reconfiguration import ChangeRefused
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -44,6 +46,8 @@ class Saboteur:
             world.at(world.rng.uniform(0.0, world.calm_at), self._blackout)
         for _ in range(faults.deaths):
             world.at(world.rng.uniform(0.0, world.calm_at), self._death)
+        for joiner in world.options.joiners:
+            world.at(world.rng.uniform(0.0, world.calm_at), lambda joiner=joiner: self._change(joiner))  # type: ignore[misc]
 
     def _plan(self, gap: float, strike: Callable[[], None]) -> None:
         world = self.world
@@ -117,8 +121,9 @@ class Saboteur:
     def _crash(self) -> None:
         """Kill a replica; it comes back with what its disk holds: without a durable log that is its vote, and most must know more than that."""
         world = self.world
-        sound = [actor for actor in world.replicas if actor.alive and not actor.core.node.muted]
-        if sound and (world.options.core.durable or len(sound) > len(world.replicas) // 2 + 1):
+        durable = world.options.core.durable
+        sound = [actor for actor in world.replicas if actor.alive and not actor.core.node.muted and (actor.core.node.votes or durable)]
+        if sound and (durable or len(sound) > world.options.replicas // 2 + 1):
             leaders = [actor for actor in sound if actor.core.leader is not None]
             self._crash_one((world.rng.choice(leaders) if leaders and world.rng.random() < LEADER_SHARE else world.rng.choice(sound)).name)
 
@@ -148,6 +153,32 @@ class Saboteur:
         for (sender, _), link in self.world.network.links.items():
             if sender == name:
                 self.world.at(self.world.now + self.world.rng.uniform(1.0, 3.0) * NOTICE_SECONDS, lambda link=link: self.world.reconnect(link))  # type: ignore[misc]
+
+    def _change(self, joiner: int) -> None:
+        """Ask whoever leads to change the members; who is refused tries again."""
+        world, rng = self.world, self.world.rng
+        leading = [actor for actor in world.replicas if actor.alive and not actor.paused and actor.core.leader is not None]
+        if leading:
+            actor = rng.choice(leading)
+            reconfiguration = actor.core.reconfiguration
+            assert reconfiguration is not None
+            voters = actor.core.node.configuration.voters
+            what = rng.choice(("add", "replace", "replace", "remove"))
+            try:
+                if what == "remove":
+                    reconfiguration.remove(rng.choice(voters))
+                else:
+                    reconfiguration.add(joiner, f"r{joiner}", rng.choice(voters) if what == "replace" else -1)
+            except ChangeRefused as refused:
+                world.tell("fault", f"{actor.name} refuses to {what}: {refused}")
+            else:
+                world.network.count("changes")
+                world.tell("fault", f"{actor.name} begins to {what}: {reconfiguration.wanted}")
+                actor.wake()
+                return
+        when = world.now + self._duration()
+        if when < world.calm_at:
+            world.at(when, lambda: self._change(joiner))
 
     def _death(self) -> None:
         world = self.world

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replica.core import messages as m
+from replica.core.configuration import Configuration, configuration_of
 from replica.core.journal import Voted
 from replica.core.quorum import fast_quorum
 from statemachine.command import CAS_VERSION, OPEN
 from tests.sim.history import Operation, Track, Violation
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from replica.core.client import Client
     from replica.core.effects import Effects
     from replica.core.journal import JournalRecord
     from replica.core.messages import Entry, Message
@@ -71,6 +75,8 @@ class Observer:
     # {replica: the highest view it was ever in}
     leaders: dict[int, int] = attrs.Factory(dict)
     # {view: who led it}
+    configurations: dict[tuple[int, int], Configuration] = attrs.Factory(dict)
+    # {(view, number): who belonged to the cluster, by that view's leader}
     votes: dict[tuple[int, int], int] = attrs.Factory(dict)
     # {(replica, view): whom its disk says it voted for}
     causal_answers: list[CausalAnswer] = attrs.Factory(list)
@@ -93,6 +99,10 @@ class Observer:
         if self.turns % DEEP_EVERY == 0:
             self.deep_one(actor)
 
+    def on_entries(self, actor: ReplicaActor) -> None:
+        """Look at a replica's log: who decides alone may forget an entry in the turn that made it."""
+        self._compare(actor, self.seen.setdefault(actor.id, Seen()))
+
     def on_restart(self, actor: ReplicaActor) -> None:
         """A replica comes back: what it had applied and knew of commits may go back, its view may not."""
         self.seen.pop(actor.id, None)
@@ -113,18 +123,29 @@ class Observer:
             raise Violation(f"I-VIEW: {actor.name} went back: {node.view} {node.commit_index} {node.applied_index} after {seen}")
         if node.journal.view_safe:
             self.views[actor.id] = node.view
-        if actor.core.leader is not None and self.leaders.setdefault(node.view, actor.id) != actor.id:
-            raise Violation(f"I-VIEW: {self.leaders[node.view]} and {actor.id} lead view {node.view}")
+        if actor.core.leader is not None and node.journal.view_safe:  # before that nobody hears of it
+            self._lead(actor)
         self._compare(actor, seen)
         for index in range(seen.commit + 1, node.commit_index + 1):
             if index > len(self.log):
                 self.committed_in.append(node.view)
-                self._append(self.entries[index, seen.compared[index]][0])  # it may have left the log in the turn that committed it
+                self._append(self.entries[index, seen.compared[index]][0])
             elif node.log.view_at(index) not in {None, self.log[index - 1].view}:
                 raise Violation(f"I-MATCH: {actor.name} committed another entry {index}: {node.log.get(index)}")
         seen.commit, seen.applied = node.commit_index, node.applied_index
         if actor.core.leader is not None and actor.core.leader.serving:
             self._complete(actor)
+
+    def _lead(self, actor: ReplicaActor) -> None:
+        """I-VIEW: one leader of a view; I-CFG: one configuration of a number in it, and one change at a time."""
+        node = actor.core.node
+        if self.leaders.setdefault(node.view, actor.id) != actor.id:
+            raise Violation(f"I-VIEW: {self.leaders[node.view]} and {actor.id} lead view {node.view}")
+        told = node.configuration
+        if self.configurations.setdefault((node.view, told.number), told) != told:
+            raise Violation(f"I-CFG: two configurations {told.number} in view {node.view}: {told}")
+        if actor.core.recovery is None and sum(index > node.commit_index for index, _ in node.configurations.told) > 1:
+            raise Violation(f"I-CFG: {actor.name} has two changes under way")
 
     def _compare(self, actor: ReplicaActor, seen: Seen) -> None:
         """I-MATCH: one (index, view), one entry, and one entry before it."""
@@ -169,7 +190,7 @@ class Observer:
 
     def _on_reply(self, actor: ReplicaActor, section: Message) -> None:
         node = actor.core.node
-        if isinstance(section, Tagged) and (section.config, section.view) != (node.config.config, node.view):
+        if isinstance(section, Tagged) and section.view != node.view:
             raise Violation(f"I-ACK: {actor.name} says {section} in view {node.view}")
         match section:
             case m.RecordAck():
@@ -260,21 +281,25 @@ class Observer:
         if number and (track.index, number) not in self.places:
             raise Violation(f"#{number} of session {track.index} is flushed and not committed")
 
-    def on_completed(self, operations: list[Operation]) -> None:
-        """I-FAST and its likes: what completed rests on enough replicas."""
+    def on_completed(self, operations: list[Operation], client: Client) -> None:
+        """I-FAST and its likes: what completed rests on enough voters of the configuration that the client counts by."""
         last = operations[-1]
+        voters = client.members.voters
         if last.number and last.strong and last.fast:
-            self._safe(last, last.number, [self._chain(actor, last) for actor in self.world.replicas])
+            told = self.configurations.get((client.view, client.members.configuration))
+            if told is None or set(told.voters) != set(voters):
+                raise Violation(f"I-CFG: the leader of view {client.view} counts by {told}, and a client by {voters}: {last}")
+            self._safe(last, last.number, voters)
         elif last.number and not last.strong:
             if not any(chain is not None and chain.held >= last.number for chain in (self._chain(actor, last) for actor in self.world.replicas)):
                 raise Violation(f"acknowledged and held nowhere: {last}")
         elif last.number == 0 and last.strong and last.dependency:
-            self._safe(last, last.dependency, [self._chain(actor, last) for actor in self.world.replicas])
+            self._safe(last, last.dependency, voters)
         elif last.number and last.strong and not self._committed(last):
             raise Violation(f"completed slowly and not committed: {last}")
 
-    def _safe(self, operation: Operation, number: int, chains: list[Chain | None]) -> None:
-        voters = self.world.options.voters
+    def _safe(self, operation: Operation, number: int, voters: Sequence[int]) -> None:
+        chains = [self._chain(actor, operation) for actor in self.world.replicas if actor.id in voters]
         if operation.number == 0:
             pinned = sum(chain is not None and chain.anchored >= number for chain in chains)
         else:
@@ -338,9 +363,12 @@ class Observer:
                     waiting = [str(operation) for operation in program.track.waiting][:3]
                     left = f"{program.left} + {program.encore} left to submit"
                     return f"session {program.track.index} ({session and session.in_flight} in flight, {left}) waits for {waiting}"
-        alive = [actor.core.node for actor in world.replicas if actor.alive]
+        told = configuration_at_end(self.log) or Configuration(1, world.options.voters)
+        if told.learners:
+            return f"replicas {told.learners} do not vote yet"
+        alive = [actor.core.node for actor in world.replicas if actor.alive and actor.id in told.members]
         orphans = any(not client.alive for client in world.clients)
-        if orphans and len(alive) == len(world.replicas) and (lost := self._orphan()):
+        if orphans and len(alive) == len(told.members) and (lost := self._orphan()):
             return f"a dead client's acknowledged write is not in the log: {lost}"
         if sum(node.leader == node.config.id for node in alive) != 1:
             return f"nobody leads, or several do: {[(node.config.id, node.view, node.leader) for node in alive]}"
@@ -350,6 +378,11 @@ class Observer:
             if node.applied_index < len(self.log) or node.notes or (node.witness.commands and not orphans):
                 return f"replica {node.config.id} applied {node.applied_index} of {len(self.log)} entries and holds {node.witness.commands} commands"
         return ""
+
+
+def configuration_at_end(log: list[Entry]) -> Configuration | None:
+    """Return the last configuration in a log."""
+    return next((told for entry in reversed(log) if entry.system and (told := configuration_of(entry)) is not None), None)
 
 
 def _values_of(value: m.Value, version: int) -> list[tuple[bytes, int]]:

@@ -35,6 +35,8 @@ class Faults:
     """All replicas die at once, and come back: with a disk only."""
     deaths: int = 0
     """Client processes that die for good."""
+    changes: int = 0
+    """Times somebody asks for a change of the members; so many replicas stand by to join."""
 
 
 @attrs.frozen
@@ -85,6 +87,11 @@ class Options:
         return tuple(range(self.replicas))
 
     @property
+    def joiners(self) -> tuple[int, ...]:
+        """Ids of the replicas that stand by to join."""
+        return tuple(range(self.replicas, self.replicas + self.faults.changes))
+
+    @property
     def command_line(self) -> str:
         """What replays this run."""
         return f"python -m tests.sim --seed {self.seed} --mode {self.mode} --replicas {self.replicas}"
@@ -104,6 +111,7 @@ def draw(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Op
     quick = rng.choice((0.0001, 0.0005, 0.002))
     durable = rng.random() < DURABLE_SHARE
     faults = draw_faults(rng, durable=durable)
+    faults = attrs.evolve(faults, changes=draw_changes(seed, faults, durable=durable))
     core = CoreConfig(
         id=0, voters=tuple(range(replicas)), mode=mode, durable=durable,
         heartbeat_seconds=rng.choice((0.02, 0.05)),
@@ -148,3 +156,10 @@ def draw_faults(rng: random.Random, *, durable: bool) -> Faults:
         blackouts=rng.choice((0, 0, 1, 2)) if durable else 0,
         deaths=rng.choice((0, 0, 0, 0, 1)),
     )
+
+
+def draw_changes(seed: int, faults: Faults, *, durable: bool) -> int:
+    """Draw how often members change: in a quarter of the worlds, and where nobody forgets what it acknowledged meanwhile."""
+    rng = random.Random(f"changes {seed}")
+    steady = durable or not faults.crashes
+    return rng.choice((0, 0, 0, 3)) if steady else 0

@@ -2,7 +2,7 @@
 
 Each replaces methods of the cores while it is planted; nothing of it is in the product. The D numbers are the defects of an earlier prototype
 that each repeats; the last ones are mistakes that were in these cores until this simulator found them. Those of elections, recovery and disks are
-in ``planted_views``. ``RECORDED`` names, for each, a seed whose run finds it.
+in ``planted_views``, those of changes of the members in ``planted_members``. ``RECORDED`` names, for each, a seed whose run finds it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from replica.core.quorum import majority
 from replica.core.reads import StrongReads
 from replica.core.session import Session
 from replica.core.tail import Outcome, Tail
+from replica.core.tallies import Tallies
 from replica.core.voter import Voter
 from replica.core.witness import SESSION_SHIFT, Witness
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, evaluate_cas
+from tests.sim.planted_members import MEMBER_BUGS, MEMBER_RECORDED
 from tests.sim.planted_views import VIEW_BUGS, VIEW_RECORDED
 from tests.sim.storms import STORMS
 
@@ -63,11 +65,11 @@ def k_majority() -> list[Patch]:
     """The fast quorum is a majority."""
 
     def fast_level(self: Any, accepted: list[int]) -> int:
-        leader = self.place.get(self.leader, -1)
+        leader = self.client.place.get(self.client.leader, -1)
         others = sorted((level for place, level in enumerate(accepted) if place != leader), reverse=True)
         return int(others[majority(len(accepted)) - 2])
 
-    return [(Client, "fast_level", fast_level)]
+    return [(Tallies, "fast_level", fast_level)]
 
 
 def no_overlay() -> list[Patch]:
@@ -76,11 +78,13 @@ def no_overlay() -> list[Patch]:
     def evaluate(self: Any, session: int, kind: int, key: bytes, expected: object) -> bool:  # noqa: ARG001 - the signature is the core's
         return evaluate_cas(kind, expected, *self.store.get_entry(key))
 
-    def look(self: Any, session: int, dependency: int, item: Any) -> tuple[int, Any, int]:  # noqa: ARG001
-        values, versions = query(self.node.store, self.node.applied_position, [item])
-        return 0, values[0], versions[0]
+    def over(rows: Any, session: int, dependency: int, value: Any, version: int) -> tuple[int, Any, int]:  # noqa: ARG001
+        return 0, value, version
 
-    return [(Tail, "_evaluate", evaluate), (StrongReads, "_look", look)]
+    def last_write_in(self: Any, scan: Any) -> int:  # noqa: ARG001
+        return 0
+
+    return [(Tail, "_evaluate", evaluate), (reads_module, "_over", over), (StrongReads, "_last_write_in", last_write_in)]
 
 
 def read_dirty() -> list[Patch]:
@@ -171,15 +175,12 @@ def dedup_only_executed() -> list[Patch]:
 
 def scan_start_key_only() -> list[Patch]:
     """D10: a scan conflicts with writes of its first key only."""
-    look = StrongReads._look
+    last_write_in = StrongReads._last_write_in
 
-    def first_key(self: Any, session: int, dependency: int, item: Any) -> tuple[int, Any, int]:
-        if isinstance(item, list) and item[0] not in self.leader.tail.writes:
-            values, versions = query(self.node.store, self.node.applied_position, [item])
-            return 0, values[0], versions[0]
-        return look(self, session, dependency, item)
+    def first_key(self: Any, scan: list[object]) -> int:
+        return last_write_in(self, scan) if scan[0] in self.leader.tail.writes else 0
 
-    return [(StrongReads, "_look", first_key)]
+    return [(StrongReads, "_last_write_in", first_key)]
 
 
 def shared_value() -> list[Patch]:
@@ -217,11 +218,11 @@ def read_without_anchor() -> list[Patch]:
     """A strong read completes with confirmations of the view alone."""
 
     def confirmed(self: Any, session: Any, flight: Any) -> bool:
-        last, leader = flight.first + flight.count - 1, self.place.get(self.leader, -1)
+        last, leader = flight.first + flight.count - 1, self.client.place.get(self.client.leader, -1)
         confirmations: int = sum(read >= last and place != leader for place, read in enumerate(session.confirmed))
-        return confirmations >= int(self._majority_others)
+        return confirmations >= int(self.majority_others)
 
-    return [(Client, "reads_confirmed", confirmed)]
+    return [(Tallies, "reads_confirmed", confirmed)]
 
 
 # ----------------------------------------------------------------------------------------------------- found here, and mended since
@@ -325,7 +326,10 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         scan_version_of_rows, cas_tells_nothing, lost_outcome, later_own_writes_in_scans, unapplied_read,
         cas_hides_cas, uncovered_own_writes, stale_deadline,
     )
-} | VIEW_BUGS  # fmt: skip
+} | VIEW_BUGS | MEMBER_BUGS  # fmt: skip
+
+IN_STORMS: dict[str, tuple[int, str, str]] = VIEW_RECORDED | MEMBER_RECORDED
+"""``{bug: (a seed that finds it, what its failure says, the storm it is found in)}``."""
 
 RECORDED: dict[str, tuple[int, str]] = {
     "slow_path_by_acks": (1, "I-FAST"),
@@ -349,13 +353,13 @@ RECORDED: dict[str, tuple[int, str]] = {
     "cas_hides_cas": (35, "I-CCV"),
     "uncovered_own_writes": (19, "read your writes"),
     "stale_deadline": (10, "spins"),
-} | {bug: (seed, failure) for bug, (seed, failure, _) in VIEW_RECORDED.items()}
+} | {bug: (seed, failure) for bug, (seed, failure, _) in IN_STORMS.items()}
 """``{bug: (a seed that finds it, what its failure says)}``; a change of the cores may move it to another seed, which the test then looks for."""
 
 
 def world_of(name: str) -> str | None:
     """Return the storm in which a bug is looked for, itself planted under its name; None: any world."""
-    return VIEW_RECORDED[name][2] if name in VIEW_RECORDED else None
+    return IN_STORMS[name][2] if name in IN_STORMS else None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from replica.core import messages as m
 from replica.core import recovery as recovery_module
+from replica.core import restoring
 from replica.core.client import Client
 from replica.core.election import Election
 from replica.core.follower import Follower
@@ -147,9 +148,9 @@ def mixed_views() -> list[Patch]:
     def keep(self: Any) -> None:
         """Go on with the tallies of the old view."""
 
-    def any_view(self: Any, config: int, view: int) -> bool:
-        if (config, view) > (self.config_id, self.view):
-            self._on_view(config, view, -1)
+    def any_view(self: Any, view: int) -> bool:
+        if view > self.view:
+            self.on_view(view, -1)
         return True
 
     return [(Session, "new_view", keep), (Client, "same_view", any_view)]
@@ -255,13 +256,13 @@ def acks_its_own_tail() -> list[Patch]:
 
 def vote_forgotten() -> list[Patch]:
     """D45: who restarts does not know how it voted."""
-    restore = Node.restore
+    restore = restoring.restore
 
-    def forget(self: Any, durable: Any) -> None:
-        restore(self, durable)
-        self.voted_for = -1
+    def forget(node: Any, durable: Any) -> None:
+        restore(node, durable)
+        node.voted_for = -1
 
-    return [(Node, "restore", forget)]
+    return [(restoring, "restore", forget)]
 
 
 def ack_before_sync() -> list[Patch]:
@@ -284,13 +285,13 @@ def verdict_before_sync() -> list[Patch]:
 
 def witness_restarts_empty() -> list[Patch]:
     """A witness forgets what it accepted when it restarts."""
-    restore = Node.restore
+    restore = restoring.restore
 
-    def empty(self: Any, durable: Any) -> None:
+    def empty(node: Any, durable: Any) -> None:
         bare = Durable(durable.applied, durable.voted, durable.entries, durable.committed)
-        restore(self, bare)
+        restore(node, bare)
 
-    return [(Node, "restore", empty)]
+    return [(restoring, "restore", empty)]
 
 
 def witness_forgets_views() -> list[Patch]:

@@ -13,6 +13,7 @@ from tests.sim.graph import Graph
 from tests.sim.history import Violation
 from tests.sim.options import Options, draw
 from tests.sim.planted import plant
+from tests.sim.recorded import check_recorded
 from tests.sim.workload import ENCORE_DEPTH
 from tests.sim.world import World
 
@@ -104,6 +105,7 @@ def judge(world: World) -> None:
     certificate = Certificate(world)
     certificate.check()
     Graph(certificate).check()
+    check_recorded(world.history)
     for track in world.history.tracks:
         _encore(world, [operation.fast for operation in track.logged if operation.key is not None and operation.key.startswith(b"own")])
 

@@ -3,7 +3,8 @@
 A recovery has something to recover when commands completed that no follower has in its log.  That takes a leader that dies while its entries are
 on their way and its answers have arrived, again and again, and clients that never rest.  In a *storm* replicas are far from each other and near
 to their clients, have disks, and die when they lead.  In an *outage* syncs are slow, and all replicas die together.  In a *schism* nobody dies, but
-links between replicas are down for longer than it takes to elect another leader, and clients hear both sides.
+links between replicas are down for longer than it takes to elect another leader, and clients hear both sides.  In *churn* members come and go
+while all that happens; in an *upheaval* the leader dies, or is cut off from some, just when it has begun to change them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import attrs
 
 from tests.sim import faults as faults_module
 from tests.sim import options as options_module
+from tests.sim.actors import ReplicaActor
 from tests.sim.faults import Saboteur
 from tests.sim.options import Faults, Options
 from tests.sim.world import World
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 Patch = tuple[Any, str, Any]
 FAR_FACTOR = 8.0
 """How much longer frames between replicas take in a storm."""
+STRIKE_SECONDS = 0.01
+"""A leader that is struck down in an upheaval dies within this time after it logged a change."""
 
 
 def draw_storm(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
@@ -57,6 +61,15 @@ def draw_schism(seed: int, mode: Mode | None = None, replicas: int | None = None
     return attrs.evolve(calmer, faults=Faults(breaks_gap=0.03), client=attrs.evolve(calmer.client, resend_seconds=0.05))
 
 
+def draw_churn(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of churn: members come and go, while leaders die and links break."""
+    calmer = draw_storm(seed, mode, replicas)
+    rng = random.Random(f"churn {seed}")
+    faults = Faults(changes=6, crashes=rng.choice((0, 4, 8)), blackouts=rng.choice((0, 0, 1)), breaks_gap=rng.choice((0.0, 0.05)), partitions_gap=0.3)
+    core = attrs.evolve(calmer.core, entries_kept_max=rng.choice((20, 4096)))
+    return attrs.evolve(calmer, faults=faults, core=core, snapshot_share=rng.choice((0.0, 0.01)))
+
+
 def storm(draw: Callable[..., Options] = draw_storm) -> list[Patch]:
     """Make every world one that ``draw`` draws, with replicas far from each other; no bug."""
     from tests.sim import run as run_module
@@ -85,6 +98,46 @@ def outage() -> list[Patch]:
     return storm(draw_outage)
 
 
+def churn() -> list[Patch]:
+    """Make every world one of churn; no bug."""
+    return storm(draw_churn)
+
+
+def upheaval() -> list[Patch]:
+    """Make every world one of upheavals; no bug."""
+    turn = ReplicaActor._turn
+
+    def turn_and_strike(self: Any) -> None:
+        before = self.core.node.configurations.index
+        turn(self)
+        if self.core.leader is not None and self.core.node.configurations.index > before and not self.world.calm:
+            _strike(self)
+
+    return [*churn(), (ReplicaActor, "_turn", turn_and_strike)]
+
+
+def _strike(leader: Any) -> None:
+    """Kill a leader, cut it off from some of the others, or let it be."""
+    world, rng = leader.world, leader.world.rng
+    what = rng.choice(("nothing", "kill", "cut off"))
+    if what == "kill":
+        world.at(world.now + rng.uniform(0.0, STRIKE_SECONDS), lambda: Saboteur(world)._crash_one(leader.name))
+    elif what == "cut off":
+        others = [actor.name for actor in world.replicas if actor is not leader]
+        group = rng.sample(others, rng.randint(1, len(others)))
+        links = [world.network.links[leader.name, other] for other in group]
+        ways = [way for link in links for way in link.ways.values() if not way.blocked]
+        world.tell("fault", f"{leader.name} is cut off from {group}")
+        for way in ways:
+            way.blocked = True
+
+        def heal() -> None:
+            for way in ways:
+                way.blocked = False
+
+        world.at(world.now + rng.uniform(0.1, 0.4), heal)
+
+
 def schism() -> list[Patch]:
     """Make every world one of schisms; no bug."""
 
@@ -95,4 +148,4 @@ def schism() -> list[Patch]:
     return [*storm(draw_schism), (Saboteur, "_link", between_replicas)]
 
 
-STORMS: dict[str, Callable[[], list[Patch]]] = {"storm": storm, "outage": outage, "schism": schism}
+STORMS: dict[str, Callable[[], list[Patch]]] = {"storm": storm, "outage": outage, "schism": schism, "churn": churn, "upheaval": upheaval}

@@ -49,7 +49,7 @@ class World:
         self._stamp = 0
         self.events = 0
         self.network = Network(self, self.rng)
-        self.replicas = [self._replica(number) for number in options.voters]
+        self.replicas = [self._replica(number) for number in (*options.voters, *options.joiners)]
         self.clients = [self._client(number) for number in range(options.clients)]
         self.ends: list[ReplicaActor | ClientActor] = [*self.replicas, *self.clients]
         self.places: dict[Place, ReplicaActor | ClientActor] = {actor.name: actor for actor in self.ends}
@@ -59,7 +59,7 @@ class World:
     # ------------------------------------------------------------------------------------------------------------------- making it
 
     def _replica(self, number: int) -> ReplicaActor:
-        return ReplicaActor(number, self, attrs.evolve(self.options.core, id=number))
+        return ReplicaActor(number, self, attrs.evolve(self.options.core, id=number, joins=number >= self.options.replicas))
 
     def _client(self, number: int) -> ClientActor:
         actor = ClientActor(number, self, Client(self.options.client))

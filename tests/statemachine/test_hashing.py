@@ -139,3 +139,29 @@ def test_the_hash_is_whole_however_much_there_is_to_fold() -> None:
     keys = [b"%d" % number for number in range(70)]
     store.apply(bytes(70), keys, [bytes(1 << 20)] * 70, 1)
     assert store.state_hash() == hash_of(keys, [bytes(1 << 20)] * 70, range(1, 71)) % 2**64
+
+
+@given(st.lists(st.tuples(st.integers(0, 15), st.booleans()), max_size=40), st.integers(0, 40), st.integers(1, 5))
+def test_a_moment_s_hash_is_that_of_its_state_whatever_is_written_meanwhile(writes: list[tuple[int, bool]], at: int, limit: int) -> None:
+    store, begun, expected, more = Store(), None, 0, True
+    for position, (number, deletes) in enumerate([*writes, (0, False)], 1):
+        if begun is None and position > min(at, len(writes)):
+            expected, begun = store.clone().state_hash(), store.begin_hash()
+        elif begun is not None and more:
+            more = begun.fold(limit)
+        store.apply(bytes([DELETE if deletes else PUT]), [b"k%d" % number], [None if deletes else b"v%d" % position], position)
+    assert begun is not None
+    while begun.fold(limit):
+        pass
+    assert begun.value() == expected
+    assert not store._moments
+
+
+def test_a_moment_s_hash_that_is_dropped_is_over() -> None:
+    store = Store()
+    store.apply(bytes(3), [b"a", b"b", b"c"], [b"v"] * 3, 1)
+    begun = store.begin_hash()
+    assert len(store._moments) == 1
+    assert begun.fold(1)
+    del begun
+    assert not store._moments

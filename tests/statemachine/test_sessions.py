@@ -23,6 +23,25 @@ class ClientModel:
         self.incomplete = 1
 
 
+class Telling:
+    """A snapshot that is being taken, what it must come to, and what it told so far."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.frozen, self.of = sessions.freeze(), sessions
+        self.snapshot = sessions.snapshot()
+        self.told: list[list[object]] = []
+
+    def take(self) -> bool:
+        """Take one chunk; returns whether it was the last, and checks the whole then."""
+        chunk = next(iter(self.snapshot), None)
+        if chunk is not None:
+            self.told.append(chunk)
+            return False
+        assert len(self.told) == len(self.snapshot)
+        assert Sessions.restore(self.told, EXPIRED_MAX).freeze() == self.frozen
+        return True
+
+
 class SessionsModel(RuleBasedStateMachine):
     """Clients open, send runs of commands, resend from anywhere, and end; the table is copied and restored on the way."""
 
@@ -34,6 +53,7 @@ class SessionsModel(RuleBasedStateMachine):
         self.expired: dict[int, int] = {}
         self.closed: set[int] = set()
         self.copies: list[tuple[Sessions, object]] = []
+        self.tellings: list[Telling] = []
 
     @rule(number=st.integers(0, 4))
     def open(self, number: int) -> None:
@@ -74,6 +94,28 @@ class SessionsModel(RuleBasedStateMachine):
             self.closed.add(client.session)
         assert not self.sessions.expire(client.session)
         assert not self.sessions.close(client.session)
+
+    @rule()
+    def begin_a_snapshot(self) -> None:
+        self.tellings.append(Telling(self.sessions))
+
+    @precondition(lambda self: self.tellings)
+    @rule(data=st.data())
+    def take_a_chunk(self, data: st.DataObject) -> None:
+        place = data.draw(st.integers(0, len(self.tellings) - 1))
+        if self.tellings[place].take():
+            del self.tellings[place]
+
+    @precondition(lambda self: self.tellings)
+    @rule()
+    def drop_a_snapshot(self) -> None:
+        sessions = self.tellings.pop().of
+        assert len(sessions._moments) == sum(telling.of is sessions for telling in self.tellings)
+
+    def teardown(self) -> None:
+        for telling in self.tellings:
+            while not telling.take():
+                pass
 
     @rule()
     def restore(self) -> None:
@@ -162,3 +204,22 @@ def test_the_rest_of_a_session_is_kept_when_a_run_has_results() -> None:
     sessions.record(1, 4, 2, None, 2)
     assert [sessions.result(1, number) for number in range(1, 6)] == [None, None, False, None, None]
     assert sessions.table[1].results == {3: False}
+
+
+def test_a_snapshot_keeps_only_what_changed_before_it_was_told() -> None:
+    sessions = Sessions()
+    for position in range(1, 2049):
+        sessions.open(position, b"token %d" % position, 10.0)
+    snapshot = sessions.snapshot()
+    chunks = [next(iter(snapshot)), next(iter(snapshot))]
+    for session in (1, 1024, 1025, 2048):  # two were told, two were not
+        sessions.record(session, 1, 1, [True], 1)
+    sessions.close(2000)
+    sessions.open(3000, b"new", 10.0)
+    sessions.record(3000, 1, 1, None, 1)
+    assert [sorted(moment.past) for moment in sessions._moments] == [[1025, 2000, 2048]]
+    chunks += snapshot
+    told = Sessions.restore(chunks)
+    assert sorted(told.table) == list(range(1, 2049))
+    assert [told.applied(session) for session in (1, 1024, 1025, 2000, 2048)] == [0, 0, 0, 0, 0]
+    assert sessions._moments == []

@@ -114,13 +114,13 @@ def test_the_oldest_tombstones_go_when_there_are_too_many() -> None:
     store = Store(tombstones_max=16)
     keys = [b"%02d" % number for number in range(17)]
     store.apply(bytes([DELETE] * 16), keys[:16], [None] * 16, 1)
-    assert (store.horizon, len(store.versions)) == (0, 16)
+    assert (store.horizon, len(store.entries)) == (0, 16)
     store.apply(bytes([DELETE, PUT]), [keys[0], keys[1]], [None, b"v"], 17)
-    assert (store.horizon, len(store.versions)) == (0, 16)
+    assert (store.horizon, len(store.entries)) == (0, 16)
     store.apply(bytes([DELETE]), [keys[16]], [None], 19)
-    assert (store.horizon, len(store.versions)) == (0, 17)
+    assert (store.horizon, len(store.entries)) == (0, 17)
     store.apply(bytes([DELETE]), [b"one more"], [None], 20)
-    assert (store.horizon, sorted(store.versions)) == (6, [keys[0], keys[1], *keys[5:17], b"one more"])
+    assert (store.horizon, sorted(store.entries)) == (6, [keys[0], keys[1], *keys[5:17], b"one more"])
 
 
 def test_when_they_go_does_not_depend_on_batches() -> None:

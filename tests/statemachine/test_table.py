@@ -77,3 +77,29 @@ def test_columns_of_different_lengths_are_a_bug() -> None:
     table: Table[int] = Table()
     with pytest.raises(ValueError, match="zip"):
         table.put_many([b"a", b"b"], [1])
+
+
+@pytest.mark.parametrize("expected", [0, 5, 6, 40])
+def test_a_table_that_knows_how_many_keys_come_is_the_same_dict(expected: int) -> None:
+    table: Table[int] = Table()
+    table.expect(expected)
+    model: dict[bytes, int] = {}
+    for number in range(0, 16, 2):
+        batch = [(b"k%d" % number, number), (b"k%d" % (number + 1), number + 1), (b"k%d" % number, -number)]
+        assert sorted(table.put_many([key for key, _ in batch], [item for _, item in batch])) == sorted({key for key, _ in batch})
+        model.update(batch)
+        check(table, model)
+    assert (len(table.part(0)) == 0) is (expected >= 6)
+
+
+def test_a_column_of_keys_of_one_part_is_put_as_one() -> None:
+    source: Table[int] = Table()
+    source.put_many([b"k%d" % number for number in range(40)], range(40))
+    source.put_many([], [])
+    other: Table[int] = Table()
+    other.expect(40)
+    for number in range(source.parts()):
+        keys = source.part(number)
+        assert sorted(other.put_many(keys, source.get_many(keys, 0))) == sorted(keys)
+        assert other.put_many(keys, source.get_many(keys, 0)) == []
+    check(other, {b"k%d" % number: number for number in range(40)})

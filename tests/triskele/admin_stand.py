@@ -24,6 +24,7 @@ class Stand:
         on_transfer: What a replica answers to that.
         on_snapshot: Likewise to a snapshot.
         on_status: Called before a status is told.
+        on_members: What a replica tells of the members, and answers to a change.
     """
 
     def __init__(self, rows: list[dict[str, Any] | None]) -> None:
@@ -32,6 +33,7 @@ class Stand:
         self.on_transfer: Callable[[], Page] = lambda: json_page({"from": 0, "to": 1})
         self.on_snapshot: Callable[[], Page | Stream] = lambda: json_page(None, 503)
         self.on_status: Callable[[], None] = lambda: None
+        self.on_members: Callable[[], Page] = lambda: json_page(None, 503)
         self.cluster = ClusterFile(replicas=(ReplicaPlace(id=0),))
 
     def server(self, number: int) -> AdminServer:
@@ -43,7 +45,12 @@ class Stand:
             self.asked.append((number, dict(query)))
             return self.on_transfer()
 
-        return AdminServer({"/status": status, "/snapshot": lambda _query: self.on_snapshot()}, {"/transfer-leader": transfer})
+        def change(query: Mapping[str, str]) -> Page:
+            self.asked.append((number, dict(query)))
+            return self.on_members()
+
+        pages = {"/status": status, "/snapshot": lambda _query: self.on_snapshot(), "/members": lambda _query: self.on_members()}
+        return AdminServer(pages, {"/transfer-leader": transfer, "/members/add": change, "/members/remove": change})
 
 
 @asynccontextmanager

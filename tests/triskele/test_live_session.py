@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,6 +87,37 @@ async def test_flush_says_once_that_writes_of_an_earlier_session_may_be_lost(aut
         with pytest.raises(Unknown, match="expired"):
             await live.flush()
         await live.flush()
+
+
+async def test_every_task_that_wrote_hears_once_that_the_session_was_lost(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    async with memory_cluster() as cluster, cluster.client() as driver:
+        live, ready, heard, lost = LiveSession(driver), list[str](), list[str](), trio.Event()
+        await live.open()
+        cluster.fabric.partition({"client"}, {"r0", "r1", "r2"})
+
+        async def write_and_flush(name: str, *, writes: bool) -> None:
+            if writes:
+                live.submit_record(await live.ready(), bytes([PUT | 0x80]), [name.encode()], [b"v"])
+            ready.append(name)
+            await lost.wait()
+            for _ in range(2):
+                try:
+                    await live.flush()
+                except Unknown:
+                    heard.append(name)
+
+        async with trio.open_nursery() as nursery:
+            for name in ("a", "b", "c"):
+                nursery.start_soon(partial(write_and_flush, name, writes=True))
+            nursery.start_soon(partial(write_and_flush, "reader", writes=False))
+            while len(ready) < 4:
+                await trio.lowlevel.checkpoint()
+            lose(driver)
+            cluster.fabric.heal()
+            await live.open()
+            lost.set()
+        assert [heard.count(name) for name in ("a", "b", "c")] == [1, 1, 1]
+        assert heard.count("reader") <= 1, "it may have been the first that asked"
 
 
 async def test_who_gives_up_leaves_the_opening_to_the_next(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time

@@ -37,12 +37,18 @@ COMMANDS = (
     Command("scan", "triskele.cli.scan", "print a range of keys, in order"),
     Command("status", "triskele.cli.status", "show what each replica of a cluster says of itself"),
     Command("transfer-leader", "triskele.cli.transfer_leader", "let another replica lead"),
+    Command("members list", "triskele.cli.members_list", "show who belongs to a cluster"),
+    Command("members add", "triskele.cli.members_add", "add a new replica to a running cluster"),
+    Command("members remove", "triskele.cli.members_remove", "remove a replica from a running cluster"),
+    Command("members replace", "triskele.cli.members_replace", "let a new replica take the place of a lost one"),
     Command("verify", "triskele.cli.verify", "compare the states of all replicas of a cluster"),
     Command("verify-log", "triskele.cli.verify_log", "check the data folder of a stopped replica"),
     Command("snapshot save", "triskele.cli.snapshot_save", "save the state of a running cluster into a file"),
     Command("snapshot verify", "triskele.cli.snapshot_verify", "check a snapshot file and say what it holds"),
     Command("snapshot restore", "triskele.cli.snapshot_restore", "make the folder of a new cluster from a snapshot file"),
     Command("load", "triskele.cli.load", "put load on a cluster and measure it"),
+    Command("profile", "triskele.cli.profile", "sample the processes of a cluster and tell what they spend their time on"),
+    Command("check", "triskele.cli.check", "check a recorded history for the promises of the store"),
     Command("config show", "triskele.cli.config_show", "print every setting, its value and where that was written"),
 )
 

@@ -18,7 +18,7 @@ OWN_DESCRIPTORS = 100
 
 EXAMPLES = (
     "triskele replica --id 0 --cluster cluster.toml                  # addresses, mode and durability from the file",
-    "triskele replica --id 1 --cluster cluster.toml --log-level debug --batching fixed --batch-delay-us 75",
+    "triskele replica --id 3 --cluster cluster.toml --join --listen 127.0.0.1:7403 --websocket :7503 --admin :7603 --data-dir data3",
 )
 
 
@@ -26,6 +26,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare flags and arguments."""
     parser.add_argument("--id", metavar="N", type=whole(0, 65_535), required=True, help="which replica of the cluster this is")
     parser.add_argument("--cluster", metavar="FILE", required=True, help="cluster TOML: cluster_id, mode, durability, [[replica]] id, address, …")
+    parser.add_argument("--join", action="store_true", help="a new replica, after triskele members add; its addresses by flags or in FILE")
+    parser.add_argument("--data-dir", metavar="DIR", type=Path, default=None, help="its data folder (default: what FILE says)")
     parser.add_argument("--announce", action="store_true", help="print one JSON line once it listens: id, address, websocket, admin, pid")
     parser.add_argument("--attached", action="store_true", help="stop when standard input ends; for supervisors")
     add_settings_flags(parser)
@@ -43,7 +45,7 @@ def run(arguments: Namespace) -> int:
 
     if arguments.attached:
         stop_at_end_of_input()
-    cluster = read_cluster_file(Path(arguments.cluster))
+    cluster = read_cluster_file(Path(arguments.cluster)).with_replica(arguments.id, joins=arguments.join, data_dir=arguments.data_dir)
     settings = settings_for(settings_from(arguments, os.environ), cluster, arguments.id)
     log_to_stderr(settings.log_level, f"replica {arguments.id}")
     allow_descriptors(2 * settings.connections_max + OWN_DESCRIPTORS)

@@ -35,7 +35,7 @@ class Seat:
 
     def turn(self) -> dict[int, Accept]:
         """End the turn; returns the accept of each follower."""
-        self.leader.close_turn()
+        self.leader.end_turn()
         sent = {}
         for peer, (accept,) in self.leader.accepts(self.now):
             assert isinstance(accept, Accept)

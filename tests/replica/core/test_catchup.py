@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replica.core.configuration import Configuration
 from replica.core.effects import Received
 from replica.core.messages import AcceptAck, Entry, Record, SnapshotAck, SnapshotPart
 from statemachine.command import NOOP, OPEN
@@ -362,3 +363,28 @@ def test_who_waited_for_a_session_that_the_state_ended_is_told_the_new_verdict()
     takes(lone, 0, parts_of(20, 1, 1, 30, sessions=sessions))
     assert lone.replica.node.witness.chains[2].accepted == 4
     assert CLIENT in lone.replies
+
+
+# ---------------------------------------------------------------------------------------------------------------------- configurations
+
+
+def test_a_state_goes_with_the_configuration_of_its_moment() -> None:
+    """A change behind it comes with the log."""
+    transfer, lone = Transfer(keys=2), follower()
+    first = transfer.node.configuration
+    transfer.leader.log_configuration(first.with_learner(3, "host:7003"))
+    parts = whole(transfer)
+    assert {part.config for part in parts} == {2}
+    assert [Configuration.from_items(part.configuration) for part in parts] == [first] * len(parts)
+    takes(lone, 0, parts)
+    assert lone.replica.node.configurations.told == [(parts[0].index, first)]
+
+
+def test_who_joins_learns_from_the_state_who_votes() -> None:
+    transfer, lone = Transfer(keys=2), Lone(3, joins=True, election_seconds=math.inf)
+    transfer.leader.log_configuration(transfer.node.configuration.with_learner(3, "host:7003"))
+    transfer.leader.on_accept_ack(1, transfer.acknowledgement())
+    transfer.apply()
+    transfer.node.log.discard_upto(transfer.node.applied_index)
+    takes(lone, 0, whole(transfer))
+    assert (lone.replica.node.configuration.learners, lone.role) == ((3,), "learner")

@@ -155,7 +155,19 @@ def test_a_closed_session_is_closed_at_the_leader_once() -> None:
     caller.sent()
     caller.client.close_session(unopened)
     assert caller.sections(CloseSession) == []
+
+
+def test_a_session_that_was_given_up_before_it_was_open_is_closed_when_it_is() -> None:
+    """Else it would take its place in the cluster until its lease ends."""
+    caller = Caller()
+    given_up, refused = (caller.client.open_session(token, token) for token in (b"u", b"v"))
+    caller.client.close_session(given_up)
+    caller.client.close_session(refused)
+    caller.sent()
+    assert caller.hear(0, SessionOpened([b"u", b"v"], [40, 0])) == []
+    assert caller.sections(CloseSession) == [CloseSession([40])]
     assert caller.hear(0, SessionOpened([b"u"], [40])) == []
+    assert caller.sections(CloseSession) == []
 
 
 @pytest.mark.parametrize(("reason", "name"), [(EXPIRED, "expired"), (NOSESSION, "nosession"), (99, "refused")])
@@ -256,19 +268,9 @@ def test_what_is_known_already_or_older_changes_nothing() -> None:
     caller = Caller()
     caller.put(b"a")
     caller.sent()
-    for news in (Leader(1, 1, 0), Leader(1, 0, 2), Leader(0, 7, 2), Leader(1, 1, -1)):
+    for news in (Leader(1, 1, 0), Leader(1, 0, 2), Leader(7, 0, 2), Leader(1, 1, -1)):
         caller.hear(2, news)
     assert (caller.sent(), caller.client.leader) == ({}, 0)
-
-
-def test_a_newer_configuration_is_adopted_with_the_same_leader_and_view() -> None:
-    caller = Caller()
-    caller.put(b"a", handle="p")
-    caller.speculate(1, 1)
-    caller.ack(1, 1)
-    caller.hear(0, Leader(2, 1, 0))
-    assert (caller.client.config_id, caller.client.leader) == (2, 0)
-    assert caller.ack(2, 1) == [], "of the old configuration"
 
 
 # ------------------------------------------------------------------------------------------------------------------------------ clock

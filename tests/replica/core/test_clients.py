@@ -12,6 +12,7 @@ from replica.core.messages import (
     CloseSession,
     KeepAlive,
     Leader,
+    Members,
     OpenSession,
     Ping,
     Pong,
@@ -220,3 +221,16 @@ def test_what_no_client_says_is_dropped_by_name(message: Message) -> None:
     lone.replica.clients.on_message(CLIENT, message)
     assert lone.replica.node.drops == [(CLIENT, f"unexpected_{type(message).__name__}")]
     lone.replica.node.drops.clear()
+
+
+# -------------------------------------------------------------------------------------------------------------------------- members
+
+
+def test_who_comes_or_asks_is_told_who_votes_when_that_is_not_the_first_configuration() -> None:
+    lone = Successor()
+    told = lone.replica.node.configuration.with_learner(3, "host:7003")
+    lone.logs(0, 1, "", system=[told.command("ho")])
+    assert said(lone, Ping(7)) == [Leader(2, 1, 0), Members(1, False, told.items()), Pong(7)]
+    lone.link_client(OTHER)
+    lone.turn()
+    assert lone.replies[OTHER] == [Leader(2, 1, 0), Members(1, False, told.items())]

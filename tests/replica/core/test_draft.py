@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from replica.core.config import CoreConfig
+from replica.core.configuration import Configuration
 from replica.core.draft import Draft, Speculation
 from replica.core.messages import SpecReply
 from replica.core.node import Node
@@ -52,5 +53,6 @@ def test_outcomes_are_told_by_their_place_among_all_commands_that_are_answered()
     speculation.add(7, run(1, b"a", b"b", kind=CAS_VALUE), [[0, 1], [1, 0]])
     speculation.add(9, run(4, b"c"), [])
     speculation.add(7, run(3, b"d", kind=CAS_VALUE), [[0, 1]])
-    node = Node(CoreConfig(id=0, voters=(0, 1, 2), config=3), view=5, leader=0, applied_position=17)
+    node = Node(CoreConfig(id=0, voters=(0, 1, 2)), view=5, leader=0, applied_position=17)
+    node.configuration = Configuration(3, (0, 1, 2))
     assert speculation.reply(node) == SpecReply(3, 5, 17, [7, 9, 7], [1, 4, 3], [2, 1, 1], [[0, 1], [1, 0], [3, 1]])

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import math
 
+import attrs
+
 from replica.core.messages import TakeOver
 from replica.core.node import BUSY
 from tests.replica.core.seat import Seat
@@ -133,3 +135,12 @@ def test_an_attempt_that_cannot_be_made_ends_no_other() -> None:
     seat.ack(3)
     seat.turn()
     assert orders(seat) == [3]
+
+
+def test_who_does_not_vote_cannot_lead() -> None:
+    seat = behind()
+    seat.node.configuration = attrs.evolve(seat.node.configuration, voters=(0, 1), learners=(2, 3, 4))
+    assert not seat.leader.hand_over(2)
+    assert seat.leader.hand_over()
+    seat.turn()
+    assert orders(seat) == [1]

@@ -61,7 +61,8 @@ def test_levels_of_a_batch_are_told_once_as_they_are_at_its_end_behind_what_they
         journal.on_held(7, run(last, last))
         chain.accepted = chain.anchored = last
         journal.on_level(chain)
-    assert journal.take() == [held(7, 1, 1), held(7, 2, 2), Levels([7], [2], [2])]
+    joined = Record([7, 7], [1, 2], [1, 1], [0, 0], [1, 1], bytes(2), [b"k1", b"k2"], [b"v", b"v"])
+    assert journal.take() == [joined, Levels([7], [2], [2])]
 
 
 def test_batches_are_persisted_in_their_order() -> None:

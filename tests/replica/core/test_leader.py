@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def test_the_first_entry_of_a_view_names_the_configuration() -> None:
     seat = Seat(mode="curp", opened=False)
     accepts = seat.turn()
-    assert accepts[1].entries[0].system == [[CONFIG, 1, "curp", [0, 1, 2]], [NOOP]]
+    assert accepts[1].entries[0].system == [[CONFIG, "curp", 1, [0, 1, 2], [], [], [], []], [NOOP]]
     assert (accepts[1].previous_index, accepts[1].previous_view, accepts[1].commit_index) == (0, 0, 0)
 
 

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from replica.core.config import CoreConfig
-from replica.core.messages import Applied, Entry, RecordAck
+from replica.core.messages import Applied, Entry, Leader, Members, RecordAck
 from replica.core.node import EXPIRED, GAP, NOSESSION, Node
 from replica.core.witness import Run
 from statemachine.command import CAS_VALUE, CLOSE, CONFIG, EXPIRE, HORIZON, NOOP, OPEN, PUT
 
 if TYPE_CHECKING:
-    from replica.core.messages import Value
+    from replica.core.configuration import Configuration
+    from replica.core.messages import Message, Value
 
 LINK, OTHER = ("link", 1), ("link", 2)
 
@@ -48,10 +49,10 @@ def test_entries_are_applied_in_order_and_only_up_to_the_commit_index() -> None:
     log(node, kinds=b"\0", key=b"b", first=2)
     node.commit_index -= 1
     assert not node.apply(100)
-    assert (node.applied_index, node.applied_position, sorted(node.store.values)) == (2, 2, [b"a"])
+    assert (node.applied_index, node.applied_position, sorted(node.store.entries)) == (2, 2, [b"a"])
     node.commit_index += 1
     node.apply(100)
-    assert (node.applied_position, sorted(node.store.values)) == (3, [b"a", b"b"])
+    assert (node.applied_position, sorted(node.store.entries)) == (3, [b"a", b"b"])
 
 
 def test_a_budget_ends_a_turn_between_entries() -> None:
@@ -219,3 +220,41 @@ def test_the_table_of_ended_sessions_is_as_long_as_configured() -> None:
     log(node, system=[[OPEN, b"%d" % number, 30.0] for number in range(4)] + [[EXPIRE, number] for number in range(1, 5)])
     node.apply(100)
     assert [node.refusal(session) for session in (1, 2, 3, 4)] == [NOSESSION, NOSESSION, EXPIRED, EXPIRED]
+
+
+# -------------------------------------------------------------------------------------------------------------------------- members
+
+
+def with_change(*, leads: bool = True) -> tuple[Node, Configuration]:
+    """A node with a linked client and a change in its log."""
+    node = Node(CoreConfig(id=0, voters=(0, 1, 2)), view=1, leader=0 if leads else 1)
+    node.clients[LINK] = None
+    told = node.configuration.with_learner(3, "host:7003")
+    node.append_entry(Entry(1, 1, 0, [told.command("ho")], [], [], [], [], b"", [], []))
+    return node, told
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_clients_are_told_of_a_change_when_it_is_logged_and_by_whom(leads: bool) -> None:
+    node, told = with_change(leads=leads)
+    assert node.outbox == {LINK: [Members(1, leads, told.items())]}
+
+
+def said(node: Node) -> list[Message]:
+    """Return what the client is told, at once or when the disk has it."""
+    told = node.outbox.pop(LINK, []) + [message for _, _, message in node.held_replies]
+    node.held_replies.clear()
+    return told
+
+
+def test_a_new_leader_tells_who_votes_unless_nothing_ever_changed() -> None:
+    node, told = with_change(leads=False)
+    said(node)
+    node.join(2, 0)
+    assert said(node) == [Leader(2, 2, 0), Members(2, True, told.items())]
+    node.join(3, 1)
+    assert said(node) == [Leader(2, 3, 1)], "a follower's word would not count"
+    fresh = node_of()
+    fresh.clients[LINK] = None
+    fresh.join(2, 0)
+    assert said(fresh) == [Leader(1, 2, 0)]

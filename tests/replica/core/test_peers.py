@@ -66,19 +66,18 @@ def test_one_view_has_one_leader(message: Message) -> None:
     lone.replica.node.drops.clear()
 
 
-@pytest.mark.parametrize("config", [0, 2])
-def test_another_configuration_s_leader_is_not_followed(config: int) -> None:
+@pytest.mark.parametrize(("source", "config"), [(2, 2), (7, 2), (7, 1)])
+def test_a_leader_is_followed_whatever_configuration_is_known_here(source: int, config: int) -> None:
+    """It may have come by a change that this replica is to hear of from it."""
     lone = in_view(2)
-    lone.replica.peers.on_message(2, Accept(config, 9, 0, 0, 0, 1, []))
-    assert (lone.replica.node.drops, lone.state()[0]) == ([(2, "other_configuration")], 2)
-    lone.replica.node.drops.clear()
+    lone.replica.peers.on_message(source, Accept(config, 9, 0, 0, 0, 1, []))
+    assert (lone.replica.node.drops, lone.state()[0], lone.replica.node.leader) == ([], 9, source)
 
 
-@pytest.mark.parametrize("source", [1, 3, -1])
-def test_who_is_no_other_voter_says_nothing(source: int) -> None:
+def test_nobody_is_told_anything_by_itself() -> None:
     lone = in_view(2)
-    lone.replica.peers.on_message(source, accept(9))
-    assert (lone.replica.node.drops, lone.state()[0]) == ([(source, "not_a_peer")], 2)
+    lone.replica.peers.on_message(1, accept(9))
+    assert (lone.replica.node.drops, lone.state()[0]) == ([(1, "not_a_peer")], 2)
     lone.replica.node.drops.clear()
 
 
@@ -207,7 +206,20 @@ def test_a_leader_counts_no_votes() -> None:
 
 def test_nonsense_is_dropped_by_its_name() -> None:
     lone = in_view(2)
-    for message in (vote(1), SnapshotPart(1, 2, 1, 1, 1, 0, 0, last=True, chunk=[])):
-        lone.replica.peers.on_message(7, message)
-    assert lone.replica.node.drops == [(7, "not_a_peer")] * 2
+    for message in (vote(1), SnapshotPart(1, 2, 1, 1, 1, 0, 0, last=True, configuration=[], chunk=[])):
+        lone.replica.peers.on_message(1, message)
+    assert lone.replica.node.drops == [(1, "not_a_peer")] * 2
     lone.replica.node.drops.clear()
+
+
+def test_what_who_is_no_member_acknowledges_counts_for_nothing() -> None:
+    """It was removed, and does not know yet."""
+    lone = Lone(0)
+    lone.link(9)
+    leader = lone.replica.leader
+    assert leader is not None
+    last = lone.replica.node.log.last_index
+    for message in (AcceptAck(1, 1, last, 99, []), AcceptNack(1, 1, 0, 99), SnapshotAck(1, 1, last, 1)):
+        lone.tell(9, message)
+    assert (lone.replica.node.commit_index, leader.confirmed, list(leader.progress)) == (0, 0, [1, 2])
+    lone.unlink(9)

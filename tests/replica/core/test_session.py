@@ -7,7 +7,7 @@ import pytest
 from replica.core.flights import CompletionKind
 from replica.core.messages import Leader, RecordAck, SpecReply
 from statemachine.command import CAS_VALUE, PUT
-from tests.replica.core.caller import Caller, brief, results, values_of
+from tests.replica.core.caller import SESSION, Caller, brief, results, values_of
 
 if TYPE_CHECKING:
     from replica.core.config import Mode
@@ -126,13 +126,22 @@ def test_acceptances_of_different_views_are_never_counted_together() -> None:
     assert caller.speculate(1, 1) == [], "nor is the old leader's word"
 
 
-def test_neither_are_those_of_different_configurations() -> None:
+def test_a_leaders_word_counts_when_its_configuration_s_voters_are_known() -> None:
+    caller = Caller()
+    caller.put(b"x")
+    caller.ack(1, 1)
+    caller.ack(2, 1)
+    assert caller.hear(0, SpecReply(2, 1, 0, [SESSION], [1], [1], [])) == []
+    assert len(caller.speculate(1, 1)) == 1
+
+
+def test_a_witness_word_counts_in_its_view_whatever_configuration_it_knows() -> None:
+    """What it holds counts for who leads next; among whom to count, the leader says."""
     caller = Caller()
     caller.put(b"x")
     caller.speculate(1, 1)
     caller.ack(1, 1)
-    assert caller.ack(2, 1, config=2) == []
-    assert caller.ack(1, 1) == []
+    assert len(caller.ack(2, 1, config=2)) == 1
 
 
 def test_an_old_views_outcome_is_not_the_new_ones() -> None:

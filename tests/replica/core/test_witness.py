@@ -356,7 +356,7 @@ class Witnessing(RuleBasedStateMachine):
                     values = [value if value != b"v" else b"%d.%d" % (chain.session, n) for n, value in zip(numbers, columns.values, strict=True)]
                     outcomes[chain.session] = store.apply(columns.kinds, columns.keys, values, position)
                     position += len(commands)
-            results.add(repr((sorted((key, store.read([key])[0]) for key in store.values), sorted(outcomes.items()))))
+            results.add(repr((sorted((key, store.read([key])[0]) for key in store.entries), sorted(outcomes.items()))))
         assert len(results) == 1, results
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from replica.core.configuration import Configuration
 from replica.core.messages import AcceptAck, AcceptNack, SnapshotAck, SnapshotPart
 from statemachine.sessions import Sessions
 from statemachine.store import Store
@@ -68,7 +69,8 @@ def parts_of(
     """Make the parts of a state as the leader of ``view`` sends them."""
     table = (sessions or Sessions()).snapshot()
     chunks = [*table, *(store or Store()).snapshot()]
-    last = len(chunks) - 1
+    last, members = len(chunks) - 1, Configuration(1, (0, 1, 2)).items()
     return [
-        SnapshotPart(1, view, index, entry_view, position or index, number, len(table), number == last, chunk) for number, chunk in enumerate(chunks)
+        SnapshotPart(1, view, index, entry_view, position or index, number, len(table), number == last, members, chunk)
+        for number, chunk in enumerate(chunks)
     ]

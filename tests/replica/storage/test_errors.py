@@ -5,7 +5,17 @@ import os
 
 import pytest
 
-from replica.storage.errors import CorruptFacts, CorruptLog, CorruptSnapshot, DiskFailed, FolderLocked, ForeignFolder, StorageError, disk_errors
+from replica.storage.errors import (
+    CorruptFacts,
+    CorruptLog,
+    CorruptSnapshot,
+    DiskFailed,
+    FolderLocked,
+    ForeignFolder,
+    StateDiverged,
+    StorageError,
+    disk_errors,
+)
 
 ERRORS = [
     CorruptLog("folder/log-1", 512, "a batch is wrong"),
@@ -14,6 +24,7 @@ ERRORS = [
     ForeignFolder("folder/IDENTITY", "replica 1", "replica 2", "give it another"),
     FolderLocked("folder", 17),
     FolderLocked("folder", 0),
+    StateDiverged("folder", "its state at position 64 is not that of the majority"),
     DiskFailed("folder/log-1", "No space left on device"),
 ]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from replica.core.config import CoreConfig
+from replica.core.configuration import Configuration
 from replica.core.journal import Applied, Cut, Durable, Held, Voted
 from replica.core.messages import Applied as AppliedNote
-from replica.core.messages import Entry, Pong, RecordAck, VoteReply
+from replica.core.messages import Entry, Members, Pong, RecordAck, VoteReply
 from replica.core.messages import Leader as LeaderNews
 from replica.core.node import Node
+from replica.core.restoring import restore
 from replica.core.witness import Run
 from statemachine.command import OPEN
 from statemachine.sessions import Sessions
@@ -41,7 +44,7 @@ def entry(index: int, base: int, session: int, first: int, count: int, view: int
 
 def restored(durable: Durable) -> Node:
     node = Node(CONFIG)
-    node.restore(durable)
+    restore(node, durable)
     node.witness.check_invariants()
     return node
 
@@ -224,3 +227,78 @@ def test_a_view_is_never_left_for_a_lower_one() -> None:
     node = restored(Durable(voted=Voted(5, -1)))
     with pytest.raises(AssertionError):
         node.join(4, -1)
+
+
+# ------------------------------------------------------------------------------------------------------------------ configurations
+
+FIRST = Configuration(1, (0, 1, 2))
+SECOND = FIRST.with_learner(3, "host:7003")
+THIRD = SECOND.with_voter(3)
+
+
+def change(index: int, base: int, configuration: Configuration) -> Entry:
+    return Entry(index, 2, base, [configuration.command("ho")], [], [], [], [], b"", [], [])
+
+
+def in_snapshot(configuration: Configuration) -> Applied:
+    state = applied()
+    state.configuration = configuration
+    return state
+
+
+def test_the_configuration_of_a_snapshot_comes_back_and_those_of_the_log_above_it() -> None:
+    node = restored(Durable(in_snapshot(SECOND)))
+    assert (node.configuration, node.configurations.told) == (SECOND, [(6, SECOND)])
+    node = restored(Durable(in_snapshot(SECOND), entries=[entry(7, 20, A, 1, 1), change(8, 21, THIRD)]))
+    assert (node.configuration, node.configurations.told) == (THIRD, [(6, SECOND), (8, THIRD)])
+
+
+def test_without_a_snapshot_the_cluster_file_s_counts_until_the_log_tells() -> None:
+    assert restored(Durable()).configuration == restored(Durable(applied())).configuration == FIRST
+    assert restored(Durable(entries=[change(1, 0, FIRST), change(2, 1, SECOND)])).configuration == SECOND
+
+
+def test_who_joins_knows_nobody_until_it_is_told() -> None:
+    node = Node(CoreConfig(id=3, voters=(0, 1, 2), durable=True, joins=True))
+    assert (node.configuration.number, node.configuration.members, node.votes, node.may_lead) == (0, (), False, False)
+    node.install(in_snapshot(THIRD))
+    assert (node.configuration, node.votes) == (THIRD, True)
+
+
+def test_a_snapshot_s_configuration_replaces_what_the_log_told() -> None:
+    node = restored(Durable(entries=[change(1, 0, FIRST), change(2, 1, SECOND)]))
+    node.clients[LINK] = None
+    node.install(in_snapshot(THIRD))
+    assert (node.configuration, node.configurations.told) == (THIRD, [(6, THIRD)])
+    assert [message for _, _, message in node.held_replies] + node.outbox.get(LINK, []) == [Members(node.view, False, THIRD.items())]
+
+
+def test_one_that_tells_nobody_leaves_it_at_what_is_known() -> None:
+    node = restored(Durable(entries=[change(1, 0, SECOND)]))
+    node.install(applied())
+    assert node.configuration == SECOND
+
+
+def test_a_change_counts_while_it_is_in_the_log_and_clients_are_told_both_times() -> None:
+    node = restored(Durable(entries=[change(1, 0, FIRST)]))
+    node.clients[LINK] = None
+    node.append_entry(change(2, 1, SECOND))
+    node.append_entry(noop(3, 2))
+    assert node.configuration == SECOND
+    node.cut_log(2)
+    assert node.configuration == SECOND
+    node.cut_log(1)
+    assert node.configuration == FIRST
+    told = [message for _, _, message in node.held_replies]
+    assert told == [Members(node.view, False, SECOND.items()), Members(node.view, False, FIRST.items())]
+
+
+def test_who_was_a_voter_before_a_change_that_may_not_be_committed_may_lead() -> None:
+    """It may be the only one that has it: nobody who lacks it gets its vote."""
+    node = restored(Durable(entries=[change(1, 0, FIRST), change(2, 1, FIRST.without(1))], committed=1))
+    assert (node.votes, node.may_lead) == (False, True)
+    node.commit(2)
+    assert not node.may_lead
+    learner = Node(attrs.evolve(CONFIG, id=3))
+    restore(learner, Durable(entries=[change(1, 0, SECOND), change(2, 1, SECOND.without(3))], committed=1))
+    assert not learner.may_lead

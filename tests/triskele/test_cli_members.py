@@ -1,0 +1,149 @@
+"""Members come and go while a client goes on: real processes, real disks, the commands an operator types."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from replica.cluster_file import read_cluster_file
+from tests.triskele.conftest import start_up
+from triskele.child import child_environment
+from triskele.cli import main
+from triskele.client import connect
+from triskele.cluster_ports import ADMIN_OFFSET, WEBSOCKET_OFFSET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def told(capsys: pytest.CaptureFixture[str], line: str) -> dict[str, Any]:
+    assert main(shlex.split(f"{line} -o json")) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def complaint(capsys: pytest.CaptureFixture[str], line: str, status: int = 1) -> str:
+    assert main(shlex.split(line)) == status
+    return capsys.readouterr().err.strip()
+
+
+def free_port() -> int:
+    """Find a port that is free, with those of the WebSocket and the admin beside it."""
+    while True:
+        with suppress(OSError), socket.socket() as first, socket.socket() as second, socket.socket() as third:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            second.bind(("127.0.0.1", port + WEBSOCKET_OFFSET))
+            third.bind(("127.0.0.1", port + ADMIN_OFFSET))
+            return port
+
+
+@contextmanager
+def joining(replica_id: int, ready: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a new replica for the length of the block."""
+    flags = f"--id {replica_id} --cluster {ready} --join --data-dir {ready.parent / f'replica-{replica_id}'} --listen 127.0.0.1:{port}"
+    more = f"--websocket 127.0.0.1:{port + WEBSOCKET_OFFSET} --admin 127.0.0.1:{port + ADMIN_OFFSET}"
+    environment = {name: value for name, value in child_environment().items() if not name.startswith("TRISKELE_")}
+    with (ready.parent / f"{replica_id}.log").open("w") as log:
+        command = [sys.executable, "-m", "triskele", "replica", *shlex.split(f"{flags} {more}")]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=ready.parent)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextmanager
+def three(folder: Path) -> Iterator[Path]:
+    process, ready = start_up(folder, "--data-dir", str(folder / "data"), "--no-restart")
+    try:
+        yield ready
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_members_come_and_go_while_a_client_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with three(tmp_path) as ready:
+        place = f"--cluster {ready}"
+        assert [row["id"] for row in told(capsys, f"members list {place}")["members"]] == [0, 1, 2]
+        ports = {number: free_port() for number in (3, 4)}
+        with joining(3, ready, ports[3]), joining(4, ready, ports[4]):
+            trio.run(_write_meanwhile, str(ready), lambda: _change(capsys, ready, ports))
+        removed = told(capsys, f"members list {place}")["removed"]
+        assert removed == [2, 0]
+        assert "was removed" in complaint(capsys, f"members add 0 127.0.0.1:1 {place}")
+        log = (tmp_path / "3.log").read_text()
+        assert "configuration 3: voters (0, 1, 2, 3)" in log
+
+
+def _change(capsys: pytest.CaptureFixture[str], ready: Path, ports: dict[int, int]) -> None:
+    """Add replica 3; kill replica 2 and let replica 4 take its place; remove the leader."""
+    place = f"--cluster {ready}"
+    found = told(capsys, f"members add 3 127.0.0.1:{ports[3]} --wait 20 {place}")
+    assert [(row["id"], row["role"]) for row in found["members"]][-1] == (3, "voter")
+    assert complaint(capsys, f"members add 3 127.0.0.1:9 {place}") == "triskele: replica 3 is a member already"
+    os.kill(read_cluster_file(ready).replica(2).pid or 0, signal.SIGKILL)
+    found = told(capsys, f"members replace 2 4 127.0.0.1:{ports[4]} --wait 20 {place}")
+    assert sorted(row["id"] for row in found["members"]) == [0, 1, 3, 4]
+    if found["leader"] != 0:
+        told(capsys, f"transfer-leader --to 0 {place}")
+    found = told(capsys, f"members remove 0 {place}")
+    assert found["leader"] != 0
+    assert sorted(row["id"] for row in found["members"]) == [1, 3, 4]
+
+
+async def _write_meanwhile(ready: str, change: Any) -> None:
+    """Write until the changes are made, and a little longer; everything acknowledged is there in the end."""
+    written = 0
+    async with connect(ready, timeout=20.0) as store:
+        done = trio.Event()
+
+        async def changing() -> None:
+            await trio.to_thread.run_sync(change)
+            done.set()
+
+        with trio.fail_after(90):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(changing)
+                while not done.is_set():
+                    await store.put(b"key %d" % written, b"%d" % written)
+                    written += 1
+            for number in range(written):
+                assert await store.get(b"key %d" % number) == b"%d" % number
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("members add", "ID, ADDRESS: missing; see triskele members add --help"),
+        ("members add x 127.0.0.1:1", "ID x: must be a whole number from 0 to 65535"),
+        ("members remove", "ID: missing; see triskele members remove --help"),
+        ("members replace 1 2", "ADDRESS: missing; see triskele members replace --help"),
+        ("members add 3 127.0.0.1:1 --wait 0", "--wait 0: must be a number of seconds above 0"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert complaint(capsys, line, 2) == f"triskele: {message}"
+
+
+def test_what_no_leader_would_do_is_refused_in_its_words(real_cluster: str, capsys: pytest.CaptureFixture[str]) -> None:
+    place = f"--cluster {real_cluster}"
+    assert complaint(capsys, f"members remove 7 {place}") == "triskele: replica 7 is no member"
+    assert complaint(capsys, f"members add 1 127.0.0.1:1 {place}") == "triskele: replica 1 is a member already"
+    assert complaint(capsys, f"members replace 7 8 127.0.0.1:1 {place}") == "triskele: replica 7 is no voter: there is nobody to replace"
+    assert complaint(capsys, f"members add 8 nowhere {place}") == "triskele: address nowhere: must be HOST:PORT"
+    assert main(shlex.split(f"members list {place}")) == 0
+    assert capsys.readouterr().out.startswith("configuration 1; replica ")

@@ -26,3 +26,6 @@ SCOPES = {
     )
 }  # fmt: skip
 """By name: the letters of docs/testing.md."""
+
+QUICK = ("a", "b", "g", "ha", "hb", "hc")
+"""Those that are explored with every change; the others take longer."""

@@ -35,7 +35,7 @@ class Found:
     seconds: float = 0.0
     complete: bool = False
     failure: str = ""
-    path: tuple[object, ...] = ()
+    path: tuple[Action, ...] = ()
 
 
 def independent(one: Action, other: Action) -> bool:

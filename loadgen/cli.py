@@ -114,8 +114,8 @@ async def measure(settings: LoadSettings, cluster_settings: Settings, folder: Pa
         plan = await record(settings, cluster) if settings.floor else None
     if plan is not None:
         progress.say("measuring the floors")
-        delay_seconds = cluster_settings.batch_delay_us * 1e-6 if cluster_settings.batching == "fixed" else 0.0
-        result["floors"] = await floors.measure_floors(settings, plan, delay_seconds)
+        policy = (cluster_settings.batching, cluster_settings.batch_delay_us * 1e-6)
+        result["floors"] = await floors.measure_floors(settings, plan, policy)
     result["settings"] |= {name: getattr(cluster_settings, name) for name in CLUSTER_FLAGS} if settings.local else told(cluster)
     return result
 

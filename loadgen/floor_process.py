@@ -21,7 +21,7 @@ from loadgen.floor_plan import LIMITS, FloorPlan
 from loadgen.lines import JsonLines
 from replica.core.messages import Record
 from replica.wire import assemble, decode, encode, encode_section
-from transport.batch import FixedPolicy, TurnPolicy
+from transport.adaptive import policy_named
 from transport.errors import HandshakeRefused
 from transport.frame import encode as frame
 from transport.handshake import Identity
@@ -93,16 +93,16 @@ class FloorReplica:
         plan: what to exchange.
         number: its id.
         codec: which floor.
-        delay_seconds: of the batch policy; 0: the turn's end.
+        policy: of the links, named: ``(batching, delay_seconds)``.
     """
 
-    def __init__(self, plan: FloorPlan, number: int, *, codec: bool, delay_seconds: float) -> None:
+    def __init__(self, plan: FloorPlan, number: int, *, codec: bool, policy: tuple[str, float]) -> None:
         self.plan = plan
         self.number = number
         self._codec = codec
         self.turns = Turns(self.end_turn)
         self.hub = Hub(self.turns)
-        self.mesh = new_mesh(f"replica {number}", self.turns, self.hub, self._on_link_up, self._on_frames, delay_seconds)
+        self.mesh = new_mesh(f"replica {number}", self.turns, self.hub, self._on_link_up, self._on_frames, policy)
         self._clients: dict[Link, Debt] = {}
         self._peers: dict[Link, Debt] = {}
         self._accepts_owed = 0.0
@@ -173,7 +173,7 @@ class FloorClient:
         self._codec = codec
         self._debts: dict[int, Debt] = {}  # {replica id: requests owed}
         self._groups_owed = plan.commands_in_flight / plan.commands_per_group
-        self.mesh = new_mesh(name, *shared, self._on_link_up, self._on_frames, 0.0)
+        self.mesh = new_mesh(name, *shared, self._on_link_up, self._on_frames)
 
     def _on_link_up(self, identity: Identity, link: Link) -> None:
         replica = int(str(identity.name).removeprefix("replica "))
@@ -216,7 +216,7 @@ def pay(debt: Debt) -> None:
 
 def new_mesh(
     name: str, turns: Turns, hub: Hub, on_link_up: Callable[[Identity, Link], None], on_frames: Callable[[Identity, Link, list[bytes]], None],
-    delay_seconds: float,
+    policy: tuple[str, float] = ("turn", 0.0),
 ) -> Mesh:  # fmt: skip
     """Return a mesh whose hello is the name: ``replica N`` or anything else for a client."""
 
@@ -229,8 +229,9 @@ def new_mesh(
     def on_link_down(identity: Identity, link: Link, reason: str) -> None:
         pass  # a floor ends with its processes; a link that breaks before shows as a rate of nothing
 
-    policy = FixedPolicy(delay_seconds) if delay_seconds else TurnPolicy()
-    return Mesh(turns, name.encode(), judge, on_link_up=on_link_up, on_link_down=on_link_down, on_frames=on_frames, hub=hub, policy=policy)
+    return Mesh(
+        turns, name.encode(), judge, on_link_up=on_link_up, on_link_down=on_link_down, on_frames=on_frames, hub=hub, policy=policy_named(*policy)
+    )
 
 
 def tune_collector() -> None:
@@ -310,7 +311,7 @@ async def _main() -> None:
         if told["role"] == "client":
             await run_client(plan, told, orders, tell)
         else:
-            replica = FloorReplica(plan, told["number"], codec=told["codec"], delay_seconds=told["delay_seconds"])
+            replica = FloorReplica(plan, told["number"], codec=told["codec"], policy=told["policy"])
             await replica.run(orders, tell, told["listen"])
         nursery.cancel_scope.cancel()
 

@@ -66,24 +66,24 @@ def plan_of(settings: LoadSettings, gathered: Gathered, observer: Observer) -> F
         raise LoadFailed(f"floors: {error}") from None
 
 
-async def measure_floors(settings: LoadSettings, plan: FloorPlan, delay_seconds: float) -> dict[str, float]:
+async def measure_floors(settings: LoadSettings, plan: FloorPlan, policy: tuple[str, float]) -> dict[str, float]:
     """Measure both floors, one after the other.
 
     Args:
         settings: of the run: client processes, links, transport.
         plan: of its recording.
-        delay_seconds: of the replicas' batch policy.
+        policy: of the replicas' links: ``(batching, delay_seconds)``, as ``policy_named`` has them.
 
     Raises:
         LoadFailed: a process did not start or ended early.
     """
     return {
-        "wire_per_second": round(await measure_floor(settings, plan, delay_seconds, FLOOR_SECONDS, codec=False), 1),
-        "codec_per_second": round(await measure_floor(settings, plan, delay_seconds, FLOOR_SECONDS, codec=True), 1),
+        "wire_per_second": round(await measure_floor(settings, plan, policy, FLOOR_SECONDS, codec=False), 1),
+        "codec_per_second": round(await measure_floor(settings, plan, policy, FLOOR_SECONDS, codec=True), 1),
     }
 
 
-async def measure_floor(settings: LoadSettings, plan: FloorPlan, delay_seconds: float, seconds: float, *, codec: bool) -> float:
+async def measure_floor(settings: LoadSettings, plan: FloorPlan, policy: tuple[str, float], seconds: float, *, codec: bool) -> float:
     """Measure one floor; return its commands a second.
 
     Raises:
@@ -91,7 +91,7 @@ async def measure_floor(settings: LoadSettings, plan: FloorPlan, delay_seconds: 
     """
     websocket = settings.transport == "websocket"
     listen = ["127.0.0.1:0", *(["ws://127.0.0.1:0/"] if websocket else [])]
-    shared = {"plan": plan.as_json(), "codec": codec, "delay_seconds": delay_seconds, "listen": listen}
+    shared = {"plan": plan.as_json(), "codec": codec, "policy": policy, "listen": listen}
     with trio.move_on_after(_START_SECONDS + WARMUP_SECONDS + seconds):
         async with processes(len(plan.replicas) + settings.clients) as started:
             replicas = dict(zip(plan.replicas, started, strict=False))

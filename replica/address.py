@@ -8,6 +8,8 @@ from __future__ import annotations
 import ipaddress
 
 _PORT_MAX = 65_535
+_DIGITS_MAX = 9
+"""Of a number in an address; Python refuses to read thousands of them, and not with an error of ours."""
 _SCHEMES = ("ws://", "http://")
 
 
@@ -37,7 +39,7 @@ def split_address(text: str) -> tuple[str, int]:
     if not colon or not host or any(sign.isspace() or sign in "/,@" for sign in host):
         message = "must be HOST:PORT"
         raise AddressError(message)
-    if not (port.isascii() and port.isdigit() and int(port) <= _PORT_MAX):
+    if not (_is_number(port) and int(port) <= _PORT_MAX):
         message = f"must be HOST:PORT with a port from 0 to {_PORT_MAX}"
         raise AddressError(message)
     return host, int(port)
@@ -57,10 +59,14 @@ def inherited_descriptor(text: str) -> int | None:
     if not text.startswith("fd:"):
         return None
     number = text.removeprefix("fd:")
-    if not (number.isascii() and number.isdigit()):
+    if not _is_number(number):
         message = "must be fd:N with N an open file descriptor"
         raise AddressError(message)
     return int(number)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX
 
 
 def check_listening(text: str) -> None:

@@ -88,10 +88,10 @@ class Conversation:
         """
         try:
             while True:
+                self._head = False  # whatever the last one was: a refusal of what comes next has a body
                 request = await self._request()
                 if request is None:
                     return
-                self._head = request.method == b"HEAD"
                 answer: Page | Stream | None
                 made = self._server.answer(request)
                 answer = await self._wait(made) if isinstance(made, Later) else made
@@ -124,6 +124,7 @@ class Conversation:
                     self._http.receive_data(bytes(await self._stream.receive_some(_RECEIVE_BYTES)))
                 elif isinstance(event, h11.Request):
                     request = event
+                    self._head = event.method == b"HEAD"  # known before its end: what is wrong with the rest is answered without a body too
                 elif isinstance(event, h11.EndOfMessage):
                     return request
                 elif isinstance(event, h11.Data):

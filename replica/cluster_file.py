@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_args
 import attrs
 
 from replica.address import AddressError, inherited_descriptor, is_loopback, join_address, split_address
-from replica.config import SETTINGS, Durability, Mode, SettingError, Settings
+from replica.config import SETTINGS, Durability, Mode, SettingError, Settings, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -206,7 +206,7 @@ def read_cluster_file(file: Path, what: str = "--cluster") -> ClusterFile:
             table = tomllib.loads(text)
     except OSError as error:
         raise SettingError(what, file, error.strerror or str(error)) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingError(what, file, f"neither JSON nor TOML: {error}") from None
     return _Reader(file, what).cluster(table)
 
@@ -233,7 +233,7 @@ class _Reader:
         return _checked(cluster, self.what, str(self.file))
 
     def _place(self, row: Mapping[str, Any], number: int) -> ReplicaPlace:
-        where = f"replica {row.get('id', f'number {number + 1}')} "
+        where = f"replica {shown(row.get('id', f'number {number + 1}'))} "
         self._only(row, _REPLICA_KEYS, where)
         replica_id = self._number(row, "id", where, _REPLICA_ID_MAX)
         if replica_id is None:
@@ -259,13 +259,13 @@ class _Reader:
     def _text(self, row: Mapping[str, Any], key: str, where: str) -> str:
         value = row.get(key, "")
         if not isinstance(value, str):
-            self._wrong(f"{where}{key} {value}", "must be text")
+            self._wrong(f"{where}{key} {shown(value)}", "must be text")
         return value
 
     def _number(self, row: Mapping[str, Any], key: str, where: str, most: int) -> int | None:
         value = row.get(key)
         if value is not None and (type(value) is not int or not 0 <= value <= most):
-            self._wrong(f"{where}{key} {value}", f"must be a whole number from 0 to {most}")
+            self._wrong(f"{where}{key} {shown(value)}", f"must be a whole number from 0 to {most}")
         return value
 
     def _choice(self, row: Mapping[str, Any], key: str, choices: Sequence[str]) -> Any:

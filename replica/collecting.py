@@ -1,7 +1,7 @@
 """Keeps Python's cyclic collector off the hot path, and out of the store: turns allocate many containers and hardly any cycles.
 
 The collector goes through all containers of a generation at once, and through every entry of each: a million entries of a store would be a pause
-of 70 ms.  What is frozen it never looks at.  Freezing takes no time, and whatever grows inside a frozen dict is not looked at either; garbage with
+of 100 ms.  What is frozen it never looks at.  Freezing takes no time, and whatever grows inside a frozen dict is not looked at either; garbage with
 cycles that happens to be alive at that moment stays, once.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from statemachine.store import Store
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 1.0
 """In so long a store gets some hundred thousand keys at most: 20 ms if a collection comes first."""
 
 

@@ -86,9 +86,12 @@ class Peering:
         if reason == "removed" and not self.removed:
             self.removed = detail
             logger.error("%s", detail)
+            self._changed.set()  # nobody wants to be dialed by us any more
 
     def _wanted(self) -> dict[int, str]:
         """Return whom to dial, and where: members with lower ids; everybody known for who does not know the members yet."""
+        if self.removed:
+            return {}
         told, own = self.node.configuration, self.hello.id
         members = told.members if told.number else tuple(self._places)
         found = {member: self._places.get(member) or told.address(member) for member in members if member < own}

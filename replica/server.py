@@ -32,7 +32,7 @@ from replica.reading import read_folder
 from replica.statistics import process_statistics, render_prometheus
 from replica.storage.sync_thread import SyncThread
 from replica.surroundings import PROCESS, Surroundings
-from transport.batch import BatchPolicy, FixedPolicy, TurnPolicy
+from transport.adaptive import policy_named
 from transport.errors import EndedEarly, HandshakeRefused
 from transport.fault_points import reach
 from transport.handshake import Identity
@@ -106,7 +106,7 @@ class Server:
         )  # fmt: skip
         self.mesh = Mesh(
             self.turns, encode_hello(self.peering.hello), self._judge, on_link_up=self.driver.on_link_up, on_link_down=self.driver.on_link_down,
-            on_frames=self.driver.on_frames, hub=self.hub, limits=limits, policy=_policy(settings),
+            on_frames=self.driver.on_frames, hub=self.hub, limits=limits, policy=policy_named(settings.batching, settings.batch_delay_us * 1e-6),
             refusal=encode_refusal, jitter=surroundings.draw,
             fabric=surroundings.fabric, fabric_name=surroundings.fabric_name,
         )  # fmt: skip
@@ -192,7 +192,7 @@ class Server:
             "bytes_received": hub.links.bytes_in,
             "turns": hub.turns,
             "turn_seconds_max": self.hub.turn_seconds_max,
-            "batch_delay_seconds": self.settings.batch_delay_us * 1e-6 if self.settings.batching == "fixed" else 0.0,
+            "batch_delay_seconds": self.hub.batch_delay_seconds,
             "frames_per_send": list(hub.links.frames_per_send),
             "collector": COLLECTOR.counters(),
             "drops": dict(driver.drops),
@@ -383,7 +383,3 @@ async def serve(settings: Settings, cluster: ClusterFile, replica_id: int, *, li
         home = HomeFolder(settings, cluster, replica_id)
         await read_folder(home, sockets["admin"])
         await Server(settings, cluster, replica_id, home=home).run(listening, sockets)
-
-
-def _policy(settings: Settings) -> BatchPolicy:
-    return FixedPolicy(settings.batch_delay_us * 1e-6) if settings.batching == "fixed" else TurnPolicy()

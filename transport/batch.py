@@ -31,6 +31,9 @@ SEND_BYTES_MAX = 1024 * 1024
 OUT_QUEUE_BYTES_MAX = 64 * 1024 * 1024
 """Default limit of a link's queue in bytes."""
 
+FULL_BYTES = 64 * 1024
+"""A queue of this size is worth a send of its own: cost per byte is flat from there."""
+
 Buffer = bytes | memoryview
 
 
@@ -39,7 +42,18 @@ class BatchPolicy(Protocol):
 
     @property
     def holds(self) -> bool:
-        """Whether the policy ever holds; if not, links never read the clock."""
+        """Whether the policy ever holds; if not, links never read the clock and tell nothing of their sends."""
+
+    @property
+    def only_while_busy(self) -> bool:
+        """Whether what is held leaves as soon as the process has nothing else to do."""
+
+    @property
+    def delay_seconds(self) -> float:
+        """How long a queue is held at present."""
+
+    def for_link(self) -> BatchPolicy:
+        """Give the policy for one more link: one that all share, or, if it has state, a new one."""
 
     def hold_seconds(self, queued_frames: int, queued_bytes: int, oldest_age_seconds: float) -> float:
         """Decide at a flush.
@@ -53,12 +67,30 @@ class BatchPolicy(Protocol):
             Seconds to wait before asking again; 0 or less: send now.
         """
 
+    def sent(self, frames: int, count: int, cost_seconds: float, now: float) -> None:
+        """Take note of a send.
+
+        Args:
+            frames: queued since the send before; 0: this was the rest of it.
+            count: bytes that the kernel took.
+            cost_seconds: what the system call took.
+            now: when it was done, seconds on the clock of ``Batcher.append``.
+        """
+
 
 class TurnPolicy:
     """Sends when the turn ends: the turn itself is the batch, at no delay."""
 
     __slots__ = ()
-    holds = False
+    holds = only_while_busy = False
+    delay_seconds = 0.0
+
+    def for_link(self) -> TurnPolicy:
+        """Share this one: it has no state."""
+        return self
+
+    def sent(self, frames: int, count: int, cost_seconds: float, now: float) -> None:
+        """Learn nothing."""
 
     def hold_seconds(self, queued_frames: int, queued_bytes: int, oldest_age_seconds: float) -> float:  # noqa: ARG002
         """Never hold."""
@@ -74,8 +106,9 @@ class FixedPolicy:
     """
 
     __slots__ = ("delay_seconds", "full_bytes", "holds")
+    only_while_busy = False
 
-    def __init__(self, delay_seconds: float, full_bytes: int = 64 * 1024) -> None:
+    def __init__(self, delay_seconds: float, full_bytes: int = FULL_BYTES) -> None:
         """Refuse a negative delay."""
         if delay_seconds < 0:
             message = f"delay_seconds = {delay_seconds} is negative"
@@ -83,6 +116,13 @@ class FixedPolicy:
         self.delay_seconds = delay_seconds
         self.full_bytes = full_bytes
         self.holds = delay_seconds > 0
+
+    def for_link(self) -> FixedPolicy:
+        """Share this one: it has no state."""
+        return self
+
+    def sent(self, frames: int, count: int, cost_seconds: float, now: float) -> None:
+        """Learn nothing."""
 
     def hold_seconds(self, queued_frames: int, queued_bytes: int, oldest_age_seconds: float) -> float:  # noqa: ARG002
         """Hold for what is left of the delay."""

@@ -85,16 +85,17 @@ class Carriers:
             on_closed: takes note of the end.
             dialed: we connected; the other side accepted.
         """
+        policy = self.policy.for_link()
         if isinstance(wire, Conduit):
-            return MemoryLink(wire, f"memory:{other}", self.turns, on_frames, on_closed, self.policy, self.limits)
+            return MemoryLink(wire, f"memory:{other}", self.turns, on_frames, on_closed, policy, self.limits)
         if kind is Kind.WEBSOCKET:
             from transport.websocket import WebSocketLink  # a tenth of a second to import, and most programs never use it
 
             request = (other, "/") if dialed else None
-            return WebSocketLink(wire, f"ws:{other}", self.turns, on_frames, on_closed, self.policy, self.limits, dialed=request)
+            return WebSocketLink(wire, f"ws:{other}", self.turns, on_frames, on_closed, policy, self.limits, dialed=request)
         if self.hub is None:
             raise LocalMisuse("native links need a hub")
-        return TcpLink(wire, f"tcp:{other}", self.hub, on_frames, on_closed, self.policy, self.limits)
+        return TcpLink(wire, f"tcp:{other}", self.hub, on_frames, on_closed, policy, self.limits)
 
     def _fabric(self) -> Fabric:
         if self.fabric is None:

@@ -139,7 +139,8 @@ class Hub:
             events = poll(0)
             if not events and not self._again:
                 if self._held:
-                    await self._wait_held()
+                    if not self._release():
+                        await self._wait_held()
                 else:
                     self._waits += 1
                     self._busy = False
@@ -185,6 +186,14 @@ class Hub:
             self._held.pop(link, None)
             link.flush()
 
+    def _release(self) -> bool:
+        """Send what is held only while there is other work, for there is none; returns whether there was any."""
+        released = [link for link in self._held if link.holds_only_while_busy]
+        for link in released:
+            del self._held[link]
+            link.release()
+        return bool(released)
+
     async def _wait_held(self) -> None:
         """Wait until a link is readable or the first held link is due."""
         remaining = min(self._held.values()) - monotonic()
@@ -202,6 +211,11 @@ class Hub:
                 self._polls += 1
                 select.select((self._epoll,), (), (), remaining)
         self._flush_held()
+
+    @property
+    def batch_delay_seconds(self) -> float:
+        """How long a queue is held at present, at the link that holds longest."""
+        return max((link.batch_delay_seconds for link in self._links.values()), default=0.0)
 
     def statistics(self) -> HubStatistics:
         """Snapshot the counters of the hub and of all its links, closed ones included."""

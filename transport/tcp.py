@@ -125,6 +125,11 @@ class TcpLink(Link):
                 return
         self._transmit()
 
+    def release(self) -> None:
+        """Send the queue, held back or not; called by the hub when there is nothing else to do."""
+        if not self._blocked and self._batcher.queued_bytes:
+            self._transmit()
+
     def _transmit(self) -> None:
         """Give the queue to the socket until it is empty or the socket is full."""
         batcher = self._batcher
@@ -132,6 +137,7 @@ class TcpLink(Link):
             buffers = batcher.gather()
             frames = batcher.fresh_frames
             self.sends += 1
+            begun = monotonic() if self._holds else 0.0
             try:
                 sent = self._sock.send(next(iter(buffers))) if len(buffers) == 1 else self._sock.sendmsg(buffers)
             except BlockingIOError:
@@ -142,6 +148,9 @@ class TcpLink(Link):
             if sent:
                 self.bytes_out += sent
                 self.frames_per_send[min(frames.bit_length(), _LAST_BUCKET)] += 1
+                if self._holds:
+                    now = monotonic()
+                    batcher.policy.sent(frames, sent, now - begun, now)
                 if sent == batcher.queued_bytes:
                     batcher.sent(sent)
                     if self._blocked:
@@ -308,6 +317,16 @@ class TcpLink(Link):
     def queued_bytes(self) -> int:
         """Bytes queued; see ``Link.queued_bytes``."""
         return self._batcher.queued_bytes
+
+    @property
+    def holds_only_while_busy(self) -> bool:
+        """Whether what the link holds back leaves when the process has nothing else to do; read by the hub."""
+        return self._batcher.policy.only_while_busy
+
+    @property
+    def batch_delay_seconds(self) -> float:
+        """How long the queue is held at present."""
+        return self._batcher.policy.delay_seconds
 
     @property
     def dropped(self) -> int:

@@ -26,7 +26,7 @@ from triskele.lines import Lines
 from triskele.supervision import NO_RESTART, RESTARTS, Keeper, RestartPolicy, stop_all
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
 GRACE_SECONDS = 4.0
@@ -236,6 +236,7 @@ async def local_cluster(
     restarts: RestartPolicy | None = RESTARTS,
     program: Sequence[str] = REPLICA_PROGRAM,
     say: Callable[[str], None] | None = None,
+    seen_by: Callable[[ClusterFile], Awaitable[Mapping[int, Path]]] | None = None,
 ) -> AsyncIterator[LocalCluster]:
     """Run a cluster on this machine for the length of the block; inside it a leader serves.
 
@@ -251,6 +252,7 @@ async def local_cluster(
         restarts: When dead replicas are started again; None: never. Whatever it says, one that has forgotten what it acknowledged stays dead.
         program: What runs a replica; takes the flags of ``triskele replica``.
         say: Takes each line for the user: what happens here, and what replicas write, their id in front. None: standard error.
+        seen_by: Makes the cluster file that each replica is given, before the first one starts: ``{replica id: file}``. None: one file for all.
 
     Raises:
         SettingError: Wrong number, address or folder, or one that contradicts the folder's cluster.
@@ -264,10 +266,11 @@ async def local_cluster(
         replicas, settings = folder.agree(replicas, settings)
         with reserve_ports(replicas, settings, port) as ports:
             file = folder.write(replicas, settings, ports)
-            flags = ["--cluster", str(folder.file), *settings.as_flags()]
+            files = dict.fromkeys(range(replicas), folder.file) if seen_by is None else await seen_by(file)
             cluster = LocalCluster(file, {}, replicas if folder.held is None else replicas // 2 + 1, ready_file, say)
 
             async def start(replica_id: int) -> Child:
+                flags = ["--cluster", str(files[replica_id]), *settings.as_flags()]
                 return await start_child(program, replica_id, flags, ports.listen(replica_id), say)
 
             # One that is alone and kept its data in memory would wait for ever for somebody who knows what it forgot.

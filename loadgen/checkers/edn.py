@@ -25,6 +25,10 @@ _TOKEN: Final = re.compile(
     |(?P<word>[^\s,\[\](){}"\#;][^\s,\[\](){}";]*)""",
     re.VERBOSE | re.DOTALL,
 )
+DIGITS_MAX: Final = 1000
+DEPTH_MAX: Final = 100
+"""No history comes near; Python refuses to read much longer numbers, and to print values much deeper."""
+
 _CLOSING: Final = {"#{": "}", "{": "}", "[": "]", "(": ")"}
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "b": "\b", "f": "\f"}
 _CONSTANTS: Final = {"nil": None, "true": True, "false": False}
@@ -73,6 +77,8 @@ def forms(text: str) -> Iterator[tuple[int, Any]]:
             discards.append(len(stack[-1][2]) if stack else 0)
             continue
         if group == "open":
+            if len(stack) == DEPTH_MAX:
+                raise BadEdn(line, f"more than {DEPTH_MAX} brackets inside each other")
             stack.append((token, started, [], []))
             continue
         if group == "close":
@@ -118,6 +124,8 @@ def _atom(group: str | None, found: re.Match[str], line: int) -> Any:
     if word.startswith(":"):
         return Keyword(word[1:])
     if re.fullmatch(r"[+-]?\d+[NM]?", word):
+        if len(word) > DIGITS_MAX:
+            raise BadEdn(line, f"a number of more than {DIGITS_MAX} digits")
         return int(word.rstrip("NM"))
     try:
         return float(word.rstrip("M"))

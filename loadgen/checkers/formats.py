@@ -69,7 +69,7 @@ def _read_jsonl(file: Path) -> History:
                 continue
             try:
                 event = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise Unreadable(number, f"no JSON: {error}") from None
             if not isinstance(event, dict):
                 raise Unreadable(number, f"{line.strip()!r:.60} is no JSON object")

@@ -100,8 +100,8 @@ class _Processes:
 def _event(item: dict[Any, Any], line: int) -> Event:
     """Return an event of ours."""
     type_, op = item.get("type"), item.get("f")
-    if type_ not in _TYPES or op not in _OPS:
-        raise Unreadable(line, f":type {type_!r} with :f {op!r} is no event of a register or a store")
+    if not (isinstance(type_, str) and isinstance(op, str) and type_ in _TYPES and op in _OPS):
+        raise Unreadable(line, f":type {type_!r:.60} with :f {op!r:.60} is no event of a register or a store")
     event: Event = {str(name): value for name, value in item.items() if name not in {"type", "f", "index"}}
     event |= {"type": _TYPES[type_], "op": _OPS[op], "time": item.get("time")}
     value = item.get("value")

@@ -30,6 +30,10 @@ Row = tuple[bytes, bytes, int]
 """Of a scan's answer: key, value, version."""
 
 
+WHY_CHARACTERS_MAX: Final = 300
+"""Of a refusal: what it quotes may be as long as the file."""
+
+
 class Unreadable(Exception):
     """A history that no verdict can be given on.
 
@@ -41,6 +45,7 @@ class Unreadable(Exception):
     exit_status = 2
 
     def __init__(self, line: int, why: str) -> None:
+        why = why if len(why) <= WHY_CHARACTERS_MAX else why[:WHY_CHARACTERS_MAX] + "…"
         super().__init__(f"line {line}: {why}" if line else why)
         self.line = line
         self.why = why

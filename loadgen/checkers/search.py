@@ -174,11 +174,10 @@ class Search:
         return [move for _, move in rest] + [move for _, move in rated]
 
     def _use(self, step: Step, stuck: Sequence[Step]) -> int:
-        """Return when the first of those must have taken effect that may be next because of a write, and could not be before it."""
+        """Return when the first of those must have taken effect that miss what a write leaves; a scan may miss other keys' values too."""
         assert step.writes is not None
         key, value = step.writes
-        state = self.state
-        now = state.get(key)
+        now = self.state.get(key)
         first = NEVER
         if now == value:
             return first
@@ -186,20 +185,7 @@ class Search:
             deadline = min(other.returned, _LATE)
             if other is step or deadline >= first:
                 continue
-            if other.refuses is not None:
-                fits = other.refuses == (key, now)
-            else:
-                fits = False
-                for need_key, need in other.needs:
-                    if need_key == key:
-                        fits = need == value
-                    elif state.get(need_key) != need:
-                        fits = False
-                    else:
-                        continue
-                    if not fits:
-                        break
-            if fits:
+            if other.refuses == (key, now) if other.refuses is not None else (key, value) in other.needs:
                 first = deadline
         return first
 

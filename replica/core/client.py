@@ -333,7 +333,7 @@ class Client:
 
     def take_sends(self) -> list[tuple[int, list[Message]]]:
         """Make one frame for each replica that has something to be told; equal sections are the same objects."""
-        return self._requests.take(self.leader)
+        return self._requests.take(self.leader) + self.members.take_questions()
 
     def expire(self, now: float) -> None:
         """Run what is due: resends, pings, openings."""
@@ -352,6 +352,7 @@ class Client:
             for replica, target in self.targets.items():
                 if target.linked:
                     self._ping(replica)
+            self.members.questions_due = True
             self._keep_alive()
         if self.opening and now >= self._open_at:
             self._send_openings(list(self.opening))

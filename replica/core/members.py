@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from replica.core.client import Client
+    from replica.core.messages import Message
 
 FIRST = 1
 """Number of a cluster's first configuration."""
@@ -45,6 +46,7 @@ class Members:
     # {linked replica, voter or not}
     addresses: dict[int, str] = attrs.Factory(dict)
     # {voter: where it listens}, news since ``take_addresses``
+    questions_due: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.configuration == FIRST:
@@ -115,6 +117,14 @@ class Members:
         client.place.clear()
         client.place.update((voter, place) for place, voter in enumerate(voters))
         client.tallies.count_by(len(voters))
+
+    def take_questions(self) -> list[tuple[int, list[Message]]]:
+        """Make the frame, once a ping's time, to a leader that is no voter as far as is known: it was to be removed by a change that was cut off.
+
+        It says who votes when it begins to lead, but that may be lost, and nobody else's word counts.
+        """
+        due, self.questions_due, leader = self.questions_due, False, self.client.leader
+        return [(leader, [m.Ping(0)])] if due and leader in self.linked and leader not in self.client.targets else []
 
     def take_addresses(self) -> dict[int, str]:
         """Hand over where voters that are not linked listen, as far as it is news."""

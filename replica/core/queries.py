@@ -61,7 +61,7 @@ def pieces(sessions: list[int], firsts: list[int], counts: list[int], values: li
     Returns:
         Columns of runs; a run may be cut, its parts follow each other.
     """
-    sizes = [len(value) if value.__class__ is bytes else _size(value) for value in values]
+    sizes = [len(value) if value.__class__ is bytes else 0 if value is None else _size(value) for value in values]
     total = sum(sizes)
     if total <= ANSWER_BYTES_MAX:
         return [(sessions, firsts, counts, values, versions, total)]

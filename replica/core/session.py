@@ -104,7 +104,7 @@ class Session:
         causal = kinds[0] >= CAUSAL
         if causal and not client.causal_mode:
             kinds, causal = bytes(kind & ~CAUSAL for kind in kinds), False
-        blind = not kinds.translate(None, BLIND)
+        blind = not kinds.strip(BLIND)
         run = Run(first, last, kinds, keys, values, self._first_incomplete(first))
         flight = Flight(run, handle, causal, blind, first - 1, now)
         if not self.log and not self.strong_reads and not self.causal_reads:

@@ -8,7 +8,6 @@ witness' index does not show (docs/protocol.md, "The leader's step").
 from __future__ import annotations
 
 from enum import Enum
-from itertools import repeat
 from typing import TYPE_CHECKING
 
 import attrs
@@ -104,17 +103,14 @@ class Tail:
         return any(token is not None and token >> SESSION_SHIFT != session for token in map(anchored.get, keys))
 
     def _push_all(self, run: Run, session: int, index: int) -> None:
-        writes, keys = self.writes, run.keys
-        rows = zip(repeat(session), range(run.first, run.last + 1), run.values, repeat(index), strict=False)
-        if writes.keys().isdisjoint(keys) and (len(keys) == 1 or len(set(keys)) == len(keys)):
-            writes.update(zip(keys, [[row] for row in rows], strict=True))
-            return
-        for key, row in zip(keys, rows, strict=True):
-            others = writes.get(key)
-            if others is None:
-                writes[key] = [row]
+        """Push a run of blind writes. Mostly it is one or two commands: a loop is faster than columns up to a dozen."""
+        writes = self.writes
+        for number, (key, value) in enumerate(zip(run.keys, run.values, strict=True), run.first):
+            row = (session, number, value, index)
+            if key in writes:
+                writes[key].append(row)
             else:
-                others.append(row)
+                writes[key] = [row]
 
     def _push_each(self, logged: Logged, chain: Chain, run: Run, index: int, results: list[list[int]]) -> bool:
         """Push a run that has cas in it, evaluating each over the tail before it; tell whether all of them could be evaluated."""

@@ -109,7 +109,7 @@ class Scan(NamedTuple):
         next_position: the one behind the last record; None if no batch told.
         end: offset behind the last valid batch.
         fault: what is wrong at ``end``; empty if nothing but zeros follow.
-        misplaced: the batch at ``end`` is whole, but another one belongs there. No crash does that.
+        misplaced: the batch at ``end`` is whole, but another one belongs there, or none that we wrote. No crash does that.
     """
 
     records: list[Record]
@@ -213,19 +213,27 @@ def scan(data: bytes, header: SegmentHeader, position: int | None, start: int = 
             fault = f"the batch of position {head.first} does not match its checksum"
         elif position is not None and head.first != position:
             fault, misplaced = f"a batch begins with position {head.first} where {position} should follow", True
-        if fault:
+        found = None if fault else _read_body(data, body_at, head, header.number)
+        if found is None:
+            if not fault:
+                fault, misplaced = f"the batch of position {head.first} does not divide into {head.records} records", True
             break
         if first is None:
             first = head.first
-        records += _read_body(data, body_at, head, header.number)
+        records += found
         position = head.first + head.records
         at = end
     return Scan(records, first, position, at, fault, misplaced)
 
 
-def _read_body(data: bytes, at: int, head: Head, number: int) -> list[Record]:
-    """Divide a body whose checksum is right."""
+def _read_body(data: bytes, at: int, head: Head, number: int) -> list[Record] | None:
+    """Divide a body whose checksum is right; None if it is none of ours all the same."""
+    overhead = head.records * RECORD_OVERHEAD_BYTES
+    if overhead > head.body_bytes:
+        return None
     sizes = struct.unpack_from(f"<{head.records}I", data, at)
+    if sum(sizes) + overhead != head.body_bytes:
+        return None
     kinds_at = at + 4 * head.records
     kinds = data[kinds_at : kinds_at + head.records]
     ends = list(accumulate(sizes, initial=kinds_at + head.records))

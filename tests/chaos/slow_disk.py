@@ -12,12 +12,8 @@ from __future__ import annotations
 
 import argparse
 import math
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -26,13 +22,14 @@ import attrs
 import trio
 
 from replica.config import Settings
+from triskele.chaos.disks import CannotTrace, can_trace, slowed
 from triskele.client import CAUSAL, Store, Unavailable, Unknown, connect
 from triskele.cluster import ClusterFailed, LocalCluster, local_cluster
 from triskele.cluster_status import gather_status
 from triskele.leadership import find_leader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
 TASKS = 8
 """Of each kind of command."""
@@ -42,10 +39,6 @@ TIMEOUT_SECONDS = 30.0
 CAUSAL_READ_SECONDS_MAX = 0.005
 KINDS = ("strong put", "causal put", "causal get")
 SLOW = ("all", "leader", "follower")
-
-
-class CannotTrace(Exception):
-    """strace is missing, or may not attach; the message is one line."""
 
 
 @attrs.define
@@ -100,7 +93,7 @@ async def measure(delay_seconds: float, slow: str, seconds: float, folder: Path)
                 _start_load(nursery, store, causal, present)
                 await trio.sleep(BEFORE_SECONDS)
                 pids = await _choose(cluster, slow, phases[0])
-                async with _slowed(pids, delay_seconds):
+                async with slowed(pids, delay_seconds):
                     present[0] = phases[1]
                     await trio.sleep(seconds)
                 present[0] = phases[2]
@@ -124,36 +117,6 @@ async def _choose(cluster: LocalCluster, slow: str, phase: Phase) -> list[int]:
 
 async def _view(cluster: LocalCluster) -> int:
     return max(int(row.get("view", 0)) for row in await gather_status(cluster.file, 5.0))
-
-
-@asynccontextmanager
-async def _slowed(pids: list[int], delay_seconds: float) -> AsyncIterator[None]:
-    """Hold the syncs of these processes up for the length of the block."""
-    inject = f"inject=fdatasync:delay_exit={round(delay_seconds * 1e6)}"
-    words = ["strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject, *(word for pid in pids for word in ("-p", str(pid)))]
-    process = await trio.lowlevel.open_process(words, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    try:
-        told = b""
-        while told.count(b" attached") < len(pids):  # "strace: Process 123 attached", once for each
-            more = await process.stderr.receive_some()
-            if not more:
-                raise CannotTrace(f"strace ended: {told.decode(errors='replace').strip()}")
-            told += more
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_drain, process.stderr)
-            yield
-            nursery.cancel_scope.cancel()
-    finally:
-        process.send_signal(signal.SIGINT)  # it lets go of them and ends
-        with trio.CancelScope(shield=True):
-            await process.wait()
-
-
-async def _drain(stream: trio.abc.ReceiveStream) -> None:
-    """Read what nobody wants, so that its writer does not wait."""
-    async for _ in stream:
-        pass
 
 
 def _start_load(nursery: trio.Nursery, store: Store, causal: Store, present: list[Phase]) -> None:
@@ -192,7 +155,7 @@ def main() -> int:
     parser.add_argument("--slow", choices=SLOW, default="all", help="whose disks (default all)")
     parser.add_argument("--seconds", type=float, default=20.0, help="for how long (default 20)")
     arguments = parser.parse_args()
-    if shutil.which("strace") is None:
+    if not can_trace():
         print("strace is not installed: disks cannot be made slow, nothing was measured")
         return 0
     phases: list[Phase] = []

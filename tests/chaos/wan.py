@@ -19,8 +19,9 @@ import trio
 
 from replica.cluster_file import ClusterFile, ReplicaPlace, write_cluster_file
 from replica.listening import bound_address, open_socket
-from tests.chaos.proxy import Proxy
 from triskele.admin_client import AdminUnreachable, get
+from triskele.chaos.network import CLIENTS, Effect, Network, ways_between
+from triskele.chaos.proxy import Proxy
 
 if TYPE_CHECKING:
     import socket
@@ -53,22 +54,26 @@ async def measure(delay_seconds: float, load: list[str], folder: Path) -> dict[s
             (replica, name): running.enter_context(open_socket("127.0.0.1:0")) for replica in REPLICAS for name in ("listen", "websocket", "admin")
         }
         addresses = {key: bound_address(opened) for key, opened in sockets.items()}
+        network = Network()
+        places = (CLIENTS, *REPLICAS)
+        network.put(0, dict.fromkeys(ways_between(places, places), Effect(delay_seconds=delay_seconds)))
         async with trio.open_nursery() as nursery:
 
-            async def seen_from(place: int) -> dict[int, str]:
-                """Start proxies for everybody but ``place``; return where each replica is as seen from there."""
+            async def seen_from(near: int) -> dict[int, str]:
+                """Start proxies for everybody but the replica beside ``near``; return where each replica is as seen from there."""
                 found = {}
                 for replica in REPLICAS:
                     host, port = addresses[replica, "listen"].rsplit(":", 1)
-                    far = replica != place
-                    found[replica] = f"{host}:{await nursery.start(Proxy(host, int(port), delay_seconds).serve)}" if far else f"{host}:{port}"
+                    beside = replica == (HOME if near == CLIENTS else near)
+                    proxy = Proxy(near, replica, host, int(port), network)
+                    found[replica] = f"{host}:{port}" if beside else f"{host}:{await nursery.start(proxy.serve)}"
                 return found
 
             for replica in REPLICAS:
                 file = folder / f"replica-{replica}.toml"
                 write_cluster_file(_cluster(await seen_from(replica), addresses), file)
                 running.enter_context(_replica(replica, file, sockets))
-            clients = _cluster(await seen_from(HOME), addresses)
+            clients = _cluster(await seen_from(CLIENTS), addresses)
             write_cluster_file(clients, folder / "client.toml")
             await _ready(clients)
             result = folder / "result.json"

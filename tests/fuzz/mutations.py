@@ -36,11 +36,18 @@ class Mutator:
 
     def payload(self) -> bytes:
         """Make one: valid in some cases, wrong in one place in most, garbage in the rest."""
+        return self._spoiled(self._good)
+
+    def hello_payload(self) -> bytes:
+        """Likewise, of hellos alone."""
+        return self._spoiled(self._good[FRAMES:])
+
+    def _spoiled(self, some: list[bytes]) -> bytes:
         random = self._random
         fate = random.random()
         if fate < 0.05:
             return random.randbytes(random.randint(0, 60))
-        good = random.choice(self._good)
+        good = random.choice(some)
         if fate < 0.1:
             return good
         if fate < 0.6:

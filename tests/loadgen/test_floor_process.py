@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 async def run_floor(the_plan: FloorPlan, *, codec: bool, drivers: int = 1, seconds: float = 0.3) -> tuple[float, dict[int, FloorReplica]]:
     """Run three replicas and one client process's drivers; return the commands a second and the replicas."""
-    replicas = {number: FloorReplica(the_plan, number, codec=codec, delay_seconds=0.0) for number in the_plan.replicas}
+    replicas = {number: FloorReplica(the_plan, number, codec=codec, policy=("turn", 0.0)) for number in the_plan.replicas}
     addresses: dict[int, str] = {}
     told: list[dict[str, Any]] = []
     async with trio.open_nursery() as nursery:

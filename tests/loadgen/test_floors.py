@@ -30,7 +30,7 @@ async def test_a_recorded_run_becomes_floors(cluster: ClusterFile, monkeypatch: 
     assert all(0 < share <= 1 for share in plan.request_share.values())
     assert all(0.5 < replies < 4 for replies in plan.replies.values())
     assert 0 < plan.accepts < 4
-    found = await measure_floors(QUICK, plan, 0.0)
+    found = await measure_floors(QUICK, plan, ("turn", 0.0))
     assert found["wire_per_second"] > found["codec_per_second"] * 0.5 > 100
 
 
@@ -48,4 +48,4 @@ async def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(floors, "FLOOR_PROGRAM", (sys.executable, "-c", "import sys; sys.stdin.readline(); sys.exit(4)"))
     with pytest.raises(LoadFailed, match="ended with status 4"):
-        await measure_floor(attrs.evolve(QUICK, clients=1), plan(), 0.0, 0.1, codec=False)
+        await measure_floor(attrs.evolve(QUICK, clients=1), plan(), ("turn", 0.0), 0.1, codec=False)

@@ -21,7 +21,9 @@ def test_an_address_splits_into_host_and_port_and_joins_again(text: str, host: s
     assert (host, port) == split_address(join_address(host, port))
 
 
-@pytest.mark.parametrize("text", ["", ":1", "host", "host:", "host:x", "host:-1", "host:65536", "::1:5", "a b:1", "ws://h:1/x", "ftp://h:1", "h:١"])  # noqa: RUF001
+@pytest.mark.parametrize(
+    "text", ["", ":1", "host", "host:", "host:x", "host:-1", "host:65536", "::1:5", "a b:1", "ws://h:1/x", "ftp://h:1", "h:\u0661", "h:" + "9" * 5000]
+)
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(AddressError):
         split_address(text)

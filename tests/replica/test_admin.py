@@ -70,6 +70,21 @@ def status_and_body(answer: bytes) -> tuple[int, bytes]:
     return int(head.split()[1]), body
 
 
+async def test_what_comes_behind_a_head_and_is_malformed_is_refused_with_words() -> None:
+    async with running() as admin:
+        answers = await admin.ask(b"HEAD /status HTTP/1.1\r\nHost: h\r\n\r\nGET /status\r\n\r\n")
+        assert answers.count(b"HTTP/1.1 ") == 2
+        assert answers.endswith(b"\n")
+        assert admin.server.statistics().reasons == {"malformed": 1}
+
+
+async def test_a_head_with_a_body_is_refused_without_one() -> None:
+    async with running() as admin:
+        answer = await admin.ask(b"HEAD /status HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc")
+        assert status_and_body(answer) == (400, b"")
+        assert admin.server.statistics().reasons == {"body": 1}
+
+
 async def test_every_page_is_served() -> None:
     async with running() as admin:
         assert status_and_body(await admin.ask(GET % b"/healthz")) == (200, b"ok\n")

@@ -64,7 +64,7 @@ def test_every_setting_tells_its_unit_help_and_limits() -> None:
     [
         ({"mode": "hoo"}, "--mode hoo: must be one of paxos, curp, ht, ho"),
         ({"mode": ""}, "--mode: must be one of paxos, curp, ht, ho"),
-        ({"batching": "adaptive"}, "--batching adaptive: the adaptive batcher does not exist yet; use turn or fixed"),
+        ({"batching": "always"}, "--batching always: must be one of turn, fixed, adaptive"),
         ({"durability": "paper"}, "--durability paper: must be one of memory, disk"),
         ({"batch_delay_us": "soon"}, "--batch-delay-us soon: must be a whole number from 0 to 100000"),
         ({"batch_delay_us": "-1"}, "--batch-delay-us -1: must be a whole number from 0 to 100000"),

@@ -73,6 +73,7 @@ def test_who_is_told_that_it_was_removed_remembers_why() -> None:
         made.on_refused(reason, f"{reason}, the {len(told)}th")
         told.append(made.removed)
     assert told == ["", "removed, the 1th", "removed, the 1th"]
+    assert made._wanted() == {}, "and dials nobody any more"
 
 
 def test_the_hello_names_the_present_voters() -> None:

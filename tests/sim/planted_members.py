@@ -215,7 +215,7 @@ MEMBER_RECORDED: dict[str, tuple[int, str, str]] = {
     "counts_when_committed": (11, "do not vote yet", "upheaval"),
     "two_changes_at_once": (1, "I-CFG", "upheaval"),
     "learner_commits": (6, "ack_beyond_log", "upheaval"),
-    "learner_elects": (3, "I-VIEW", "upheaval"),
+    "learner_elects": (3, "ack_beyond_log", "upheaval"),
     "learner_recovers": (35, "I-LIN", "upheaval"),
     "follower_tells_who_counts": (3, "I-CFG", "upheaval"),
     "change_is_not_cut": (44, "do not vote yet", "upheaval"),

@@ -113,6 +113,15 @@ def test_a_negative_delay_is_refused() -> None:
         FixedPolicy(-1)
 
 
+@pytest.mark.parametrize("policy", [TurnPolicy(), FixedPolicy(0.5)])
+def test_policies_without_state_are_shared_and_learn_nothing(policy: TurnPolicy | FixedPolicy) -> None:
+    before = (policy.holds, policy.only_while_busy, policy.delay_seconds)
+    policy.sent(3, 300, 1.0, 10.0)
+    assert policy.for_link() is policy
+    assert (policy.holds, policy.only_while_busy, policy.delay_seconds) == before
+    assert policy.delay_seconds == (0.5 if policy.holds else 0.0)
+
+
 class BatcherAgainstBytes(RuleBasedStateMachine):
     """The model: the bytes accepted and not yet sent, as one string."""
 

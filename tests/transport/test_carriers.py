@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.transport.link_pairs import End, connected_sockets
+from transport.adaptive import AdaptivePolicy
 from transport.address import Kind, parse
 from transport.batch import TurnPolicy
 from transport.carriers import Carriers
@@ -17,9 +19,12 @@ from transport.memory import MemoryLink
 from transport.tcp import TcpLink
 from transport.websocket import WebSocketLink
 
+if TYPE_CHECKING:
+    from transport.batch import BatchPolicy
 
-def carriers(end: End, *, hub: bool = True, fabric: Fabric | None = None) -> Carriers:
-    return Carriers(end.turns, end.hub if hub else None, fabric, "us", TurnPolicy(), Limits())
+
+def carriers(end: End, *, hub: bool = True, fabric: Fabric | None = None, policy: BatchPolicy | None = None) -> Carriers:
+    return Carriers(end.turns, end.hub if hub else None, fabric, "us", policy or TurnPolicy(), Limits())
 
 
 @pytest.mark.parametrize(("address", "kind"), [("127.0.0.1:0", TcpLink), ("ws://127.0.0.1:0/", WebSocketLink), ("memory:them", MemoryLink)])
@@ -34,6 +39,17 @@ async def test_each_address_gets_its_kind_of_link(address: str, kind: type) -> N
         assert type(link) is kind
         link.abort("enough")
     listener.close()
+    end.hub.close()
+
+
+async def test_links_that_learn_do_not_share_what_they_learnt() -> None:
+    end, policy = End(), AdaptivePolicy()
+    ours = carriers(end, policy=policy)
+    near, far = (ours.link(wire, Kind.NATIVE, "other", end.on_frames, end.on_closed, dialed=True) for wire in connected_sockets())
+    policy.delay_seconds = 1.0
+    assert isinstance(near, TcpLink)
+    assert isinstance(far, TcpLink)
+    assert (near.batch_delay_seconds, far.batch_delay_seconds) == (0.0, 0.0)
     end.hub.close()
 
 

@@ -6,20 +6,25 @@ import os
 import time
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.transport.link_pairs import End, connected_sockets, open_pair
+from transport.adaptive import AdaptivePolicy
 from transport.batch import FixedPolicy, TurnPolicy
 from transport.errors import LocalMisuse
 from transport.limits import Limits
 from transport.statistics import LinkStatistics
 from transport.tcp import TcpLink
 
+if TYPE_CHECKING:
+    from transport.batch import BatchPolicy
 
-def native(end: End, policy: TurnPolicy | FixedPolicy | None = None) -> tuple[TcpLink, TcpLink]:
+
+def native(end: End, policy: BatchPolicy | None = None) -> tuple[TcpLink, TcpLink]:
     """Connect two links to the hub of one end, the second only echoing into its records."""
     near, far = connected_sockets()
     limits, used = Limits(), policy or TurnPolicy()
@@ -168,6 +173,51 @@ async def test_a_held_link_is_flushed_when_it_is_due_also_from_another_task(dela
         assert time.monotonic() - started >= delay_seconds
         assert end.hub.statistics().links.frames_per_send[1] == 1
         nursery.cancel_scope.cancel()
+
+
+def holding_long() -> AdaptivePolicy:
+    """Give a policy that has learnt to hold, for longer than any test lasts."""
+    policy = AdaptivePolicy(3600.0)
+    policy.delay_seconds = 3600.0
+    return policy
+
+
+async def test_what_is_held_only_while_busy_leaves_when_nothing_else_is_to_do() -> None:
+    end = End()
+    link, _ = native(end, holding_long())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end.hub.run)
+        await wait_all_tasks_blocked()
+        link.send([b"held"])
+        link.flush()
+        assert link.sends == 0
+        assert end.hub.batch_delay_seconds == 3600.0
+        await end.until_frames(1)
+        nursery.cancel_scope.cancel()
+    assert link.sends == 1
+
+
+async def test_what_is_held_only_while_busy_gathers_over_turns_that_follow_each_other() -> None:
+    end = End()
+    link, _ = native(end, holding_long())
+    _, other = native(end)
+    sends: list[int] = []
+
+    def one_more() -> None:
+        if len(sends) < 5:
+            link.send([b"frame"])
+            link.flush()
+            sends.append(link.sends)
+            end.hub.again(other)  # the next turn is due at once
+
+    end.on_turn = one_more
+    end.hub.again(other)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end.hub.run)
+        await end.until(lambda: end.frames.count(b"frame") == 5)
+        nursery.cancel_scope.cancel()
+    assert sends == [0] * 5
+    assert link.sends == 1
 
 
 async def test_a_held_link_that_closes_is_forgotten() -> None:

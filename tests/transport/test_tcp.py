@@ -11,6 +11,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.transport.link_pairs import End, connected_sockets, open_pair
+from transport.adaptive import AdaptivePolicy
 from transport.batch import TurnPolicy
 from transport.frame import PREAMBLE, encode
 from transport.limits import Limits
@@ -197,3 +198,32 @@ async def test_a_peer_that_vanishes_is_noticed_though_reading_is_paused() -> Non
         pair.left.link._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # type: ignore[attr-defined]
         pair.left.link.abort("killed")
         assert await pair.right.until_closed() == "reset"
+
+
+async def test_a_link_tells_its_policy_of_its_sends() -> None:
+    near, far = connected_sockets()
+    end, policy = End(), AdaptivePolicy()
+    end.link = link = TcpLink(near, "link", end.hub, end.on_frames, end.on_closed, policy, Limits())
+    with far:
+        link.flush()
+        before = policy.gap_seconds
+        for _ in range(100):
+            link.send([b"frame"])
+            link.flush()
+        assert policy.gap_seconds < before
+        link.abort("test over")
+    end.hub.close()
+
+
+async def test_releasing_a_link_that_holds_nothing_or_is_blocked_sends_nothing(raw: Raw) -> None:
+    _, link, _ = raw
+    link.flush()
+    assert link.sends == 1
+    link.release()
+    assert link.sends == 1
+    while not link.blocked_sends:
+        link.send([bytes(100_000)])
+        link.flush()
+    sends = link.sends
+    link.release()
+    assert link.sends == sends

@@ -84,7 +84,7 @@ def test_no_command_is_wrong_usage_and_shows_the_overview(capsys: pytest.Capture
             "up --listen 0.0.0.0:1",
             "--listen 0.0.0.0:1: other machines can reach it and nothing is encrypted yet; bind a loopback address, or say --insecure",
         ),
-        ("up --batching adaptive", "--batching adaptive: the adaptive batcher does not exist yet; use turn or fixed"),
+        ("up --batching always", "--batching always: must be one of turn, fixed, adaptive"),
         ("up --durability paper", "--durability paper: must be one of memory, disk"),
         ("up --config none.toml", "--config none.toml: No such file or directory"),
         ("replica --cluster none.toml --id 0", "--cluster none.toml: No such file or directory"),
@@ -130,6 +130,14 @@ def test_an_interrupt_ends_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setattr(framework, "_dispatch", interrupt)
     assert main(["put"]) == 130
     assert capsys.readouterr().err == ""
+
+
+def test_several_errors_for_the_user_that_say_the_same_are_one() -> None:
+    """What a full disk does to a replica: the turn fails, and so does the task that syncs."""
+    first = SettingError("--a", 1, "x")
+    assert only_error(ExceptionGroup("two", [first, ExceptionGroup("one", [SettingError("--a", 1, "x")])])) is first
+    bugs = ExceptionGroup("two", [KeyError("x"), KeyError("x")])
+    assert only_error(bugs) is bugs
 
 
 def test_a_group_of_several_errors_stays_a_group() -> None:

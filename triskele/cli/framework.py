@@ -49,6 +49,7 @@ COMMANDS = (
     Command("load", "triskele.cli.load", "put load on a cluster and measure it"),
     Command("profile", "triskele.cli.profile", "sample the processes of a cluster and tell what they spend their time on"),
     Command("check", "triskele.cli.check", "check a recorded history for the promises of the store"),
+    Command("chaos", "triskele.cli.chaos", "break a cluster of its own by a schedule from a seed, under load that is checked"),
     Command("config show", "triskele.cli.config_show", "print every setting, its value and where that was written"),
 )
 
@@ -114,10 +115,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def only_error(error: BaseException) -> BaseException:
-    """Return the one exception inside groups of one; Trio's nurseries wrap what their tasks raise."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    """Return the one exception inside groups of one; Trio's nurseries wrap what their tasks raise.
+
+    Several for the user that say the same are one as well: a full disk fails the turn and the task that syncs.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    first, *others = map(only_error, error.exceptions)
+    same = all(hasattr(other, "exit_status") and (type(other), str(other)) == (type(first), str(first)) for other in others)
+    return first if same else error
 
 
 def complain(line: str) -> None:

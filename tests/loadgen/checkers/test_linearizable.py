@@ -62,6 +62,7 @@ def test_it_says_no(text: str) -> None:
         "a put y 1\nb put x 1\nc scan x z 9 = x:1 y:1",
         "a put x 1\nb put y 1\nc scan x - 1 = x:1",  # the page ends before y
         "a cas x @4 1\nb get x = 1",  # a version that nobody knows
+        "a put x 1\na put y 1\nb causal delete x\nc causal delete y\nd causal delete y\ne scan x z 9 = -",  # two late writes at once
     ],
 )
 def test_it_says_yes(text: str) -> None:

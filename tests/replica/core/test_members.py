@@ -226,6 +226,28 @@ def test_what_is_being_opened_is_asked_of_who_leads_the_new_configuration() -> N
     assert any(getattr(section, "tokens", None) == [b"t"] for section in sent[2])
 
 
+def test_a_leader_that_is_no_voter_as_far_as_is_known_is_asked_who_votes() -> None:
+    """View 1's leader told of a change that removed it, which was cut off; that view 2's leader said so was lost."""
+    caller = Caller(ping_seconds=1.0)
+    caller.hear(LEADER, told(SHRUNK))
+    caller.hear(1, Leader(1, 2, 2))
+    caller.sent()
+    caller.wait(1.0)
+    assert caller.sent()[2] == [Ping(0)]
+    assert 2 not in caller.sent(), "once"
+    caller.hear(2, told(LEARNING, view=2))
+    caller.sent()
+    caller.wait(1.0)
+    assert Ping(0) not in caller.sent()[2], "now it is one of the voters"
+
+
+def test_who_is_not_linked_is_not_asked() -> None:
+    caller = Caller(ping_seconds=1.0)
+    caller.hear(1, Leader(1, 2, 9))
+    caller.wait(1.0)
+    assert 9 not in caller.sent()
+
+
 # ------------------------------------------------------------------------------------------------------------------------- addresses
 
 

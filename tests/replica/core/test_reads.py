@@ -9,7 +9,7 @@ from replica.core.flights import CompletionKind
 from replica.core.leader import Leader
 from replica.core.messages import ReadIndex, RecordAck, StrongRead, StrongReadReply
 from replica.core.node import EXPIRED
-from replica.core.reads import StrongReads
+from replica.core.reads import READS_TOGETHER_MAX, StrongReads
 from statemachine.command import CAS_VALUE, CAUSAL, EXPIRE
 from tests.replica.core.seat import CLIENT, OTHER, Seat
 from tests.scenarios.cluster import Cluster
@@ -109,6 +109,28 @@ def test_a_read_of_anothers_uncommitted_write_waits_for_its_commit() -> None:
     assert desk.ask(0, b"x") == []
     desk.commit()
     assert desk.value(*desk.answers()) == ([b"v"], [5])
+
+
+def test_reads_that_waited_for_one_entry_are_answered_together_link_by_link() -> None:
+    desk = Desk()
+    desk.puts(desk.two, b"x", b"y")
+    for first, key, link in ((1, b"x", CLIENT), (2, b"y", CLIENT), (3, b"x", OTHER), (4, b"x", CLIENT)):
+        assert desk.ask(0, key, first=first, link=link) == []
+    desk.commit()
+    (here,), (there,) = desk.answers(), desk.answers(OTHER)
+    assert (here.sessions, here.firsts, here.counts, here.versions) == ([desk.one] * 3, [1, 2, 4], [1, 1, 1], [5, 6, 5])
+    assert (there.firsts, there.values) == ([3], [b"v"])
+    assert desk.reads.count == 0
+
+
+def test_reads_that_waited_are_cut_to_sections_that_fit_any_frame() -> None:
+    """A frame has a limit of reads, and the driver divides frames between sections only."""
+    desk = Desk()
+    desk.puts(desk.two, b"x")
+    for first in range(1, 2 * READS_TOGETHER_MAX + 2):
+        desk.ask(0, b"x", first=first)
+    desk.commit()
+    assert [len(reply.firsts) for reply in desk.answers()] == [READS_TOGETHER_MAX, READS_TOGETHER_MAX, 1]
 
 
 def test_only_the_reads_that_meet_it_wait() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from random import Random
+from zlib import crc32
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -207,3 +208,16 @@ def test_unsynced_batches_behind_a_torn_one_prove_nothing() -> None:
     assert find_proof(bytes(data), SALT, found.end, 3) is None
     data[offsets[1] + 50] ^= 1  # position 2, which they knew
     assert find_proof(bytes(data), SALT, offsets[1], 2) == offsets[2]
+
+
+def test_a_batch_whose_checksum_is_right_and_that_does_not_divide_is_nothing_that_a_crash_leaves() -> None:
+    """A head that counts wrong, with checksums made for it: no crash does that, and no reader may fall over it."""
+    header = SegmentHeader(3, SALT, 4096)
+    batch = bytearray(b"".join(encode_batch(SALT, 1, 0, queued(b"one", b"two"))))
+    for records in (0, 1, 3, 1 << 30):
+        batch[16:20] = records.to_bytes(4, "little")
+        batch[HEAD_BYTES - 4 : HEAD_BYTES] = crc32(batch[: HEAD_BYTES - 4]).to_bytes(4, "little")
+        data = (encode_segment_header(header) + bytes(batch)).ljust(header.size_bytes, b"\0")
+        found = scan(data, header, None)
+        assert (found.records, found.end, found.misplaced) == ([], SEGMENT_HEADER_BYTES, True)
+        assert f"does not divide into {records} records" in found.fault

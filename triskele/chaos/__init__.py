@@ -1,0 +1,1 @@
+"""Faults in a real cluster, by a schedule from a seed: ``triskele chaos``."""

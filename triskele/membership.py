@@ -63,8 +63,8 @@ async def add_member(cluster: ClusterFile, member: int, address: str, replaces: 
 
 
 async def remove_member(cluster: ClusterFile, member: int) -> Membership:
-    """Remove a voter or learner for ever; returns when that is committed. Raises as ``add_member`` does."""
-    return await _change(cluster, f"/members/remove?id={member}", lambda told: member in told["removed"])
+    """Remove a voter or learner for ever; returns when that is committed, and another leads if it did. Raises as ``add_member`` does."""
+    return await _change(cluster, f"/members/remove?id={member}", lambda told: member in told["removed"] and told["leader"] != member)
 
 
 async def wait_for_voter(cluster: ClusterFile, member: int, timeout: float) -> Membership:

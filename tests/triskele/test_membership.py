@@ -41,6 +41,13 @@ async def test_a_removal_is_over_when_the_id_is_among_the_removed() -> None:
         assert (await remove_member(stood.cluster, 1))["removed"] == [1]
 
 
+async def test_a_leader_is_removed_when_another_leads() -> None:
+    async with stand(leads(0, 1)) as stood:
+        answers = iter([membership((1, "voter"), removed=(0,))] * 2)
+        stood.on_members = lambda: json_page(next(answers, membership((1, "voter"), removed=(0,)) | {"leader": 1}))
+        assert (await remove_member(stood.cluster, 0))["leader"] == 1
+
+
 async def test_a_refusal_is_told_in_the_leader_s_words() -> None:
     async with stand(leads(0, 1)) as stood:
         stood.on_members = lambda: text_page("replica 3 is a member already\n", 409)

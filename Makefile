@@ -37,13 +37,14 @@ demo: $(STAMP) ## three durable replicas under load for about 15 s, live, the hi
 test: $(STAMP) ## what CI runs: lint, types, layers, tests, a smoke run with real processes
 	@$(PYTHON) tools/check.py
 
-prove: $(STAMP) ## the simulator by seed (SEEDS=120 JOBS=2), worlds made for recovery and for churn, and small scopes to their end
+prove: $(STAMP) ## the simulator by seed (SEEDS=120 JOBS=2), worlds for recovery and churn, small scopes, planted bugs
 	$(PYTHON) -m tests.sim --seeds $(SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted storm --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted outage --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted schism --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted churn --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.scopes --jobs $(JOBS)
+	$(PYTHON) -m pytest -q tests/sim/test_planted.py
 
 lint: $(STAMP) ## style: ruff check and ruff format
 	$(PYTHON) -m ruff check .

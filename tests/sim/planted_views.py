@@ -347,7 +347,7 @@ VIEW_RECORDED: dict[str, tuple[int, str, str]] = {
     "votes_without_joining": (10, "I-COMP", "schism"),
     "logs_its_tail_again": (1, "AssertionError: session", "storm"),
     "mixed_views": (26, "I-LIN", "schism"),
-    "old_speculation": (82, "I-FAST", "storm"),
+    "old_speculation": (99, "I-FAST", "storm"),
     "reads_before_gate": (2, "read your writes", "storm"),
     "index_is_commit": (1, "I-FAST", "storm"),
     "last_index_alone": (73, "I-COMP", "schism"),

@@ -6,18 +6,12 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.scopes.scopes import QUICK, SCOPES
-from tests.scopes.search import search
+from tests.scopes.scopes import QUICK, SCOPES, explore
 
 if TYPE_CHECKING:
     from tests.scopes.search import Found
 
 STATES_MAX = 2_000_000
-
-
-def explore(name: str, states_max: int) -> Found:
-    """Explore one scope in this process."""
-    return search(SCOPES[name], states_max)
 
 
 def line(found: Found) -> str:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 
 from tests.scopes.machine import Operation, Scope
+from tests.scopes.search import search
+
+if TYPE_CHECKING:
+    from tests.scopes.search import Found
 
 X, Y = b"x", b"y"
 WRITES = {"p": (Operation(X, b"1"),), "q": (Operation(X, b"2"),)}
@@ -29,3 +35,8 @@ SCOPES = {
 
 QUICK = ("a", "b", "g", "ha", "hb", "hc")
 """Those that are explored with every change; the others take longer."""
+
+
+def explore(name: str, states_max: int) -> Found:
+    """Explore one scope; worker processes find this by its name."""
+    return search(SCOPES[name], states_max)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +17,8 @@ from tests.sim.planted import plant
 
 if TYPE_CHECKING:
     from tests.scopes.machine import Action, State
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", ["g", "ha"])
@@ -61,3 +66,12 @@ def test_independent_actions_lead_to_the_same_state_in_either_order() -> None:
     one, other = ("deliver", "p", 1), ("deliver", "q", 2)
     assert state.after(one).after(other).key() == state.after(other).after(one).key()
     assert state.after(("deliver", "p", 1)).after(("deliver", "q", 1)).key() != state.after(("deliver", "q", 1)).after(("deliver", "p", 1)).key()
+
+
+def test_the_program_explores_what_it_is_asked_to_in_processes_of_their_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.scopes", "g", "--jobs", "2"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("g ")
+    assert done.stdout.endswith("complete\n")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 REPLICAS_MAX = 9
-_REPLICA_ID_MAX = 65_535
+REPLICA_ID_MAX = 65_535
 _CLUSTER_KEYS = frozenset({"cluster_id", "mode", "durability", "replica", "replicas", "leader"})
 _REPLICA_KEYS = frozenset({"id", "address", "websocket", "admin", "data_dir", "pid"})
 
@@ -228,14 +228,14 @@ class _Reader:
             cluster_id=self._text(table, "cluster_id", ""),
             mode=self._choice(table, "mode", get_args(Mode)),
             durability=self._choice(table, "durability", get_args(Durability)),
-            leader=self._number(table, "leader", "", _REPLICA_ID_MAX),
+            leader=self._number(table, "leader", "", REPLICA_ID_MAX),
         )
         return _checked(cluster, self.what, str(self.file))
 
     def _place(self, row: Mapping[str, Any], number: int) -> ReplicaPlace:
         where = f"replica {shown(row.get('id', f'number {number + 1}'))} "
         self._only(row, _REPLICA_KEYS, where)
-        replica_id = self._number(row, "id", where, _REPLICA_ID_MAX)
+        replica_id = self._number(row, "id", where, REPLICA_ID_MAX)
         if replica_id is None:
             self._wrong(f"{where}id", "missing")
         return ReplicaPlace(

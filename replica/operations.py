@@ -13,6 +13,7 @@ import attrs
 
 from replica.address import AddressError, join_address, split_address
 from replica.admin import Page, Stream, json_page, text_page
+from replica.cluster_file import REPLICA_ID_MAX
 from replica.core.reconfiguration import ChangeRefused
 from replica.journal_codec import encode_metadata, snapshot_chunks
 from replica.snapshot_file import encode_snapshot
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 SNAPSHOT = "application/octet-stream"
 CONFLICT, UNAVAILABLE = 409, 503
-REPLICA_ID_MAX = 65_535
 
 
 @attrs.define(eq=False)

@@ -40,7 +40,8 @@ async def read_members(cluster: ClusterFile) -> Membership:
 
     Raises:
         LeadershipError: nobody leads.
-        AdminUnreachable: the leader did not answer.
+        MembershipError: the leader does not tell.
+        AdminUnreachable: it did not answer.
     """
     leading = await _leader_of(cluster)
     answer = await get(leading.admin, "/members", timeout=ASK_SECONDS)

@@ -333,7 +333,8 @@ class Client:
 
     def take_sends(self) -> list[tuple[int, list[Message]]]:
         """Make one frame for each replica that has something to be told; equal sections are the same objects."""
-        return self._requests.take(self.leader) + self.members.take_questions()
+        sends = self._requests.take(self.leader)
+        return sends + self.members.take_questions() if self.members.questions_due else sends
 
     def expire(self, now: float) -> None:
         """Run what is due: resends, pings, openings."""

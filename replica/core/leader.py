@@ -19,7 +19,7 @@ from replica.core.draft import Draft, Speculation
 from replica.core.handover import HandingOver, hand_over
 from replica.core.messages import Accept, AcceptAck, AcceptNack, Entry, Message, SnapshotAck
 from replica.core.progress import Progress, Tracker
-from replica.core.reconfiguration import Reconfiguration
+from replica.core.reconfiguration import NEVER, Reconfiguration
 from replica.core.registrar import Registrar
 from replica.core.tail import CLOSED, Logged, Tail
 from replica.core.witness import CAUSAL, Chain, Run
@@ -35,7 +35,6 @@ ENTRY_BYTES_MAX = 4 << 20
 """Bytes of values in one entry."""
 WINDOW_ENTRIES_MAX = 1024
 """Entries sent to a follower beyond what it acknowledged; beyond this it is caught up as it acknowledges."""
-NEVER = 1 << 62
 TRIM_ENTRIES = 256
 """Entries forgotten in one step: a step for each would move the whole list each time."""
 

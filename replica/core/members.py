@@ -47,6 +47,7 @@ class Members:
     addresses: dict[int, str] = attrs.Factory(dict)
     # {voter: where it listens}, news since ``take_addresses``
     questions_due: bool = False
+    """A ping's time has passed since ``take_questions``."""
 
     def __attrs_post_init__(self) -> None:
         if self.configuration == FIRST:
@@ -123,8 +124,8 @@ class Members:
 
         It says who votes when it begins to lead, but that may be lost, and nobody else's word counts.
         """
-        due, self.questions_due, leader = self.questions_due, False, self.client.leader
-        return [(leader, [m.Ping(0)])] if due and leader in self.linked and leader not in self.client.targets else []
+        self.questions_due, leader = False, self.client.leader
+        return [(leader, [m.Ping(0)])] if leader in self.linked and leader not in self.client.targets else []
 
     def take_addresses(self) -> dict[int, str]:
         """Hand over where voters that are not linked listen, as far as it is news."""

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from replica.core.node import Node
 
 NEVER = 1 << 62
+"""An index that no log reaches."""
 CAUGHT_UP_ENTRIES = 64
 """A learner that lacks no more entries than this votes: under load it always lacks those that are on their way."""
-VOTERS_MAX = 15
+MEMBERS_MAX = 15
+"""Voters and learners; more are refused, but for one that replaces another."""
 ADDRESS_CHARACTERS_MAX = 256
 
 
@@ -64,6 +66,8 @@ class Reconfiguration:
             ChangeRefused: not now, or not at all.
         """
         now = self.node.configuration
+        if len(address) > ADDRESS_CHARACTERS_MAX:
+            raise ChangeRefused(f"the address of replica {member} has {len(address)} characters: no more than {ADDRESS_CHARACTERS_MAX}")
         if member in now.members:
             raise ChangeRefused(f"replica {member} is a member already")
         if member in now.removed:
@@ -72,9 +76,9 @@ class Reconfiguration:
             raise ChangeRefused(f"replica {replaces} is no voter: there is nobody to replace")
         if any(voter == replaces for _, voter in now.replacing):
             raise ChangeRefused(f"replica {replaces} is being replaced already")
-        if replaces < 0 and len(now.members) >= VOTERS_MAX:
-            raise ChangeRefused(f"the cluster has {len(now.members)} members: no more than {VOTERS_MAX}")
-        self._begin(now.with_learner(member, address[:ADDRESS_CHARACTERS_MAX], replaces))
+        if replaces < 0 and len(now.members) >= MEMBERS_MAX:
+            raise ChangeRefused(f"the cluster has {len(now.members)} members: no more than {MEMBERS_MAX}")
+        self._begin(now.with_learner(member, address, replaces))
 
     def remove(self, member: int) -> None:
         """Begin to remove a voter or learner for ever.
@@ -127,7 +131,7 @@ class Reconfiguration:
     # ------------------------------------------------------------------------------------------------------------------ every turn
 
     def go_on(self) -> None:
-        """Take the next step of whatever is under way; called at the end of each turn, before its entry is made."""
+        """Take the next step of whatever is under way; called at the end of each turn, when its entry is made."""
         node, leader = self.node, self.leader
         if self.wanted is not None:
             if node.commit_index >= self.drained_at:

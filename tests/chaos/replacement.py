@@ -23,6 +23,7 @@ import trio
 from replica.client_driver import ClientSettings, open_client
 from replica.config import Settings
 from tests.chaos.restart import fill, key_of
+from tests.triskele.conftest import free_port
 from triskele.calls import on_completions
 from triskele.child import child_environment
 from triskele.cluster import LocalCluster, local_cluster
@@ -40,7 +41,6 @@ LOADERS, LOAD_COMMANDS, PAUSE_SECONDS = 16, 4, 0.02
 """Sessions of the load, commands in a batch of theirs, and the pause between two: a load that the machine can carry."""
 CALM_SECONDS = 5.0
 """How long the rate is measured before."""
-PORT = 17_900
 
 
 @attrs.define
@@ -93,7 +93,7 @@ async def replace(cluster: LocalCluster, ready: Path, old: int, new: int, counte
     before, begun = counter.done, trio.current_time()
     await trio.sleep(CALM_SECONDS)
     calm_rate = (counter.done - before) / (trio.current_time() - begun)
-    port = PORT + new
+    port = free_port()
     await add_member(cluster.file, new, f"127.0.0.1:{port}", old)
     before, begun = counter.done, trio.current_time()
     async with joining(new, port, ready, ready.parent / f"replica-{new}"):

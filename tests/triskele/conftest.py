@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import pytest
 import trio
 
 from triskele.child import child_environment
+from triskele.cluster_ports import ADMIN_OFFSET, WEBSOCKET_OFFSET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +58,17 @@ def start_up(folder: Path, *flags: str) -> tuple[subprocess.Popen[str], Path]:
         assert time.monotonic() < deadline, (folder / "up.log").read_text()
         time.sleep(0.02)
     return process, ready
+
+
+def free_port() -> int:
+    """Find a port that is free, with those of the WebSocket and the admin beside it."""
+    while True:
+        with suppress(OSError), socket.socket() as first, socket.socket() as second, socket.socket() as third:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            second.bind(("127.0.0.1", port + WEBSOCKET_OFFSET))
+            third.bind(("127.0.0.1", port + ADMIN_OFFSET))
+            return port
 
 
 def is_gone(pid: int) -> bool:

@@ -6,17 +6,16 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
 from replica.cluster_file import read_cluster_file
-from tests.triskele.conftest import start_up
+from tests.triskele.conftest import free_port, start_up
 from triskele.child import child_environment
 from triskele.cli import main
 from triskele.client import connect
@@ -36,17 +35,6 @@ def told(capsys: pytest.CaptureFixture[str], line: str) -> dict[str, Any]:
 def complaint(capsys: pytest.CaptureFixture[str], line: str, status: int = 1) -> str:
     assert main(shlex.split(line)) == status
     return capsys.readouterr().err.strip()
-
-
-def free_port() -> int:
-    """Find a port that is free, with those of the WebSocket and the admin beside it."""
-    while True:
-        with suppress(OSError), socket.socket() as first, socket.socket() as second, socket.socket() as third:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            second.bind(("127.0.0.1", port + WEBSOCKET_OFFSET))
-            third.bind(("127.0.0.1", port + ADMIN_OFFSET))
-            return port
 
 
 @contextmanager

@@ -19,7 +19,12 @@ EXAMPLES = (
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare flags and arguments."""
-    parser.add_argument("id", metavar="ID", type=whole(0, 65_535), help="an id that was never used")
+    add_newcomer_arguments(parser, "ID")
+
+
+def add_newcomer_arguments(parser: ArgumentParser, name: str) -> None:
+    """Declare what is to be said of a new replica; ``name``: what its id is called."""
+    parser.add_argument("id", metavar=name, type=whole(0, 65_535), help="an id that was never used")
     parser.add_argument("address", metavar="ADDRESS", help="where it will listen, HOST:PORT")
     parser.add_argument("--wait", metavar="SECONDS", type=seconds(), default=None, help="wait so long until it votes (default: do not wait)")
     add_cluster_argument(parser)
@@ -28,13 +33,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the command."""
+    return add(arguments)
+
+
+def add(arguments: Namespace, replaces: int | None = None) -> int:
+    """Add the new replica, in place of another one if that is given, and say what to do next."""
     import trio
 
     from replica.cluster_file import parse_cluster
     from triskele.membership import add_member, wait_for_voter
 
     cluster = parse_cluster(arguments.cluster)
-    told = trio.run(partial(add_member, cluster, arguments.id, arguments.address))
+    told = trio.run(partial(add_member, cluster, arguments.id, arguments.address, replaces))
     if arguments.wait is not None:
         told = trio.run(wait_for_voter, cluster, arguments.id, arguments.wait)
     show(told, arguments.output)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from triskele.cli.arguments import add_cluster_argument, add_output_argument, seconds, whole
-from triskele.cli.members_list import show
+from triskele.cli.arguments import whole
+from triskele.cli.members_add import add, add_newcomer_arguments
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -20,25 +19,9 @@ EXAMPLES = (
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare flags and arguments."""
     parser.add_argument("old", metavar="OLD", type=whole(0, 65_535), help="the voter that leaves")
-    parser.add_argument("id", metavar="NEW", type=whole(0, 65_535), help="an id that was never used")
-    parser.add_argument("address", metavar="ADDRESS", help="where it will listen, HOST:PORT")
-    parser.add_argument("--wait", metavar="SECONDS", type=seconds(), default=None, help="wait so long until it votes (default: do not wait)")
-    add_cluster_argument(parser)
-    add_output_argument(parser)
+    add_newcomer_arguments(parser, "NEW")
 
 
 def run(arguments: Namespace) -> int:
     """Run the command."""
-    import trio
-
-    from replica.cluster_file import parse_cluster
-    from triskele.membership import add_member, wait_for_voter
-
-    cluster = parse_cluster(arguments.cluster)
-    told = trio.run(partial(add_member, cluster, arguments.id, arguments.address, arguments.old))
-    if arguments.wait is not None:
-        told = trio.run(wait_for_voter, cluster, arguments.id, arguments.wait)
-    show(told, arguments.output)
-    if arguments.output != "json" and arguments.wait is None:
-        print(f"start it: triskele replica --id {arguments.id} --cluster FILE --join --listen {arguments.address}")
-    return 0
+    return add(arguments, arguments.old)

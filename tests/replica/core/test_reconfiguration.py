@@ -5,7 +5,7 @@ import pytest
 from replica.core.catchup import begin
 from replica.core.configuration import Configuration, configuration_of
 from replica.core.messages import TakeOver
-from replica.core.reconfiguration import CAUGHT_UP_ENTRIES, VOTERS_MAX, ChangeRefused
+from replica.core.reconfiguration import CAUGHT_UP_ENTRIES, MEMBERS_MAX, ChangeRefused
 from tests.replica.core.seat import Seat
 
 NEW = 7
@@ -77,7 +77,7 @@ def test_only_a_voter_is_replaced_and_once() -> None:
 
 
 def test_there_is_a_limit_and_a_replacement_is_not_one_more() -> None:
-    cabinet = Cabinet(VOTERS_MAX)
+    cabinet = Cabinet(MEMBERS_MAX)
     assert "no more than" in cabinet.refusal("add", -1, 99)
     cabinet.add(replaces=3, member=99)
     assert cabinet.leader.reconfiguration.wanted is not None
@@ -106,6 +106,16 @@ def test_a_silent_learner_may_always_leave() -> None:
     for peer in (1, 2, NEW):
         cabinet.leader.link_down(peer)
     cabinet.remove(NEW)
+    wanted = cabinet.leader.reconfiguration.wanted
+    assert wanted is not None
+    assert (wanted.learners, wanted.removed) == ((), (NEW,))
+
+
+def test_an_address_that_is_too_long_is_refused_and_not_cut() -> None:
+    cabinet = Cabinet()
+    with pytest.raises(ChangeRefused, match=r"^the address of replica 7 has 257 characters: no more than 256$"):
+        cabinet.leader.reconfiguration.add(NEW, "h" * 257)
+    assert cabinet.leader.reconfiguration.wanted is None
 
 
 def test_there_is_one_change_at_a_time() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -56,8 +56,16 @@ def test_who_listens_at_a_reserved_port_all_the_same_is_in_the_way_until_it_goes
             assert connects(address)
 
 
+def _listening_below_the_ports_given_to_clients() -> socket.socket:
+    """Listen where the system puts no outgoing connection: one of those at a neighbouring port would be named in this one's place."""
+    for port in range(21_001, 31_000, 211):
+        with suppress(ListenError):
+            return open_socket(f"127.0.0.1:{port}")
+    pytest.fail("every port is taken")
+
+
 def test_a_port_that_is_taken_is_named_and_nothing_stays_reserved() -> None:
-    with open_socket("127.0.0.1:0") as taken:
+    with _listening_below_the_ports_given_to_clients() as taken:
         port = int(bound_address(taken).rpartition(":")[2])
         with pytest.raises(ListenError) as caught, reserve_ports(3, Settings(), port - 1):
             pytest.fail("a port is taken")

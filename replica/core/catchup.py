@@ -1,7 +1,8 @@
 """Catching up by snapshot: a follower that the kept log does not reach gets the leader's applied state, part by part.
 
 The leader takes a moment of its store (it goes on changing) and sends parts of it within a window; the follower acknowledges what it has, so that a
-broken link costs the parts in flight and no more.  Another leader begins with a moment of its own.  The follower builds a new state beside its
+broken link costs the parts in flight and no more.  Parts are paced: a large state would otherwise fill turn after turn, and commands would wait
+behind a follower that nobody waits for.  Another leader begins with a moment of its own.  The follower builds a new state beside its
 own and changes to it in one step, so that it is at no time between two states; then the log goes on behind it (Raft section 7).
 
 What must not live here: how a snapshot gets to disk (``replica.persistence``).
@@ -9,6 +10,7 @@ What must not live here: how a snapshot gets to disk (``replica.persistence``).
 
 from __future__ import annotations
 
+import math
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +49,8 @@ class Sending:
     """The chunk after those: whether there is one tells the last part."""
     asked_at: float = 0.0
     """When the follower last said anything of it, or it was sent again."""
+    paced_until: float = -math.inf
+    """When as many parts as were sent may have gone, one after the other at the pace."""
 
     @property
     def done(self) -> bool:
@@ -54,15 +58,25 @@ class Sending:
         return self.ahead is None and not self.made
 
     def fill(self) -> None:
-        """Send further parts, as many as may be in flight."""
-        while self.ahead is not None and len(self.made) < self.node.config.snapshot_parts_in_flight_max:
+        """Send further parts, as many as may be in flight, and no faster than they are paced."""
+        node = self.node
+        while node.now >= self.due():
+            assert self.ahead is not None
+            self.paced_until = max(self.paced_until, node.now) + node.config.snapshot_part_seconds
             chunk, self.ahead = self.ahead, next(self.chunks, None)
             part = SnapshotPart(
-                self.node.configuration.number, self.node.view, self.index, self.entry_view, self.position, self.acked + len(self.made),
+                node.configuration.number, node.view, self.index, self.entry_view, self.position, self.acked + len(self.made),
                 self.sessions, self.ahead is None, self.configuration, chunk,
             )  # fmt: skip
             self.made.append(part)
-            self.node.send(self.peer, part)
+            node.send(self.peer, part)
+
+    def due(self) -> float:
+        """When the next part may be sent: the pace, a whole window ahead of it; infinite while an ack must come first, and after the last part."""
+        config = self.node.config
+        if self.ahead is None or len(self.made) >= config.snapshot_parts_in_flight_max:
+            return math.inf
+        return self.paced_until - (config.snapshot_parts_in_flight_max - 0.5) * config.snapshot_part_seconds
 
     def on_ack(self, ack: SnapshotAck) -> None:
         """The follower has more."""

@@ -57,6 +57,9 @@ class CoreConfig:
     """Applied entries that a follower keeps: a later leader may have to send them on. Who lags further behind gets a snapshot."""
     snapshot_parts_in_flight_max: int = 8
     """Parts of a snapshot sent to a follower beyond what it acknowledged."""
+    snapshot_part_seconds: float = 0.008
+    """After as many parts as may be in flight, a follower gets one of its snapshot this often: making and taking them must leave commands their
+    turns. A part holds 1,024 keys or 1 MiB."""
     accept_bytes_max: int = 1 << 20
     """Entries in one frame to a follower that catches up."""
     window_bytes_max: int = 8 << 20

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.core.catchup import begin
 from replica.core.draft import Draft, Speculation
 from replica.core.handover import HandingOver, hand_over
 from replica.core.messages import Accept, AcceptAck, AcceptNack, Entry, Message, SnapshotAck
@@ -256,21 +255,12 @@ class Leader:
         progress.next = max(progress.match + 1, min(nack.hint_index + 1, progress.next))
         self._confirm()
         if progress.next < self.node.log.first_index and progress.sending is None and self.node.applied_index:
-            progress.sending = begin(self.node, peer)
+            self.tracker.begin_sending(peer)
 
     def on_snapshot_ack(self, peer: int, ack: SnapshotAck) -> None:
         """A follower has more of a snapshot; when it has all, the log goes on behind it."""
-        progress = self.progress[peer]
-        progress.heard_at = self.node.now
-        if progress.sending is None:
-            return
-        if ack.index == progress.sending.index and ack.part < progress.sending.acked:
-            progress.sending = begin(self.node, peer)  # it lost what it had: it was started again, or could not use it
-            return
-        progress.sending.on_ack(ack)
-        if progress.sending.done:
-            progress.next = max(progress.next, progress.sending.index + 1)
-            progress.sending = None
+        self.progress[peer].heard_at = self.node.now
+        self.tracker.on_snapshot_ack(peer, ack)
 
     def _confirm(self) -> None:
         self.confirmed = self.tracker.confirmed(self.round)
@@ -318,6 +308,8 @@ class Leader:
         node = self.node
         if self.handing_over is not None and not self.handing_over.go_on(now):
             self.handing_over = None
+        if now >= self.tracker.sending_at:
+            self.tracker.go_on_sending()
         last = node.log.last_index
         if self.alone:
             self.confirmed = self.round = self.round + 1
@@ -384,7 +376,7 @@ class Leader:
         if not self.progress:
             return self.registrar.look_at
         handing_over = self.handing_over.until if self.handing_over is not None else math.inf
-        return min(self.heartbeat_at, self.flush_at, handing_over, self.registrar.look_at)
+        return min(self.heartbeat_at, self.flush_at, handing_over, self.registrar.look_at, self.tracker.sending_at)
 
     def trim(self) -> None:
         """Forget entries that every follower has and that are applied here; past half the limit, slow followers are left behind."""

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from replica.core.catchup import begin
+
 if TYPE_CHECKING:
     from replica.core.catchup import Sending
     from replica.core.configuration import Configuration
+    from replica.core.messages import SnapshotAck
     from replica.core.node import Node
 
 
@@ -45,6 +48,8 @@ class Tracker:
     """How many of those make a majority, with the leader if it votes itself."""
     links: dict[int, None] = attrs.Factory(dict)
     # {linked peer, member or not}
+    sending_at: float = math.inf
+    """When the pace of some snapshot lets its next part go."""
 
     def configure(self) -> None:
         """Count by the present configuration, at the beginning of a view and when it has changed."""
@@ -68,6 +73,33 @@ class Tracker:
                 progress.next = progress.match + 1
             if progress.sending is not None:
                 progress.sending.again()
+
+    def begin_sending(self, peer: int) -> None:
+        """Send a follower the state of this moment."""
+        sending = self.progress[peer].sending = begin(self.node, peer)
+        self.sending_at = min(self.sending_at, sending.due())
+
+    def on_snapshot_ack(self, peer: int, ack: SnapshotAck) -> None:
+        """A follower has more of its snapshot; when it has all, the log goes on behind it."""
+        progress = self.progress[peer]
+        sending = progress.sending
+        if sending is None:
+            return
+        if ack.index == sending.index and ack.part < sending.acked:
+            self.begin_sending(peer)  # it lost what it had: it was started again, or could not use it
+            return
+        sending.on_ack(ack)
+        self.sending_at = min(self.sending_at, sending.due())
+        if sending.done:
+            progress.next = max(progress.next, sending.index + 1)
+            progress.sending = None
+
+    def go_on_sending(self) -> None:
+        """Send the parts of snapshots that are due by now, and find out when the next one is."""
+        under_way = [progress.sending for progress in self.progress.values() if progress.sending is not None and progress.linked]
+        for sending in under_way:
+            sending.fill()
+        self.sending_at = min((sending.due() for sending in under_way), default=math.inf)
 
     def link_down(self, peer: int) -> None:
         """Send nothing to a peer without a link."""

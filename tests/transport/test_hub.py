@@ -95,7 +95,35 @@ async def test_what_others_send_while_they_are_offered_the_processor_is_one_turn
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert seen == [1, 4]
-    assert waits == [0, 0], "offered after each turn and at no other time"
+    assert waits == [0, 0, 0], "offered in the middle of the second turn and after each, and not after a sleep"
+
+
+async def test_what_comes_while_a_turn_gathers_is_in_that_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = End()
+    seen: list[int] = []
+    end.on_turn = lambda: seen.append(len(end.frames))
+    links = [native(end)[0] for _ in range(4)]
+    offered: list[int] = []
+
+    def offer() -> None:
+        """Send one frame: after the first turn, in the middle of the second, after it; then no more."""
+        offered.append(len(seen))
+        if links:
+            send(links.pop())
+
+    def send(link: TcpLink) -> None:
+        link.send([b"frame"])
+        link.flush()
+
+    monkeypatch.setattr(os, "sched_yield", offer)
+    send(links.pop())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end.hub.run)
+        await end.until_frames(4)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert seen == [1, 3, 4]
+    assert offered == [1, 1, 2, 2, 3]
 
 
 async def test_an_idle_hub_sleeps() -> None:

@@ -23,7 +23,7 @@ def parts_of_two_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def cluster_of(window: int = 8) -> tuple[Cluster, Session]:
     """A cluster whose leader forgets what a slow follower lacks after some fifty small entries."""
-    cluster = Cluster(3, "paxos", durable=True, log_bytes_max=30_000, snapshot_parts_in_flight_max=window)
+    cluster = Cluster(3, "paxos", durable=True, log_bytes_max=30_000, snapshot_parts_in_flight_max=window, snapshot_part_seconds=0.0)
     (session,) = cluster.open("s")
     return cluster, session
 

@@ -8,6 +8,7 @@ from replica.core.config import CoreConfig
 from replica.core.configuration import Configuration
 from replica.core.node import Node
 from replica.core.progress import Tracker
+from tests.replica.core.transfer import Transfer, small_chunks
 
 
 def tracker(voters: tuple[int, ...], learners: tuple[int, ...] = (), *, durable_index: int = 9, now: float = 4.0) -> Tracker:
@@ -128,3 +129,27 @@ def test_a_fresh_link_is_sent_again_what_was_not_acknowledged() -> None:
     assert (made.progress[1].next, made.progress[2].next) == (4, 5), "who has acknowledged nothing says itself where it is"
     made.link_down(1)
     assert not made.progress[1].linked
+
+
+def test_parts_of_a_snapshot_keep_their_pace_after_the_first_window_however_fast_they_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_chunks(monkeypatch)
+    transfer = Transfer(keys=20, window=3, pace=0.008)
+    assert transfer.begin() == [0, 1, 2]
+    assert transfer.ack_parts(3) == []
+    due = transfer.leader.deadline()
+    assert transfer.now < due <= transfer.now + 0.008
+    assert transfer.passes(due - transfer.now) == [3]
+    assert transfer.ack_parts(4) == []
+    assert transfer.passes(0.004) == []
+    assert transfer.passes(0.004) == [4]
+    assert transfer.ack_parts(5) == []
+    assert transfer.passes(0.008) == [5]
+
+
+def test_time_in_which_a_follower_took_no_parts_is_worth_one_window_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_chunks(monkeypatch)
+    transfer = Transfer(keys=30, window=3, pace=0.008)
+    assert transfer.begin() == [0, 1, 2]
+    assert transfer.passes(0.4) == [], "a window is in flight"
+    assert transfer.ack_parts(3) == [3, 4, 5]
+    assert transfer.ack_parts(6) == []

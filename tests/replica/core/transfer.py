@@ -28,8 +28,8 @@ class Transfer(Seat):
         parts: those sent to replica 2 so far, in order.
     """
 
-    def __init__(self, keys: int = 8, window: int = 3) -> None:
-        super().__init__(snapshot_parts_in_flight_max=window, election_seconds=0.5)
+    def __init__(self, keys: int = 8, window: int = 3, pace: float = 0.0) -> None:
+        super().__init__(snapshot_parts_in_flight_max=window, snapshot_part_seconds=pace, election_seconds=0.5)
         self.parts: list[SnapshotPart] = []
         (self.session,) = self.open(b"t")
         for number in range(keys):
@@ -55,6 +55,13 @@ class Transfer(Seat):
     def begin(self) -> list[int]:
         """The follower says that it has nothing."""
         self.leader.on_accept_nack(FOLLOWER, AcceptNack(1, 1, 0, 0))
+        return self.sent()
+
+    def passes(self, seconds: float) -> list[int]:
+        """Time passes, and a turn ends."""
+        self.now += seconds
+        self.node.now = self.now
+        self.leader.accepts(self.now)
         return self.sent()
 
     def ack_parts(self, upto: int, index: int = -1) -> list[int]:

@@ -187,7 +187,7 @@ class Server:
             "frames_in": driver.frames_in,
             "sends": calls.send,
             "commands": driver.commands_in,
-            "applied": driver.applied,
+            "applied_commands": driver.applied,
             "bytes_sent": hub.links.bytes_out,
             "bytes_received": hub.links.bytes_in,
             "turns": hub.turns,

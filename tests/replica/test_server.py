@@ -118,7 +118,14 @@ def test_the_state_hash_is_counted_in_slices(server: Server) -> None:
 def test_metrics_are_lines_with_the_replicas_label(server: Server) -> None:
     lines = [line for line in server.metrics().splitlines() if not line.startswith("#")]
     assert all('replica="0"' in line for line in lines)
-    assert any(line.startswith("triskele_applied") for line in lines)
+
+
+def test_metrics_tell_positions_as_the_status_does_and_count_commands_under_another_name(server: Server) -> None:
+    server.driver.statistics.applied += 5
+    status, lines = server.status(), server.metrics().splitlines()
+    for name in ("applied", "commit", "view"):
+        assert f'triskele_{name}{{replica="0"}} {status[name]}' in lines
+    assert 'triskele_applied_commands_total{replica="0"} 5' in lines
 
 
 def get(admin: str, page: str) -> tuple[int, bytes]:

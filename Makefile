@@ -16,7 +16,9 @@ JOBS ?= 2
 LOAD_SECONDS ?= 15
 STREAMS := --clients 2 --threads 8 --pendings 15
 WORKLOAD := --causal-percent 50 --write-percent 10 --causal-write-percent 10 --value-bytes 100 --key-space 1000000 --zipf 0.9
-REPEATS ?= 5
+REPEATS ?= 3
+EXPERIMENTS ?= figures parallelism
+EXPERIMENT_SECONDS ?= 2
 
 # The stamp holds the folder it was made in: an environment that was moved, or whose interpreter is gone, is made anew.
 ifneq ($(shell $(PYTHON) -c 'print(open("$(STAMP)").read().strip())' 2>/dev/null),$(CURDIR))
@@ -57,8 +59,12 @@ bench: $(STAMP) ## the store beside the wire floor and the codec floor; results 
 	@mkdir -p bench-report
 	$(PYTHON) -m loadgen.bench --json bench-report/bench.json
 
-experiments: $(STAMP) ## the figures of docs/performance.md, medians of REPEATS=5; results in experiments-report/
-	@$(PYTHON) tools/experiments.py --seconds $(LOAD_SECONDS) --repeats $(REPEATS) --output experiments-report
+experiments: $(STAMP) ## sweeps: EXPERIMENTS="figures parallelism" EXPERIMENT_SECONDS=2 (empty: each file's) REPEATS=3; experiments-report/
+	@mkdir -p experiments-report; status=0; for name in $(EXPERIMENTS); do \
+		rm -rf "experiments-report/$$name"; \
+		$(PYTHON) -m triskele sweep "$$name" --output "experiments-report/$$name" --repeats $(REPEATS) \
+			$(if $(EXPERIMENT_SECONDS),--seconds $(EXPERIMENT_SECONDS)) || { status=$$?; [ $$status -lt 128 ] || break; }; \
+	done; exit $$status
 
 coverage: $(STAMP) ## branch coverage of all packages, as HTML in htmlcov/
 	$(PYTHON) -m coverage run -m pytest -q

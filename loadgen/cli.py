@@ -160,6 +160,7 @@ async def measure_once(settings: LoadSettings, cluster: ClusterFile, progress: P
 @asynccontextmanager
 async def target(settings: LoadSettings, cluster_settings: Settings, progress: Progress) -> AsyncIterator[ClusterFile]:
     """Give the cluster to put load on; one of our own ends with the block."""
+    from loadgen.distance import apart
     from triskele.cli.arguments import DEFAULT_CLUSTER
     from triskele.cluster import local_cluster
 
@@ -168,8 +169,15 @@ async def target(settings: LoadSettings, cluster_settings: Settings, progress: P
         return
     if cluster_settings.origin("log_level") == "default":
         cluster_settings = cluster_settings.changed("triskele load", log_level="warning")  # the progress lines are what a user looks at
-    async with local_cluster(settings.local, cluster_settings, say=progress.say) as cluster:
-        yield cluster.file
+    if not settings.delay_ms:
+        async with local_cluster(settings.local, cluster_settings, say=progress.say) as cluster:
+            yield cluster.file
+        return
+    async with (
+        apart(settings.delay_ms / 1000, settings.local) as proxies,
+        local_cluster(settings.local, cluster_settings, say=progress.say, seen_by=proxies.seen_by),
+    ):
+        yield proxies.clients
 
 
 def told(cluster: ClusterFile) -> dict[str, Any]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import IO, Any, Final
+from typing import IO, Any
 
 import attrs
 
 from loadgen.latency import percentile_ms
-
-_CLEAR: Final = "\r\x1b[K"
+from loadgen.live_line import LiveLine
 
 
 @attrs.define
@@ -36,16 +35,13 @@ class Progress:
         self._processes = processes
         self._seconds = seconds
         self._operations = operations
-        self._stream = stream
-        self._live = stream is not None and stream.isatty()
+        self._line = LiveLine(stream)
         self._totals: dict[float, _Total] = {}  # {second: what was told of it so far}
         self._done = 0
 
     def say(self, line: str) -> None:
         """Write a line of its own."""
-        if self._stream is not None:
-            self._stream.write(f"{_CLEAR if self._live else ''}{line}\n")
-            self._stream.flush()
+        self._line.say(line)
 
     def second(self, told: dict[str, Any]) -> None:
         """Take one process's second; the line is written when all have told it."""
@@ -60,17 +56,12 @@ class Progress:
 
     def end(self) -> None:
         """Leave the live line."""
-        if self._live and self._stream is not None:
-            self._stream.write(_CLEAR)
-            self._stream.flush()
+        self._line.end()
 
     def _write(self, second: float, total: _Total) -> None:
         if second > 0:
             self._done += total.operations
-        line = self.line(second, total)
-        if self._stream is not None:
-            self._stream.write(f"{_CLEAR}{line}" if self._live else f"{line}\n")
-            self._stream.flush()
+        self._line.show(self.line(second, total))
 
     def line(self, second: float, total: _Total) -> str:
         """Return a second's line."""

@@ -41,6 +41,9 @@ class LoadSettings:
     links: str = _setting(
         "shared", "where", "one link per client process and replica, or one per stream and replica", choices=("shared", "per-stream")
     )
+    delay_ms: float = _setting(
+        0.0, "where", "with --local: replicas are so far apart, one way, and the clients from all but replica 1", minimum=0.0, maximum=10_000.0
+    )
 
     clients: int = _setting(2, "streams", "client processes", minimum=1, maximum=64)
     threads: int = _setting(8, "streams", "streams of each client process; a stream is a session", minimum=1, maximum=1000)
@@ -92,6 +95,11 @@ class LoadSettings:
             raise SettingError(self.written("conflict_seconds"), self.conflict_seconds, "ends conflicts, and there are none: give --conflict-percent")
         if self.floor and not self.local:
             raise SettingError(self.written("floor"), "", "the floors need the same processes on this machine: give --local")
+        if self.delay_ms and not self.local:
+            raise SettingError(self.written("delay_ms"), self.delay_ms, "only a cluster of our own can be put apart: give --local")
+        if self.delay_ms and (self.transport == "websocket" or self.floor):
+            other = self.written("floor") if self.floor else f"{self.written('transport')} websocket"
+            raise SettingError(self.written("delay_ms"), self.delay_ms, f"cannot go with {other}, which would not be delayed")
 
     @property
     def streams(self) -> int:

@@ -65,6 +65,12 @@ def test_the_wheel_holds_every_module(wheel: Path) -> None:
     assert ours - inside == set()
 
 
+def test_the_wheel_holds_our_experiments(wheel: Path) -> None:
+    ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / "loadgen" / "experiments").glob("*.toml")}
+    assert len(ours) > 10
+    assert ours - set(zipfile.ZipFile(wheel).namelist()) == set()
+
+
 def test_the_installed_wheel_has_its_command_and_its_top_level(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "v", with_pip=False)
     python = tmp_path / "v" / "bin" / "python"

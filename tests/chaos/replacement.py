@@ -1,8 +1,10 @@
 """How long a replica that takes a dead one's place needs until it votes, with many keys and under load.
 
 ``python -m tests.chaos.replacement --keys 1000000``: a cluster of three on real disks is filled and written to; a follower dies for good; then
-``members replace`` and a new replica with an empty folder.  Told is: seconds from its start until it votes, and the rate of the load
-meanwhile as a share of what it was with the follower dead.
+``members replace`` and a new replica with an empty folder.  Told is: seconds from its start until it votes, the rate of the load meanwhile as a
+share of what it was with the follower dead, and the longest turn that the surviving replicas had, from their start and before the replacement.
+
+``--sessions 100000`` opens so many idle sessions first: their table is part of the state.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import trio
 
 from replica.client_driver import ClientSettings, open_client
 from replica.config import Settings
-from tests.chaos.restart import fill, key_of
+from tests.chaos.restart import fill, key_of, number_of
 from tests.triskele.conftest import free_port
 from triskele.calls import on_completions
 from triskele.child import child_environment
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 LOADERS, LOAD_COMMANDS, PAUSE_SECONDS = 16, 4, 0.02
 """Sessions of the load, commands in a batch of theirs, and the pause between two: a load that the machine can carry."""
+SESSIONS_AT_ONCE = 1000
 CALM_SECONDS = 5.0
 """How long the rate is measured before."""
 
@@ -50,6 +53,15 @@ class Replacement:
     voting: float = 0.0
     share: float = 0.0
     """Of the load's rate, while the new replica caught up."""
+    turn_before: float = 0.0
+    """The longest turn of those who stay, seconds, until the replacement began."""
+    turn: float = 0.0
+    """Likewise until it had ended."""
+
+    def line(self) -> str:
+        """Tell it."""
+        turns = f"longest turn {self.turn * 1e3:.1f} ms ({self.turn_before * 1e3:.1f} ms before)"
+        return f"votes after {self.voting:.2f} s, the load at {self.share:.0%} meanwhile, {turns}"
 
 
 @attrs.define
@@ -57,6 +69,21 @@ class Counter:
     """Commands of the load that completed."""
 
     done: int = 0
+
+
+async def open_sessions(driver: ClientDriver, count: int) -> list[LiveSession]:
+    """Open idle sessions."""
+    opened = [LiveSession(driver) for _ in range(count)]
+    for start in range(0, count, SESSIONS_AT_ONCE):
+        async with trio.open_nursery() as nursery:
+            for live in opened[start : start + SESSIONS_AT_ONCE]:
+                nursery.start_soon(live.ready)
+    return opened
+
+
+async def longest_turn(cluster: LocalCluster) -> float:
+    """Ask the replicas that live for their longest turn, seconds."""
+    return max([await number_of(place.admin, "turn_seconds_max") for place in cluster.file.replicas if place.id in cluster.alive])
 
 
 async def load(driver: ClientDriver, keys: int, seed: int, counter: Counter) -> None:
@@ -93,13 +120,14 @@ async def replace(cluster: LocalCluster, ready: Path, old: int, new: int, counte
     before, begun = counter.done, trio.current_time()
     await trio.sleep(CALM_SECONDS)
     calm_rate = (counter.done - before) / (trio.current_time() - begun)
-    port = free_port()
+    port, seen.turn_before = free_port(), await longest_turn(cluster)
     await add_member(cluster.file, new, f"127.0.0.1:{port}", old)
     before, begun = counter.done, trio.current_time()
     async with joining(new, port, ready, ready.parent / f"replica-{new}"):
         await wait_for_voter(cluster.file, new, seconds_max)
         seen.voting = trio.current_time() - begun
         seen.share = (counter.done - before) / seen.voting / calm_rate
+    seen.turn = await longest_turn(cluster)
     return seen
 
 
@@ -115,9 +143,11 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> list[Replaceme
         place = folder / str(number)
         place.mkdir()
         settings, ready = Settings().changed("--durability", durability="disk"), place / "ready.json"
+        settings = settings.changed("--sessions-max", sessions_max=max(settings.sessions_max, arguments.sessions + 100))
         running = local_cluster(3, settings, data_dir=place / "cluster", ready_file=ready, restarts=None, say=lambda _line: None)
         async with running as cluster, _client(cluster) as driver:
             await fill(driver, arguments.keys, 100)
+            idle = await open_sessions(driver, arguments.sessions)
             counter, victim = Counter(), max(replica for replica in cluster.alive if replica != cluster.file.leader)
             cluster.kill(victim)
             async with trio.open_nursery() as nursery:
@@ -126,7 +156,8 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> list[Replaceme
                 await trio.sleep(2.0)
                 found.append(await replace(cluster, ready, victim, 3, counter, arguments.away))
                 nursery.cancel_scope.cancel()
-        print(f"round {number + 1}: votes after {found[-1].voting:.2f} s, the load at {found[-1].share:.0%} meanwhile", flush=True)
+            del idle
+        print(f"round {number + 1}: {found[-1].line()}", flush=True)
     return found
 
 
@@ -134,6 +165,7 @@ def main() -> int:
     """Run, and tell the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keys", type=int, default=1_000_000, help="in the store (default 1000000)")
+    parser.add_argument("--sessions", type=int, default=0, help="idle sessions (default none)")
     parser.add_argument("--rounds", type=int, default=3, help="replacements (default 3)")
     parser.add_argument("--seconds-max", type=float, default=20.0, help="most that the median until it votes may be (default 20)")
     parser.add_argument("--away", type=float, default=120.0, help="most seconds that one is watched (default 120)")
@@ -141,7 +173,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="triskele-replacement-") as folder:
         found = trio.run(measure, arguments, Path(folder))
     voting, share = median(one.voting for one in found), median(one.share for one in found)
-    print(f"median: votes after {voting:.2f} s, the load at {share:.0%}")
+    print(f"median: votes after {voting:.2f} s, the load at {share:.0%}; longest turn of all {max(one.turn for one in found) * 1e3:.1f} ms")
     return 0 if voting <= arguments.seconds_max else 1
 
 

@@ -90,6 +90,9 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -
         (["--local", "3", "--durability", "tape"], "--durability tape: must be one of memory, disk"),
         (["--durability", "disk"], "--durability disk: is a setting of the cluster: it goes with --local"),
         (["--floor"], "--floor: the floors need the same processes"),
+        (["--delay-ms", "5"], "--delay-ms 5.0: only a cluster of our own can be put apart"),
+        (["--delay-ms", "5", "--local", "3", "--floor"], "--delay-ms 5.0: cannot go with --floor"),
+        (["--delay-ms", "5", "--local", "3", "--transport", "websocket"], "--delay-ms 5.0: cannot go with --transport websocket"),
         (["--config", "/nowhere/at/all"], "--config /nowhere/at/all: No such file"),
     ],
 )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ("--output x --nemesis kill,partition-majorities-ring", "--nemesis partition-majorities-ring: needs 5 replicas"),
         ("--output x --load=--threds", "--threds: no such flag; did you mean --threads?; see triskele load --help"),
         ("--output x --load=--check", "--load --check: is for triskele chaos itself to say"),
+        ("--output x --load=--delay-ms=5", "--load --delay-ms: is for triskele chaos itself to say"),
     ],
 )
 def test_wrong_usage_is_one_line_and_makes_no_folder(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from loadgen.page import nice
+from loadgen.chart import nice
 from triskele.chaos.nemeses import NEMESES
 from triskele.profile.document import Block, Bullets, Heading, Paragraph, Table
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,11 +18,10 @@ from loadgen.coordinator import run_load
 from loadgen.machine import commit, machine, package_version
 from loadgen.observer import Observer
 from loadgen.progress import Progress
-from replica.cluster_file import write_cluster_file
 from triskele.agreement import compare_states
 from triskele.chaos.judgement import SCHEMA, judge
-from triskele.chaos.network import CLIENTS, Network
-from triskele.chaos.proxy import Proxy
+from triskele.chaos.network import Network
+from triskele.chaos.proxies import Proxies
 from triskele.chaos.schedule import Pace, draw
 from triskele.chaos.settings import kinds_of, load_of
 from triskele.chaos.striking import Striker
@@ -32,11 +30,10 @@ from triskele.cluster import ClusterFailed, local_cluster
 from triskele.supervision import LeftDead, RestartPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from loadgen.coordinator import Gathered
     from loadgen.settings import LoadSettings
-    from replica.cluster_file import ClusterFile
     from replica.config import Settings
     from triskele.agreement import Agreement
     from triskele.chaos.schedule import Fault
@@ -73,42 +70,6 @@ class _Lived:
     gathered: Gathered
     observer: _Opening
     agreement: Agreement
-
-
-class Proxies:
-    """The proxies of a cluster, each replica's view of the others, and the clients'.
-
-    Args:
-        network: What they ask.
-        nursery: Where they run.
-        folder: For the replicas' cluster files.
-        seed: Of what differs between connections.
-    """
-
-    def __init__(self, network: Network, nursery: trio.Nursery, folder: Path, seed: int) -> None:
-        self.clients: list[str] = []  # addresses, as clients dial them
-        self._network, self._nursery, self._folder = network, nursery, folder
-        self._chance = random.Random(f"connections/{seed}")
-
-    async def seen_by(self, file: ClusterFile) -> Mapping[int, Path]:
-        """Start them; return the cluster file of each replica: its own address is true, the others are proxies."""
-        found: dict[int, Path] = {}
-        for place in file.replicas:
-            found[place.id] = self._folder / f"seen-by-{place.id}.toml"
-            write_cluster_file(await self._file(file, place.id), found[place.id])
-        self.clients = (await self._file(file, CLIENTS)).addresses()
-        return found
-
-    async def _file(self, file: ClusterFile, near: int) -> ClusterFile:
-        places = []
-        for place in file.replicas:
-            address = place.address
-            if place.id != near:
-                host, port = address.rsplit(":", 1)
-                proxy = Proxy(near, place.id, host, int(port), self._network, self._chance)
-                address = f"127.0.0.1:{await self._nursery.start(proxy.serve)}"
-            places.append(attrs.evolve(place, address=address))
-        return attrs.evolve(file, replicas=tuple(places))
 
 
 def chaos(settings: ChaosSettings, say: Callable[[str], None]) -> Result:
@@ -171,7 +132,7 @@ async def _live(
             async with opened as cluster:
                 striker = Striker(cluster, network, schedule, settings.seed, say)
                 observer = _Opening(cluster.file)
-                gathered = await _under_load(striker, observer, load, proxies.clients, folder)
+                gathered = await _under_load(striker, observer, load, proxies.clients.addresses(), folder)
                 say("the load has ended: are all replicas equal?")
                 await _all_back(cluster)
                 lived = _Lived(striker, gathered, observer, await compare_states(cluster.file, BACK_SECONDS))

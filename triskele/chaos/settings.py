@@ -25,7 +25,10 @@ LOAD = (
     " --causal-percent 50 --write-percent 50 --causal-write-percent 50"
 )
 """Enough at once to meet on the same keys, few enough to check a minute's history within seconds."""
-_OURS = ("cluster", "local", "seconds", "operations", "warmup_seconds", "history", "check", "check_operations", "json", "html", "csv", "transport")
+_OURS = (
+    "cluster", "local", "delay_ms", "seconds", "operations", "warmup_seconds", "history", "check", "check_operations", "json", "html", "csv",
+    "transport",
+)  # fmt: skip
 
 
 @attrs.frozen(kw_only=True)

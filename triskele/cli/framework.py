@@ -47,6 +47,8 @@ COMMANDS = (
     Command("snapshot verify", "triskele.cli.snapshot_verify", "check a snapshot file and say what it holds"),
     Command("snapshot restore", "triskele.cli.snapshot_restore", "make the folder of a new cluster from a snapshot file"),
     Command("load", "triskele.cli.load", "put load on a cluster and measure it"),
+    Command("sweep", "triskele.cli.sweep", "run a grid of loads, repeats interleaved, and report them together"),
+    Command("compare", "triskele.cli.compare", "put two results side by side and tell what differs by more than chance"),
     Command("profile", "triskele.cli.profile", "sample the processes of a cluster and tell what they spend their time on"),
     Command("check", "triskele.cli.check", "check a recorded history for the promises of the store"),
     Command("chaos", "triskele.cli.chaos", "break a cluster of its own by a schedule from a seed, under load that is checked"),

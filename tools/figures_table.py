@@ -1,0 +1,60 @@
+"""Writes the tables of figures in README.md and docs/performance.md, out of the report of ``triskele sweep figures``.
+
+``make experiments && python tools/figures_table.py experiments-report/figures/report.json``: the tables stand between two marks in each page, and the
+line above them says how they were measured. The prose around them is for people to keep true.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loadgen.figures import RATE, SHOWN
+from loadgen.sweep.tables import BRIEF, intervals_line, markdown_table, measured_on, median_text, table_of
+
+if TYPE_CHECKING:
+    from loadgen.sweep.tables import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+README, PERFORMANCE = ROOT / "README.md", ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- figures: written by tools/figures_table.py -->", "<!-- end of figures -->"
+FIRST_LOOK = (RATE, "strong_p50_ms", "causal_p50_ms", "syscalls_per_operation")
+"""Figures of the README's table."""
+
+
+def short_table(report: dict[str, Any]) -> Table:
+    """Return the README's table: fewer figures, no intervals."""
+    rows = [[point["name"], *(median_text(point["figures"].get(name), name) for name in FIRST_LOOK)] for point in report["points"]]
+    return ["streams x in flight", *(SHOWN[name].label for name in FIRST_LOOK)], rows
+
+
+def long_table(report: dict[str, Any]) -> Table:
+    """Return the table of docs/performance.md."""
+    (_, *heads), rows = table_of(report, BRIEF)
+    return ["streams x in flight", *heads], rows
+
+
+def with_table(text: str, report: dict[str, Any], table: Table) -> str:
+    """Return a page with everything between its two marks replaced."""
+    pattern = re.compile(f"({re.escape(BEGIN)}\n).*?({re.escape(END)})", re.DOTALL)
+    assert pattern.search(text), "the page lacks the marks of the table"
+    content = f"{measured_on(report)}. {intervals_line(report)}\n\n{markdown_table(table)}\n"
+    return pattern.sub(lambda match: f"{match.group(1)}{content}{match.group(2)}", text)
+
+
+def main(words: list[str]) -> int:
+    """Write both tables; return 2 if the report is not of all the figures."""
+    report: dict[str, Any] = json.loads(Path(words[0]).read_text(encoding="utf-8")) if len(words) == 1 else {}
+    if report.get("name") != "figures" or report["partial"] or report["failures"]:
+        print("figures_table: name the report.json of a whole `triskele sweep figures` without failed runs", file=sys.stderr)
+        return 2
+    for page, table in ((README, short_table(report)), (PERFORMANCE, long_table(report))):
+        page.write_text(with_table(page.read_text(encoding="utf-8"), report, table), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -216,6 +216,7 @@ class Server:
         """
         if self.persistence.log is not None:
             self.persistence.runner = SyncThread()
+            self.hub.gathers = True  # a turn ends with a sync
         try:
             addresses = {name: bound_address(opened) for name, opened in sockets.items()}
             listeners = [(addresses["listen"], sockets["listen"]), ("ws://" + addresses["websocket"] + "/", sockets["websocket"])]

@@ -9,10 +9,10 @@ followed by sleep.  Every ``CHECKPOINT_SECONDS`` of unbroken work it lets Trio's
 
 Between two turns it offers the processor to whoever waits for it (``sched_yield``, half a microsecond).  Where processes share too few
 cores, the others run first and the next turn finds what all of them sent: fewer turns and fewer, larger frames for the same work, no timer, and
-nothing waited for while a core is free.  In unbroken turns it offers it once more when a burst is handled and the turn not yet ended, and takes
-into the same turn what came meanwhile: the end of a turn is its dear part, all the more where it waits for a disk.  Not after a sleep: who slept
-is not what keeps the others waiting, and they may be strangers.  Rejected: ``SCHED_BATCH`` (no gain, and 1 x 1 fell to a tenth while strange
-processes kept the machine busy), and to gather a third time.
+nothing waited for while a core is free.  Not after a sleep: who slept is not what keeps the others waiting, and they may be strangers.  Where the
+end of a turn is dear, as one that waits for a disk, the hub may *gather*: in unbroken turns it offers the processor once more when a burst is
+handled, and takes into the same turn what came meanwhile.  Rejected: to gather always (in memory a tenth less), to gather twice, and
+``SCHED_BATCH`` (no gain, and 1 x 1 fell to a tenth while strange processes kept the machine busy).
 
 Trio waits for the hub's epoll descriptor itself (an epoll is readable when one of its members is ready).
 """
@@ -47,12 +47,14 @@ class Hub:
         turns: ended in place after each burst.
 
     Attributes:
+        gathers: a turn takes in what comes while the processor is offered to others; for those whose end is dear.
         turn_seconds_max: the longest turn so far, receiving and handling included; may be reset to 0.
     """
 
     def __init__(self, turns: Turns) -> None:
         """Make the epoll; no task yet."""
         self.turns = turns
+        self.gathers = False
         self.turn_seconds_max = 0.0
         self._epoll = select.epoll()
         self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -152,7 +154,7 @@ class Hub:
                 unbroken = False
                 continue
             self._handle(events)
-            if unbroken and not self._again:  # a link with a backlog had all it may have in one turn
+            if self.gathers and unbroken and not self._again:  # a link with a backlog had all it may have in one turn
                 self._gather()
             self.turns.end_now()
             if self._held:

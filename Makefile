@@ -10,7 +10,7 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 CANDIDATES := $(PYTHON3) python3 python3.11 python3.12 python3.13 python3.14 python3.15 python
 
-SEEDS ?= 120
+SEEDS ?= 300
 STORM_SEEDS ?= 15
 JOBS ?= 2
 LOAD_SECONDS ?= 15
@@ -39,12 +39,13 @@ demo: $(STAMP) ## three durable replicas under load for about 15 s, live, the hi
 test: $(STAMP) ## what CI runs: lint, types, layers, tests, a smoke run with real processes
 	@$(PYTHON) tools/check.py
 
-prove: $(STAMP) ## the simulator by seed (SEEDS=120 JOBS=2), worlds for recovery and churn, small scopes, planted bugs
+prove: $(STAMP) ## the simulator by seed (SEEDS=300 JOBS=2), worlds for recovery, churn and bit rot, small scopes, planted bugs
 	$(PYTHON) -m tests.sim --seeds $(SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted storm --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted outage --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted schism --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted churn --seeds $(STORM_SEEDS) --jobs $(JOBS)
+	$(PYTHON) -m tests.sim --planted rot --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.scopes --jobs $(JOBS)
 	$(PYTHON) -m pytest -q tests/sim/test_planted.py
 

@@ -8,7 +8,8 @@ moment is taken there and hashed in slices while the store goes on changing.  It
 
 * a hash that a majority of the voters has is right: who has another one is *divergent*, leader or not;
 * where no hash can get a majority any more, or none gets it in time, nobody can tell who is right, and no replica that knows of it may serve:
-  a majority that answers would be one of different states.
+  a majority that answers would be one of different states;
+* who has the hash of a majority at a later position serves the right state, whatever was open before: it waits for nobody's word on that any more.
 
 A large state is hashed more rarely, at multiples of a power of two times that number.  Replicas that do not agree on how large the state is still
 meet at the common multiples.
@@ -60,6 +61,7 @@ class Divergence:
     _position: int = 0  # that is being hashed
     _told: dict[int, dict[int, int]] = attrs.Factory(dict)  # {position: {replica: hash}}
     _open: dict[int, float] = attrs.Factory(dict)  # {position of a difference nobody could judge yet: since when}
+    _settled: int = 0  # the last position at which this replica had a majority's state
 
     def on_applied(self, before: int) -> None:
         """An entry was applied that began behind position ``before``: take the moment, if one is due."""
@@ -110,7 +112,7 @@ class Divergence:
         """Compare what is known of a position, if this replica's own hash is."""
         node, told = self.node, self._told[position]
         own = told.get(node.config.id)
-        if own is None or len(set(told.values())) == 1:
+        if own is None:
             return
         voters, majority = node.configuration.voters, node.configuration.majority
         counts = Counter(told[voter] for voter in voters if voter in told)
@@ -122,10 +124,19 @@ class Divergence:
                 self.verdict = f"its state at position {position} is not that of the majority: {self._words(position)}"
             else:
                 self.divergent.update((replica, position) for replica, found in told.items() if found != right and replica not in self.divergent)
+                self._settle(position)
+        elif len(set(told.values())) == 1 or position <= self._settled:
+            return
         elif count + sum(voter not in told for voter in voters) < majority:
             self._give_up(position)
         else:
             self._open.setdefault(position, node.now)
+
+    def _settle(self, position: int) -> None:
+        """This replica's state at a position is a majority's: earlier differences that nobody could judge are no reason to leave any more."""
+        self._settled = max(self._settled, position)
+        for earlier in [other for other in self._open if other < position]:
+            del self._open[earlier]
 
     def _give_up(self, position: int) -> None:
         self._open.pop(position, None)
@@ -141,5 +152,5 @@ class Divergence:
         from copy import deepcopy
 
         other = type(self)(deepcopy(self.node, memo), self.every, self.verdict, self.certain, dict(self.divergent))
-        other._told, other._open = deepcopy(self._told), dict(self._open)  # noqa: SLF001 - the same class
+        other._told, other._open, other._settled = deepcopy(self._told), dict(self._open), self._settled  # noqa: SLF001 - the same class
         return other

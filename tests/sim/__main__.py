@@ -3,19 +3,25 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import sys
+from contextlib import nullcontext
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from replica.core.config import MODES
-from tests.sim.options import draw
-from tests.sim.run import run, run_seed
+from tests.sim.cut import Cut
+from tests.sim.planted import plant
+from tests.sim.run import Report, draw_world, run, run_seed
+from tests.sim.scenario import scenario, summary
+from tests.sim.shrink import Shrinking, property_of, record
+from tests.sim.tally import Tally
 
 if TYPE_CHECKING:
     from replica.core.config import Mode
-    from tests.sim.run import Report
 
 STORY_LINES = 40
+SHRUNK_MAX = 3
+"""Failed seeds of a run that are shrunk: one of each property, so many at most."""
 
 
 def tell_failure(report: Report) -> None:
@@ -25,28 +31,57 @@ def tell_failure(report: Report) -> None:
         print("  |", line)
 
 
-def sweep(seeds: range, jobs: int, mode: Mode | None, replicas: int | None, planted: str | None) -> int:
+def tell_shrunk(report: Report, planted: str | None, seconds: float) -> None:
+    """Shrink a failed run and print the scenario that is left."""
+    print(f"\nshrinking {report.command_line}, up to {seconds:.0f} s", flush=True)
+    with plant(planted) if planted else nullcontext():
+        shrinking = Shrinking(draw_world(report.seed, report.mode, report.replicas), seconds)
+        shrinking.search()
+        print(f"  {summary(shrinking)}")
+        for line in scenario(shrinking.left):
+            print("  |", line)
+    print(f"replay: {report.command_line} --shrunk {' '.join(shrinking.cut.words())}")
+
+
+def sweep(seeds: range, jobs: int, mode: Mode | None, replicas: int | None, planted: str | None, shrink_seconds: float) -> int:
     """Run many seeds with a live line; return the exit status."""
     began = monotonic()
     work = partial(run_seed, mode=mode, replicas=replicas, planted=planted)
-    failed, vacuous, done, completed, fast, slow, faults = [], 0, 0, 0, 0, 0, 0
+    tally = Tally(len(seeds))
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         for report in pool.imap_unordered(work, seeds) if jobs > 1 else map(work, seeds):
-            done += 1
-            completed, fast, slow, faults = completed + report.completed, fast + report.fast, slow + report.slow, faults + report.faults
-            vacuous += bool(report.vacuous)
+            tally.add(report)
             if not report.passed:
-                failed.append(report.command_line)
                 tell_failure(report)
-            share = fast / max(1, fast + slow)
-            print(
-                f"\r{done}/{len(seeds)} seeds, {len(failed)} failed, {vacuous} vacuous, {completed} commands, {share:.0%} of strong ones fast, "
-                f"{faults} faults, {monotonic() - began:.0f} s ", end="", flush=True,
-            )  # fmt: skip
+            print(f"\r{tally.line()}, {monotonic() - began:.0f} s ", end="", flush=True)
     print()
-    for line in failed:
-        print("replay:", line)
-    return 1 if failed else 0
+    kinds = {property_of(report.failure): report for report in reversed(tally.failed)}
+    for report in list(kinds.values())[:SHRUNK_MAX] if shrink_seconds else ():
+        tell_shrunk(report, planted, shrink_seconds)
+    for report in tally.failed:
+        print("replay:", report.command_line)
+    if tally.vacuous and not planted:
+        print("VACUOUS:", tally.vacuous)
+    return 1 if tally.failed or (tally.vacuous and not planted) else 0
+
+
+def one(given: argparse.Namespace) -> int:
+    """Run one seed, whole or what is left of it; return the exit status."""
+    with plant(given.planted) if given.planted else nullcontext():
+        options = draw_world(given.seed, given.mode, given.replicas)
+        print(options)
+        if given.shrunk is not None:
+            lines = scenario(Cut.parse(given.shrunk).apply(record(options)[0]))
+            print("\n".join(lines))
+            return 0 if lines[-1] == "nothing failed" else 1
+        report = run(options, None if given.quiet else print, given.planted)
+    if not report.passed:
+        tell_failure(report)
+    print(f"{report.completed} completed, {report.fast} fast, {report.slow} slow, {report.conflicts} conflicts, {dict(report.struck)}")
+    print(f"{report.events} events in {report.virtual_seconds:.3f} virtual seconds, digest {report.digest:08x}, vacuous: {report.vacuous or 'no'}")
+    if not report.passed and given.shrink_seconds:
+        tell_shrunk(report, given.planted, given.shrink_seconds)
+    return 0 if report.passed else 1
 
 
 def main() -> int:
@@ -59,18 +94,14 @@ def main() -> int:
     parser.add_argument("--replicas", type=int, choices=(3, 5), help="default: both in turn")
     parser.add_argument("--seed", type=int, help="run this one with a trace")
     parser.add_argument("--quiet", action="store_true", help="with --seed: no trace")
-    parser.add_argument("--planted", help="plant this bug (see tests/sim/planted.py)")
+    parser.add_argument("--planted", help="plant this bug (see tests/sim/planted.py), or make every world one of these (tests/sim/storms.py)")
+    parser.add_argument("--shrink-seconds", type=float, default=60.0, help="how long a failed seed may be taken apart; 0: not at all (default 60)")
+    parser.add_argument("--shrunk", nargs="*", metavar="WHAT=LEFT", help="with --seed: what is left of it, as a shrunk run's replay line tells")
     given = parser.parse_args()
     if given.seed is None:
-        return sweep(range(given.first, given.first + given.seeds), given.jobs, given.mode, given.replicas, given.planted)
-    options = draw(given.seed, given.mode, given.replicas)
-    print(options)
-    report = run(options, None if given.quiet else print) if not given.planted else run_seed(given.seed, given.mode, given.replicas, given.planted)
-    if not report.passed:
-        tell_failure(report)
-    print(f"{report.completed} completed, {report.fast} fast, {report.slow} slow, {report.conflicts} conflicts, {dict(report.struck)}")
-    print(f"{report.events} events in {report.virtual_seconds:.3f} virtual seconds, digest {report.digest:08x}, vacuous: {report.vacuous or 'no'}")
-    return 0 if report.passed else 1
+        seeds = range(given.first, given.first + given.seeds)
+        return sweep(seeds, given.jobs, given.mode, given.replicas, given.planted, given.shrink_seconds)
+    return one(given)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from tests.sim.history import Submission, Violation
 from tests.sim.workload import Program
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
 
     from replica.core.client import Client
@@ -76,6 +77,8 @@ class ReplicaActor:
     name: Place = attrs.field(init=False)
     alive: bool = True
     paused: bool = False
+    out_of_service: bool = False
+    """For good: its state is known to be wrong."""
     late: list[Callable[[], None]] = attrs.Factory(list)
     """What happened while it stood still."""
     sources: dict[Place, Source] = attrs.Factory(dict)
@@ -87,34 +90,44 @@ class ReplicaActor:
     links_made: int = 0
     slow: bool = False
     """Its apply step has a small budget; a quick one applies everything at once."""
+    rng: random.Random = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.name = f"r{self.id}"
-        self.slow = self.world.rng.random() < SLOW_SHARE
+        self.rng = self.world.streams.of(self.name)
+        self.slow = self.rng.random() < SLOW_SHARE
         self.turns = Turns(self.world, self._turn)
-        self.core = Replica(self.config, None, self.world.rng.random)
+        self.core = Replica(self.config, None, self.rng.random)
 
     def start(self) -> None:
         """Run the first turn: the leader's first entry leaves."""
         self.lives += 1
+        self.world.guards.start(self)
         self.turns.ask(self.world.now)
 
     def crash(self) -> None:
         """Die at once, with what the disk had not taken."""
         self.alive = self.paused = False
         self.late.clear()
-        self.disk.crash(self.world.rng)
+        self.disk.crash(self.rng)
 
     def restart(self) -> None:
         """Come back with what the disk holds; links are made anew."""
         durable = self.disk.read()
         durable.forgotten = not self.config.durable
-        self.core = Replica(self.config, durable, self.world.rng.random, now=self.world.now)
+        self.core = Replica(self.config, durable, self.rng.random, now=self.world.now)
         self.alive, self.deadline, self.spins, self.synced_at, self.installing = True, math.inf, 0, 0.0, False
         self.sources.clear()
         self.places.clear()
         self.world.observer.on_restart(self)
         self.start()
+
+    def leave_service(self, verdict: str, *, for_good: bool) -> None:
+        """Hear and say nothing any more, because of what the guard found out; who is certain to be wrong never starts again."""
+        self.out_of_service = for_good
+        self.alive = False
+        self.late.clear()
+        self.world.strikes.silence(self.name, f"{self.name} leaves service: {verdict}")
 
     def _when_awake(self, do: Callable[[], None]) -> bool:
         """Put something off while standing still; tell whether it was."""
@@ -172,7 +185,7 @@ class ReplicaActor:
 
     def wake(self) -> None:
         """Ask for a turn soon."""
-        self.turns.ask(self.world.now + self.world.gather())
+        self.turns.ask(self.world.now + self.world.gather(self.rng))
 
     def _turn(self) -> None:
         if self._when_awake(self.wake):
@@ -180,7 +193,7 @@ class ReplicaActor:
         world, core, now = self.world, self.core, self.world.now
         if now >= self.deadline:
             core.expire(now)
-        more = core.apply(world.budget() if self.slow else 1 << 30)
+        more = core.apply(world.budget(self.rng) if self.slow else 1 << 30)
         batch, records = core.take_persist(now)
         world.observer.on_entries(self)
         if records:
@@ -204,7 +217,7 @@ class ReplicaActor:
         if core.node.journal.urgent:
             self.wake()
         if more:
-            self.turns.ask(now + world.rng.uniform(0.0, world.options.apply_seconds))
+            self.turns.ask(now + self.rng.uniform(0.0, world.options.apply_seconds))
         if self.deadline < math.inf:
             self.turns.ask(max(self.deadline, now))
 
@@ -221,7 +234,7 @@ class ReplicaActor:
 
     def _compact(self) -> None:
         """Replace the journal by a snapshot, now and then."""
-        if self.core.node.config.durable and not self.installing and self.world.rng.random() < self.world.options.snapshot_share:
+        if self.core.node.config.durable and not self.installing and self.rng.random() < self.world.options.snapshot_share:
             self.world.network.count("snapshots")
             self.disk.snapshot(self.core.node, self.core.checkpoint())
 
@@ -234,7 +247,7 @@ class ReplicaActor:
             self.world.at(self.world.now + self.world.options.snapshot_seconds, lambda: self._installed(life))
         if self.installing:
             return  # nothing is safe before the snapshot that replaced the state is
-        done = max(self.world.now + self.world.sync_seconds(), self.synced_at)  # syncs end in their order
+        done = max(self.world.now + self.world.sync_seconds(self.rng), self.synced_at)  # syncs end in their order
         if done > self.world.now:
             self.synced_at = done
             self.world.at(done, lambda: self._persisted(batch, life))
@@ -258,15 +271,19 @@ class ClientActor:
     turns: Turns = attrs.field(init=False)
     deadline: float = math.inf
     spins: int = 0
+    rng: random.Random = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.name = f"c{self.index}"
+        self.rng = self.world.streams.of(self.name)
         self.turns = Turns(self.world, self._turn)
 
     def start(self) -> None:
         """Open the sessions."""
         self.core.now = self.world.now
         for program in self.programs:
+            if program.absent:
+                continue
             program.session = self.core.open_session(program.track.token, program)
         self.turns.ask(self.world.now)
 
@@ -290,7 +307,7 @@ class ClientActor:
             _incarnation, messages = decode(payload, limits=LIMITS)
             self.world.tell(f"{other} > {self.name}", messages)
             self.core.step(int(other[1:]), messages, self.world.now)
-            self.turns.ask(self.world.now + self.world.gather())
+            self.turns.ask(self.world.now + self.world.gather(self.rng))
 
     def _turn(self) -> None:
         if not self.alive:

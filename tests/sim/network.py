@@ -49,6 +49,8 @@ class Direction:
 
     delays: tuple[float, float]
     """Range of a frame's delay, seconds."""
+    rng: random.Random
+    """Its own chance."""
     blocked: bool = False
     """Everything is lost (a partition that nobody notices)."""
     slower: float = 1.0
@@ -80,7 +82,6 @@ class Network:
     """All links; ``loss``, ``duplication`` and ``reordering`` are shares of frames and may be changed at any time."""
 
     clock: Clock
-    rng: random.Random
     loss: float = 0.0
     duplication: float = 0.0
     reordering: float = 0.0
@@ -92,9 +93,9 @@ class Network:
     digest: int = 0
     """Of all frames: equal for equal runs."""
 
-    def join(self, a: End, b: End, delays: dict[Place, tuple[float, float]]) -> Link:
-        """Make a link that is not up yet; ``delays``: of each sender's way."""
-        link = Link(a, b, {end.name: Direction(delays[end.name]) for end in (a, b)})
+    def join(self, a: End, b: End, ways: dict[Place, Direction]) -> Link:
+        """Make a link that is not up yet; ``ways``: of each sender."""
+        link = Link(a, b, ways)
         self.links[a.name, b.name] = self.links[b.name, a.name] = link
         return link
 
@@ -122,7 +123,7 @@ class Network:
         self.count("links broken")
         for end in (link.a, link.b):
             link.unaware.append(end)
-            noticed = self.clock.now + self.rng.uniform(0.0, notice_seconds)
+            noticed = self.clock.now + link.ways[end.name].rng.uniform(0.0, notice_seconds)
             self.clock.at(noticed, lambda end=end: self._notice(link, end))  # type: ignore[misc]
 
     def _notice(self, link: Link, end: End) -> None:
@@ -136,7 +137,7 @@ class Network:
         way = link.ways[sender]
         self.frames += 1
         self.digest = zlib.crc32(payload, self.digest)
-        rng = self.rng
+        rng = way.rng
         if not link.up:
             self.count("frames into broken links")
         elif way.blocked:
@@ -150,7 +151,7 @@ class Network:
                 self._deliver(link, way, sender, payload)
 
     def _deliver(self, link: Link, way: Direction, sender: Place, payload: bytes) -> None:
-        rng = self.rng
+        rng = way.rng
         low, high = way.delays
         arrives = self.clock.now + (rng.uniform(low, high) if high > low else low) * way.slower
         if self.reordering and rng.random() < self.reordering:

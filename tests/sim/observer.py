@@ -139,6 +139,8 @@ class Observer:
     def _lead(self, actor: ReplicaActor) -> None:
         """I-VIEW: one leader of a view; I-CFG: one configuration of a number in it, and one change at a time."""
         node = actor.core.node
+        if node.view not in self.leaders:
+            self.world.tell(actor.name, f"leads view {node.view}")
         if self.leaders.setdefault(node.view, actor.id) != actor.id:
             raise Violation(f"I-VIEW: {self.leaders[node.view]} and {actor.id} lead view {node.view}")
         told = node.configuration
@@ -359,6 +361,8 @@ class Observer:
         for client in world.clients:
             for program in client.programs if client.alive else ():
                 session = program.session
+                if program.absent:
+                    continue
                 if not program.done or session is None or not session.idle or session.in_flight or session.flushes:
                     waiting = [str(operation) for operation in program.track.waiting][:3]
                     left = f"{program.left} + {program.encore} left to submit"

@@ -11,6 +11,8 @@ from replica.core.config import MODES, CoreConfig, Mode
 
 DURABLE_SHARE = 0.6
 """Worlds whose replicas have disks."""
+COMMANDS_MIN = 600
+"""Of all sessions together."""
 
 
 @attrs.frozen
@@ -37,6 +39,10 @@ class Faults:
     """Client processes that die for good."""
     changes: int = 0
     """Times somebody asks for a change of the members; so many replicas stand by to join."""
+    rot: int = 0
+    """Replicas whose state is altered: fewer than half."""
+    succession: bool = False
+    """Who leads hands over, where nothing else has made another replica lead by half of the time."""
 
 
 @attrs.frozen
@@ -52,6 +58,8 @@ class Options:
     keys: int = 3
     commands: int = 100
     """Commands of each session, about."""
+    waves: int = 1
+    """A session's commands come in so many bursts of activity, spread over the time in which faults strike."""
     depth: int = 8
     """Commands in flight of each session, at most."""
     burst: int = 3
@@ -72,6 +80,12 @@ class Options:
     """A leader's snapshot is on disk this long after it replaced a follower's state."""
     apply_seconds: float = 0.0
     """What is left over a turn's budget is applied after this long, at most."""
+    guard_seconds: float = 0.0
+    """Replicas compare their states this often; 0: never."""
+    hash_every: int = 16
+    """Positions between two hashes of a small state."""
+    hash_keys: int = 1000
+    """Keys that a guard hashes at a time."""
     encore: int = 0
     """Strong puts of each session at the end, in calm and without a pause, first with conflicts, then without: the fast path must be back."""
     faults: Faults = Faults()
@@ -111,7 +125,7 @@ def draw(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Op
     quick = rng.choice((0.0001, 0.0005, 0.002))
     durable = rng.random() < DURABLE_SHARE
     faults = draw_faults(rng, durable=durable)
-    faults = attrs.evolve(faults, changes=draw_changes(seed, faults, durable=durable))
+    faults = attrs.evolve(faults, changes=draw_changes(seed, faults, durable=durable), succession=True)
     core = CoreConfig(
         id=0, voters=tuple(range(replicas)), mode=mode, durable=durable,
         heartbeat_seconds=rng.choice((0.02, 0.05)),
@@ -128,15 +142,18 @@ def draw(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Op
         voters=core.voters, mode=mode, resend_seconds=rng.choice((0.05, 0.25)), refused_seconds=rng.choice((0.005, 0.02)),
         ping_seconds=rng.choice((0.1, 1.0)),
     )  # fmt: skip
+    clients, sessions = rng.randint(1, 3), rng.randint(1, 4)
+    guard_rng = random.Random(f"guard {seed}")
     return Options(
-        seed=seed, mode=mode, replicas=replicas,
-        clients=rng.randint(1, 3), sessions=rng.randint(1, 4), keys=rng.randint(1, 5), commands=rng.randint(60, 220),
+        seed=seed, mode=mode, replicas=replicas, clients=clients, sessions=sessions, waves=random.Random(f"waves {seed}").choice((1, 5, 12, 30)),
+        keys=rng.randint(1, 5), commands=max(rng.randint(60, 220), COMMANDS_MIN // (clients * sessions)),
         depth=rng.choice((1, 2, 4, 8, 15, 15)), burst=rng.choice((1, 2, 5)), think_seconds=rng.choice((0.0, 0.5, 2.0, 5.0)) * quick,
         delays=(quick, quick * rng.choice((1, 2, 10))), turn_seconds=rng.choice((0.0, 0.2, 1.0)) * quick,
         snapshot_share=rng.choice((0.0, 0.002, 0.02)), snapshot_seconds=rng.choice((0.0, 5.0, 50.0)) * quick,
         sync_seconds=rng.choice((0.0, 1.0, 10.0)) * quick if durable else 0.0,
         apply_commands=rng.choice((1 << 30, 8, 2)), apply_seconds=rng.choice((0.0, 1.0, 20.0)) * quick,
         encore=rng.choice((0, 120)), faults=faults,
+        guard_seconds=guard_rng.choice((0.0, 0.02)), hash_every=guard_rng.choice((16, 64)), hash_keys=guard_rng.choice((1, 5, 1000)),
         fault_seconds=rng.choice((0.5, 2.0)), core=core, client=client,
     )  # fmt: skip
 

@@ -27,6 +27,7 @@ from replica.core.voter import Voter
 from replica.core.witness import SESSION_SHIFT, Witness
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, evaluate_cas
 from tests.sim.planted_members import MEMBER_BUGS, MEMBER_RECORDED
+from tests.sim.planted_states import STATE_BUGS, STATE_RECORDED
 from tests.sim.planted_views import VIEW_BUGS, VIEW_RECORDED
 from tests.sim.storms import STORMS
 
@@ -326,17 +327,17 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         scan_version_of_rows, cas_tells_nothing, lost_outcome, later_own_writes_in_scans, unapplied_read,
         cas_hides_cas, uncovered_own_writes, stale_deadline,
     )
-} | VIEW_BUGS | MEMBER_BUGS  # fmt: skip
+} | VIEW_BUGS | MEMBER_BUGS | STATE_BUGS  # fmt: skip
 
-IN_STORMS: dict[str, tuple[int, str, str]] = VIEW_RECORDED | MEMBER_RECORDED
+IN_STORMS: dict[str, tuple[int, str, str]] = VIEW_RECORDED | MEMBER_RECORDED | STATE_RECORDED
 """``{bug: (a seed that finds it, what its failure says, the storm it is found in)}``."""
 
 RECORDED: dict[str, tuple[int, str]] = {
     "slow_path_by_acks": (1, "I-FAST"),
     "k_majority": (3, "I-FAST"),
-    "no_overlay": (1, "read your writes"),
+    "no_overlay": (1, "a version foretold"),
     "read_dirty": (1, "I-BARRIER"),
-    "no_floor": (11, "I-CCV"),
+    "no_floor": (3, "I-CCV"),
     "version_in_result": (7, "a version foretold"),
     "refused_is_final": (137, "liveness: only"),
     "out_of_order_log": (18, "AssertionError"),
@@ -346,11 +347,11 @@ RECORDED: dict[str, tuple[int, str]] = {
     "no_compound_footprint": (43, "I-WIT"),
     "read_without_anchor": (34, "I-FAST"),
     "scan_version_of_rows": (2, "was there at"),
-    "cas_tells_nothing": (58, "I-CCV"),
+    "cas_tells_nothing": (7, "I-CCV"),
     "lost_outcome": (9, "liveness"),
     "later_own_writes_in_scans": (7, "I-CCV"),
-    "unapplied_read": (32, "I-LIN"),
-    "cas_hides_cas": (35, "I-CCV"),
+    "unapplied_read": (8, "read your writes"),
+    "cas_hides_cas": (19, "I-CCV"),
     "uncovered_own_writes": (19, "read your writes"),
     "stale_deadline": (10, "spins"),
 } | {bug: (seed, failure) for bug, (seed, failure, _) in IN_STORMS.items()}

@@ -351,14 +351,14 @@ VIEW_RECORDED: dict[str, tuple[int, str, str]] = {
     "reads_before_gate": (2, "read your writes", "storm"),
     "index_is_commit": (1, "I-FAST", "storm"),
     "last_index_alone": (73, "I-COMP", "schism"),
-    "votes_for_anybody": (42, "I-COMP", "storm"),
+    "votes_for_anybody": (2, "I-COMP", "storm"),
     "keeps_conflicting_entries": (4, "I-MATCH", "storm"),
-    "acks_its_own_tail": (25, "ack_beyond_log", "storm"),
+    "acks_its_own_tail": (1, "ack_beyond_log", "storm"),
     "vote_forgotten": (281, "I-VOTE", "outage"),
     "ack_before_sync": (2, "I-COMP", "outage"),
     "verdict_before_sync": (539, "I-FAST", "outage"),
     "witness_restarts_empty": (298, "I-FAST", "outage"),
     "witness_forgets_views": (5, "I-LIN", "storm"),
-    "cut_is_not_written": (1, "AssertionError", "outage"),
+    "cut_is_not_written": (4, "AssertionError", "outage"),
 }
 """``{bug: (a seed that finds it, what its failure says, the storm it is found in)}``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import attrs
@@ -33,7 +34,7 @@ class Report:
     """What a run showed. Plain values: it travels between processes."""
 
     seed: int
-    mode: str
+    mode: Mode
     replicas: int
     command_line: str
     failure: str = ""
@@ -42,6 +43,8 @@ class Report:
     fast: int = 0
     slow: int = 0
     conflicts: int = 0
+    leader_changes: int = 0
+    """Views led by another replica than the one before."""
     faults: int = 0
     """Frames and links that faults struck."""
     struck: tuple[tuple[str, int], ...] = ()
@@ -73,9 +76,14 @@ class Report:
         return not self.failure
 
 
-def run(options: Options, trace: Callable[[str], None] | None = None) -> Report:
-    """Run one world and judge it; never raises for what the cores did."""
-    world = World(options, trace)
+def run(options: Options, trace: Callable[[str], None] | None = None, planted: str | None = None) -> Report:
+    """Run one world and judge it; never raises for what the cores did. ``planted``: what is, for the line that replays the run."""
+    report = play(World(options, trace))
+    return attrs.evolve(report, command_line=f"{report.command_line} --planted {planted}") if planted else report
+
+
+def play(world: World) -> Report:
+    """Let a world that was made happen, and judge it; never raises for what the cores did."""
     failure = ""
     story: tuple[str, ...] = ()
     try:
@@ -88,12 +96,17 @@ def run(options: Options, trace: Callable[[str], None] | None = None) -> Report:
     return make_report(world, failure, story)
 
 
+def draw_world(seed: int, mode: Mode | None, replicas: int | None) -> Options:
+    """Draw a seed's world: that of the storm that is planted, if one is."""
+    return draw(seed, mode, replicas)
+
+
 def run_seed(seed: int, mode: Mode | None, replicas: int | None, planted: str | None) -> Report:
     """Run one seed, with a bug planted if one is named; worker processes find this by its name."""
     if planted:
         with plant(planted):
-            return run(draw(seed, mode, replicas))
-    return run(draw(seed, mode, replicas))
+            return run(draw_world(seed, mode, replicas), None, planted)
+    return run(draw_world(seed, mode, replicas))
 
 
 def judge(world: World) -> None:
@@ -122,6 +135,11 @@ def _encore(world: World, fast: list[bool]) -> None:
         raise Violation(f"liveness: only {sum(late)} of the last {len(late)} commands without conflict were fast")
 
 
+def leader_changes(leaders: dict[int, int]) -> int:
+    """Count the views whose leader another replica succeeded; ``leaders``: ``{view: who led it}``."""
+    return sum(before != after for before, after in pairwise(leaders[view] for view in sorted(leaders)))
+
+
 def make_report(world: World, failure: str, story: tuple[str, ...]) -> Report:
     """Sum a run up."""
     options, counts = world.options, world.network.counts
@@ -129,6 +147,7 @@ def make_report(world: World, failure: str, story: tuple[str, ...]) -> Report:
     return Report(
         options.seed, options.mode, options.replicas, options.command_line, failure, story,
         world.history.completed, world.history.fast, world.history.slow, world.observer.conflicts,
+        leader_changes(world.observer.leaders),
         sum(counts.values()), tuple(counts.items()), any(attrs.astuple(faults)), options.clients * options.sessions,
         sum(actor.alive for actor in world.replicas) < fast_quorum(options.replicas), world.events, world.now, world.network.digest,
     )  # fmt: skip

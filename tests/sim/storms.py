@@ -4,7 +4,8 @@ A recovery has something to recover when commands completed that no follower has
 on their way and its answers have arrived, again and again, and clients that never rest.  In a *storm* replicas are far from each other and near
 to their clients, have disks, and die when they lead.  In an *outage* syncs are slow, and all replicas die together.  In a *schism* nobody dies, but
 links between replicas are down for longer than it takes to elect another leader, and clients hear both sides.  In *churn* members come and go
-while all that happens; in an *upheaval* the leader dies, or is cut off from some, just when it has begun to change them.
+while all that happens; in an *upheaval* the leader dies, or is cut off from some, just when it has begun to change them.  Where there is *rot*,
+the state of a replica changes by itself, and replicas compare theirs.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def draw_storm(seed: int, mode: Mode | None = None, replicas: int | None = None)
         read_wait_seconds=0.1, witness_commands_max=200_000, reads_waiting_max=100_000, entries_kept_max=4096, log_bytes_max=256 << 20,
     )  # fmt: skip
     return attrs.evolve(
-        base, clients=3, sessions=2, keys=rng.choice((4, 16, 64)), commands=150, depth=6, burst=2, think_seconds=0.01, delays=(0.0003, 0.0006),
+        base, clients=3, sessions=2, waves=1, guard_seconds=0.0, keys=rng.choice((4, 16, 64)), commands=150, depth=6, burst=2,
+        think_seconds=0.01, delays=(0.0003, 0.0006),
         turn_seconds=0.0, apply_commands=1 << 30, apply_seconds=0.0, encore=0, snapshot_share=0.0, fault_seconds=1.5,
         sync_seconds=rng.choice((0.0, 0.0, 0.002)),
         faults=Faults(crashes=rng.choice((5, 10)), blackouts=rng.choice((0, 1)), partitions_gap=rng.choice((0.0, 0.3))), core=core,
@@ -68,6 +70,20 @@ def draw_churn(seed: int, mode: Mode | None = None, replicas: int | None = None)
     faults = Faults(changes=6, crashes=rng.choice((0, 4, 8)), blackouts=rng.choice((0, 0, 1)), breaks_gap=rng.choice((0.0, 0.05)), partitions_gap=0.3)
     core = attrs.evolve(calmer.core, entries_kept_max=rng.choice((20, 4096)))
     return attrs.evolve(calmer, faults=faults, core=core, snapshot_share=rng.choice((0.0, 0.01)))
+
+
+def draw_rot(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of rot: states are altered by themselves, while replicas crash, stand still and do not hear each other."""
+    calmer = draw_storm(seed, mode, replicas)
+    rng = random.Random(f"rot {seed}")
+    faults = Faults(
+        rot=rng.choice((1, 1, 2)) if calmer.replicas > 3 else 1, crashes=rng.choice((0, 0, 3)), partitions_gap=rng.choice((0.0, 0.3)),
+        pauses_gap=rng.choice((0.0, 0.2)), breaks_gap=rng.choice((0.0, 0.1)),
+    )  # fmt: skip
+    return attrs.evolve(
+        calmer, faults=faults, keys=rng.choice((4, 16)), guard_seconds=rng.choice((0.01, 0.1)), hash_every=rng.choice((16, 128)),
+        hash_keys=rng.choice((1, 5, 1000)), snapshot_share=rng.choice((0.0, 0.01)), encore=60,
+    )  # fmt: skip
 
 
 def storm(draw: Callable[..., Options] = draw_storm) -> list[Patch]:
@@ -103,6 +119,11 @@ def churn() -> list[Patch]:
     return storm(draw_churn)
 
 
+def rot() -> list[Patch]:
+    """Make every world one of rot; no bug."""
+    return storm(draw_rot)
+
+
 def upheaval() -> list[Patch]:
     """Make every world one of upheavals; no bug."""
     turn = ReplicaActor._turn
@@ -110,7 +131,8 @@ def upheaval() -> list[Patch]:
     def turn_and_strike(self: Any) -> None:
         before = self.core.node.configurations.index
         turn(self)
-        if self.core.leader is not None and self.core.node.configurations.index > before and not self.world.calm:
+        begun = self.core.leader is not None and self.core.node.configurations.index > before
+        if begun and not self.world.calm and self.world.plan is None:  # a plan says itself what strikes
             _strike(self)
 
     return [*churn(), (ReplicaActor, "_turn", turn_and_strike)]
@@ -121,21 +143,11 @@ def _strike(leader: Any) -> None:
     world, rng = leader.world, leader.world.rng
     what = rng.choice(("nothing", "kill", "cut off"))
     if what == "kill":
-        world.at(world.now + rng.uniform(0.0, STRIKE_SECONDS), lambda: Saboteur(world)._crash_one(leader.name))
+        world.at(world.now + rng.uniform(0.0, STRIKE_SECONDS), lambda: Saboteur(world).crash(leader.name))
     elif what == "cut off":
         others = [actor.name for actor in world.replicas if actor is not leader]
         group = rng.sample(others, rng.randint(1, len(others)))
-        links = [world.network.links[leader.name, other] for other in group]
-        ways = [way for link in links for way in link.ways.values() if not way.blocked]
-        world.tell("fault", f"{leader.name} is cut off from {group}")
-        for way in ways:
-            way.blocked = True
-
-        def heal() -> None:
-            for way in ways:
-                way.blocked = False
-
-        world.at(world.now + rng.uniform(0.1, 0.4), heal)
+        world.strikes.cut_off(leader.name, tuple(group), lambda: rng.uniform(0.1, 0.4))
 
 
 def schism() -> list[Patch]:
@@ -148,4 +160,4 @@ def schism() -> list[Patch]:
     return [*storm(draw_schism), (Saboteur, "_link", between_replicas)]
 
 
-STORMS: dict[str, Callable[[], list[Patch]]] = {"storm": storm, "outage": outage, "schism": schism, "churn": churn, "upheaval": upheaval}
+STORMS: dict[str, Callable[[], list[Patch]]] = {"storm": storm, "outage": outage, "schism": schism, "churn": churn, "upheaval": upheaval, "rot": rot}

@@ -29,7 +29,7 @@ def find(bug: str) -> Report:
 def test_a_planted_bug_is_found(bug: str) -> None:
     report = find(bug)
     assert report.story, "a failure tells what led to it"
-    assert report.command_line == f"python -m tests.sim --seed {report.seed} --mode {report.mode} --replicas {report.replicas}"
+    assert report.command_line == f"python -m tests.sim --seed {report.seed} --mode {report.mode} --replicas {report.replicas} --planted {bug}"
     if report.seed == RECORDED[bug][0]:
         assert RECORDED[bug][1] in report.failure
 

@@ -93,7 +93,7 @@ class Bench:
     def finish(self) -> None:
         """Let everything complete, and judge the run."""
         self.world.run_until(self.world.now + 100 * DELAY)
-        assert self.world.quiet
+        assert self.world.what_is_left() == ""
         judge(self.world)
 
 

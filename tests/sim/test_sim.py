@@ -12,7 +12,8 @@ import pytest
 
 from replica.core.config import MODES, Mode
 from tests.sim.options import Faults, draw
-from tests.sim.run import Report, run
+from tests.sim.run import Report, play, run
+from tests.sim.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(101, 103)
@@ -36,6 +37,14 @@ def test_calm_worlds_use_both_paths(mode: Mode) -> None:
     assert report.fast > 20
     assert report.slow > 20
     assert report.conflicts > 0
+
+
+def test_commands_come_for_as_long_as_faults_strike() -> None:
+    options = attrs.evolve(draw(33, "curp", 3), waves=12)
+    world = World(options)
+    assert play(world).failure == ""
+    times = [asked.at / options.fault_seconds for client in world.clients for program in client.programs for asked in program.asked]
+    assert [sum(quarter <= 4 * time < quarter + 1 for time in times) > 10 for quarter in range(4)] == [True] * 4
 
 
 def test_a_seed_replays_exactly() -> None:

@@ -6,11 +6,14 @@ Few keys and unique values: everything that could be confused is there to be con
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import TYPE_CHECKING
 
 import attrs
 
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, DELETE, PUT
+from tests.sim.guarding import ROT_KEY
+from tests.sim.plan import Asked
 
 if TYPE_CHECKING:
     import random
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from replica.core.messages import Query, Value
     from replica.core.session import Session
     from tests.sim.history import Operation, Track
+    from tests.sim.options import Options
+    from tests.sim.plan import Plan
     from tests.sim.world import World
 
 ENCORE_PAUSE_SECONDS = 0.5
@@ -34,6 +39,8 @@ class Program:
     track: Track
     weights: tuple[int, int, int, int]
     """Strong commands, causal writes, strong reads, causal reads."""
+    rng: random.Random = attrs.field(default=attrs.Factory(lambda self: self.world.rng, takes_self=True))
+    encore_rng: random.Random = attrs.field(default=attrs.Factory(lambda self: self.world.rng, takes_self=True))
     session: Session | None = None
     opened: bool = False
     left: int = 0
@@ -41,9 +48,27 @@ class Program:
     encore: int = 0
     """Strong puts still to be submitted when the world is calm, in a pipeline that never runs dry: first on a key that all sessions write,
     then on an own one."""
+    wave: int = 0
+    """Which of its bursts of activity it is in."""
     next_at: float = 0.0
     known: dict[bytes, tuple[bytes | None, int]] = attrs.Factory(dict)
     # {key: (value, version) as last seen by this session}
+    asked: list[Asked] = attrs.Factory(list)
+    """What it submitted, without the encore."""
+    script: deque[Asked] | None = None
+    """What it shall submit, and when; None: that is drawn."""
+    absent: bool = False
+    """It takes no part: its session is never opened."""
+
+    def follow(self, plan: Plan) -> None:
+        """Submit what a plan says, instead of drawing it."""
+        self.script = deque(asked for asked in plan.asked if asked.session == self.track.index)
+        self.left = sum(map(len, self.script))
+        self.absent = self.track.index not in plan.sessions
+        self._wait_for_script()
+
+    def _wait_for_script(self) -> None:
+        self.next_at = self.script[0].at if self.script else 0.0
 
     @property
     def done(self) -> bool:
@@ -63,10 +88,25 @@ class Program:
                 return math.inf
             if now < self.next_at:
                 return self.next_at
-            self._submit(session, min(room, self.world.rng.randint(1, options.burst)), now)
+            if self.script is not None:
+                if room < len(self.script[0]):
+                    return math.inf
+                self._submit(session, self.script.popleft(), now)
+                self.world.values += sum(value is not None for value in self.asked[-1].values)
+                self._wait_for_script()
+                continue
+            self._submit(session, self._draw(min(room, self.rng.randint(1, options.burst)), now), now)
             pause = options.think_seconds
-            self.next_at = now + (self.world.rng.expovariate(1 / pause) if pause and self.world.rng.random() < 0.7 else 0.0)
+            self.next_at = now + (self.rng.expovariate(1 / pause) if pause and self.rng.random() < 0.7 else 0.0)
+            if options.waves > 1:
+                self._await_wave(options)
         return now
+
+    def _await_wave(self, options: Options) -> None:
+        wave = (options.commands - self.left) * options.waves // options.commands
+        if wave > self.wave:
+            self.wave = wave
+            self.next_at = max(self.next_at, options.fault_seconds * (wave + self.rng.random()) / options.waves)
 
     def _encore(self, session: Session, now: float) -> float:
         begins = self.world.calm_at + ENCORE_PAUSE_SECONDS
@@ -74,18 +114,19 @@ class Program:
             return begins if self.encore > 0 else math.inf
         if now < self.next_at:
             return self.next_at
-        count = min(self.world.rng.randint(1, 3), self.encore, ENCORE_DEPTH - session.in_flight)
+        count = min(self.encore_rng.randint(1, 3), self.encore, ENCORE_DEPTH - session.in_flight)
         if count > 0:
             key = b"hot" if 4 * self.encore > 3 * self.world.options.encore else b"own%d" % self.track.index
-            self._record(session, bytes(count), [key] * count, [self._value() for _ in range(count)], now)
+            self._record(session, bytes(count), [key] * count, [self._value(b"w") for _ in range(count)], now)
             self.encore -= count
-            self.next_at = now + self.world.options.delays[0] * self.world.rng.uniform(0.2, 0.6)
+            self.next_at = now + self.world.options.delays[0] * self.encore_rng.uniform(0.2, 0.6)
             return self.next_at
         return math.inf
 
-    def _value(self) -> bytes:
+    def _value(self, letter: bytes = b"v") -> bytes:
+        """Make a value that nobody else writes; letters tell apart what a plan names from what it leaves to chance."""
         self.world.values += 1
-        return b"v%d" % self.world.values
+        return b"%b%d" % (letter, self.world.values)
 
     def _record(self, session: Session, kinds: bytes, keys: list[bytes], values: list[Value], now: float) -> None:
         world = self.world
@@ -95,24 +136,38 @@ class Program:
         for operation in handle.operations:
             world.tell(f"c{self.track.client}", operation)
 
-    def _submit(self, session: Session, count: int, now: float) -> None:
-        world, rng = self.world, self.world.rng
-        self.left -= count
-        keys = [rng.choice(world.keys) for _ in range(count)]
+    def _draw(self, count: int, now: float) -> Asked:
+        """Draw a submission."""
+        rng = self.rng
+        if self.world.options.faults.rot and not self.track.index and not self.asked:
+            return Asked(now, 0, bytes([PUT]), (ROT_KEY,), (self._value(),))
+        keys = tuple(rng.choice(self.world.keys) for _ in range(count))
         what = rng.choices(range(4), self.weights)[0]
+        asked = Asked(now, self.track.index, strong=what == 2)
         if what <= 1:
             commands = [self._command(rng, key, causal=what == 1) for key in keys]
-            self._record(session, bytes(kind for kind, _ in commands), keys, [value for _, value in commands], now)
+            asked = attrs.evolve(asked, kinds=bytes(kind for kind, _ in commands), keys=keys, values=tuple(value for _, value in commands))
         else:
-            queries: list[Query] = [self._scan(rng) if rng.random() < 0.2 else key for key in keys]
-            handle = world.history.read(self.track, queries, world.stamp(), now, strong=what == 2)
+            queries = tuple(self._scan(rng) if rng.random() < 0.2 else key for key in keys)
+            asked = attrs.evolve(asked, queries=queries, versioned=what == 2 and rng.random() < 0.1)
+        return attrs.evolve(asked, flushes=rng.random() < 0.02)
+
+    def _submit(self, session: Session, asked: Asked, now: float) -> None:
+        world = self.world
+        self.left -= len(asked)
+        self.asked.append(asked)
+        if asked.keys:
+            self._record(session, asked.kinds, list(asked.keys), list(asked.values), now)
+        else:
+            queries = list(asked.queries)
+            handle = world.history.read(self.track, queries, world.stamp(), now, strong=asked.strong)
             for operation in handle.operations:
                 world.tell(f"c{self.track.client}", operation)
-            if what == 2:
-                session.strong_read(queries, handle, now, versioned=rng.random() < 0.1)
+            if asked.strong:
+                session.strong_read(queries, handle, now, versioned=asked.versioned)
             else:
                 session.causal_read(queries, handle, now)
-        if rng.random() < 0.02:
+        if asked.flushes:
             session.flush((self.track, len(self.track.logged)))
 
     def _command(self, rng: random.Random, key: bytes, *, causal: bool) -> tuple[int, Value]:
@@ -132,6 +187,8 @@ class Program:
     def _scan(self, rng: random.Random) -> Query:
         start = rng.choice((b"", rng.choice(self.world.keys)))
         end = rng.choice((None, b"l", rng.choice(self.world.keys)))
+        if self.world.options.faults.rot:
+            end = end or b"l"  # below the key that rots
         return [start, end, rng.choice((1, 2, 10))]
 
     def learn(self, operations: list[Operation]) -> None:

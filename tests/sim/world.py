@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import random
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -12,15 +11,20 @@ import attrs
 from replica.core.client import Client
 from tests.sim.actors import ClientActor, ReplicaActor
 from tests.sim.faults import Saboteur
+from tests.sim.guarding import Guards
 from tests.sim.history import History, Track, Violation
-from tests.sim.network import Link, Network, Place
+from tests.sim.network import Direction, Link, Network, Place
 from tests.sim.observer import Observer
+from tests.sim.streams import Streams
+from tests.sim.strikes import Strikes
 from tests.sim.workload import Program
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
 
     from tests.sim.options import Options
+    from tests.sim.plan import Plan
 
 STORY_EVENTS = 200
 LIVENESS_SECONDS = 30.0
@@ -31,12 +35,23 @@ EVENTS_MAX = 300_000
 
 
 class World:
-    """One run. ``trace``: called with each event's line as it happens."""
+    """One run.
 
-    def __init__(self, options: Options, trace: Callable[[str], None] | None = None) -> None:
+    Args:
+        options: what it is like.
+        trace: called with each event's line as it happens.
+        streams: where chance comes from; None: from the seed.
+        plan: what goes wrong and what is asked for; None: the seed draws it.
+    """
+
+    def __init__(
+        self, options: Options, trace: Callable[[str], None] | None = None, streams: Streams | None = None, plan: Plan | None = None
+    ) -> None:
         self.options = options
         self.trace = trace
-        self.rng = random.Random(options.seed)
+        self.streams = streams or Streams(options.seed)
+        self.rng = self.streams.shared
+        self.plan = plan
         self.now = 0.0
         self.calm_at = options.fault_seconds
         self.calm = False
@@ -48,12 +63,15 @@ class World:
         self._serial = 0
         self._stamp = 0
         self.events = 0
-        self.network = Network(self, self.rng)
+        self.network = Network(self)
+        self.strikes = Strikes(self)
         self.replicas = [self._replica(number) for number in (*options.voters, *options.joiners)]
-        self.clients = [self._client(number) for number in range(options.clients)]
+        clients = [self._client(number) for number in range(options.clients)]
+        self.clients = [client for client in clients if not all(program.absent for program in client.programs)]
         self.ends: list[ReplicaActor | ClientActor] = [*self.replicas, *self.clients]
         self.places: dict[Place, ReplicaActor | ClientActor] = {actor.name: actor for actor in self.ends}
         self.observer = Observer(self)
+        self.guards = Guards(self)
         self._join()
 
     # ------------------------------------------------------------------------------------------------------------------- making it
@@ -66,8 +84,12 @@ class World:
         for _ in range(self.options.sessions):
             track = Track(len(self.history.tracks), b"token %d" % len(self.history.tracks), number)
             self.history.tracks.append(track)
-            weights = self.rng.choice(((4, 4, 2, 4), (1, 0, 0, 0), (4, 0, 4, 0), (0, 3, 0, 3), (2, 2, 4, 4), (1, 4, 4, 1)))
-            actor.programs.append(Program(self, track, weights, left=self.options.commands, encore=self.options.encore))
+            rng, encore_rng = self.streams.of(f"session {track.index}"), self.streams.of(f"encore {track.index}")
+            weights = rng.choice(((4, 4, 2, 4), (1, 0, 0, 0), (4, 0, 4, 0), (0, 3, 0, 3), (2, 2, 4, 4), (1, 4, 4, 1)))
+            program = Program(self, track, weights, rng, encore_rng, left=self.options.commands, encore=self.options.encore)
+            if self.plan is not None:
+                program.follow(self.plan)
+            actor.programs.append(program)
         return actor
 
     def _join(self) -> None:
@@ -75,15 +97,17 @@ class World:
         for place, a in enumerate(self.ends):
             for b in self.ends[place + 1 :]:
                 if isinstance(a, ReplicaActor):
-                    delays = {end.name: self._range(low, high) for end in (a, b)}
-                    self.network.connect(self.network.join(a, b, delays))
+                    rngs = {end.name: self.streams.of(f"{end.name} > {other.name}") for end, other in ((a, b), (b, a))}
+                    ways = {end.name: Direction(self._range(rngs[end.name], low, high), rngs[end.name]) for end in (a, b)}
+                    self.network.connect(self.network.join(a, b, ways))
         for actor in self.ends:
             actor.start()
 
-    def _range(self, low: float, high: float) -> tuple[float, float]:
+    @staticmethod
+    def _range(rng: random.Random, low: float, high: float) -> tuple[float, float]:
         if low == high:
             return low, high
-        return tuple(sorted((self.rng.uniform(low, high), self.rng.uniform(low, high))))  # type: ignore[return-value]
+        return tuple(sorted((rng.uniform(low, high), rng.uniform(low, high))))  # type: ignore[return-value]
 
     # --------------------------------------------------------------------------------------------------------- what actors ask for
 
@@ -97,20 +121,20 @@ class World:
         self._stamp += 1
         return self._stamp
 
-    def gather(self) -> float:
+    def gather(self, rng: random.Random) -> float:
         """Draw how long a turn waits for more frames."""
         most = self.options.turn_seconds
-        return self.rng.uniform(0.0, most) if most and self.rng.random() < 0.5 else 0.0
+        return rng.uniform(0.0, most) if most and rng.random() < 0.5 else 0.0
 
-    def sync_seconds(self) -> float:
+    def sync_seconds(self, rng: random.Random) -> float:
         """Draw how long a sync takes; 0 is within the turn."""
         slowest = self.options.sync_seconds
-        return self.rng.uniform(0.0, slowest) if slowest and self.rng.random() < 0.8 else 0.0
+        return rng.uniform(0.0, slowest) if slowest and rng.random() < 0.8 else 0.0
 
-    def budget(self) -> int:
+    def budget(self, rng: random.Random) -> int:
         """Draw the commands that one turn may apply."""
         most = self.options.apply_commands
-        return most if most > 1 << 20 else self.rng.randint(1, most)
+        return most if most > 1 << 20 else rng.randint(1, most)
 
     def tell(self, who: str, what: object) -> None:
         """Add to the story."""
@@ -148,13 +172,19 @@ class World:
             Violation: something that must hold did not, or something is not complete in time.
             AssertionError: a core found a bug in itself.
         """
-        Saboteur(self).start()
+        network, faults = self.network, self.options.faults
+        network.loss, network.duplication, network.reordering = faults.loss, faults.duplication, faults.reordering
+        if self.plan is None:
+            Saboteur(self).start()
+        else:
+            for fault in self.plan.faults:
+                self.at(fault.at, lambda fault=fault: self.strikes.again(fault), priority=2)  # type: ignore[misc]
         self.run_until(self.calm_at)
         self._calm_down()
         until = self.calm_at + LIVENESS_SECONDS
-        while not self.quiet:
+        while left := self.what_is_left():
             if self.now > until:
-                raise Violation("liveness: " + self.observer.what_is_left())
+                raise Violation(f"liveness: {left}")
             self.run_until(self.now + LOOK_SECONDS)
         self.observer.deep()
 
@@ -164,7 +194,7 @@ class World:
         for actor in self.replicas:
             if actor.alive:
                 actor.resume()
-            else:
+            elif not actor.out_of_service:
                 self.at(self.now, actor.restart)
         network.loss = network.duplication = network.reordering = 0.0
         for link in dict.fromkeys(network.links.values()):
@@ -175,10 +205,9 @@ class World:
         self.calm = True
         self.tell("world", "calm from now on")
 
-    @property
-    def quiet(self) -> bool:
-        """Whether everything is submitted, complete, committed, applied everywhere and told."""
-        return not self.observer.what_is_left()
+    def what_is_left(self) -> str:
+        """Say what is not yet submitted, complete, committed, applied everywhere and told; empty when everything is."""
+        return self.observer.what_is_left() or self.guards.what_is_left()
 
     def told_story(self) -> list[str]:
         """Return the last events as lines."""

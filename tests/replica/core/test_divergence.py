@@ -157,6 +157,22 @@ def test_a_difference_that_nobody_decides_in_time_ends_the_service_of_those_who_
     assert table.serving() == [2]
 
 
+def test_a_difference_that_was_open_is_settled_when_the_majority_has_the_same_state_later() -> None:
+    table = Table()
+    table.away = {2}
+    diverge(table, 1)
+    table.away = set()
+    table.reach(table.position + EVERY)
+    table.work()
+    assert table.serving() == [0, 2], "1 is found out"
+    first = min(table.seats[0].divergence._told)
+    for seat in table.seats:
+        seat.node.now += PATIENCE_SECONDS + 1
+    table.seats[0].divergence.on_hash(2, StateHash(first, 7))
+    table.work()
+    assert table.serving() == [0, 2], "nobody who is sound waits for the word about the first difference"
+
+
 def test_a_large_state_is_hashed_at_multiples_of_a_power_of_two_times_the_distance() -> None:
     table = Table()
     for seat in table.seats:

@@ -1,0 +1,71 @@
+"""What many seeds showed together, and whether that means anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from tests.sim.run import Report
+
+COMMANDS_MIN = 1000
+"""Completed commands of a seed, on average."""
+CHANGES_MIN = 1.0
+"""Leader changes of a seed, on average."""
+JUDGED_MIN = 100
+"""Averages of fewer seeds are chance."""
+VACUOUS_SHARE = 0.1
+"""Seeds that show little, at most."""
+
+
+@attrs.define
+class Tally:
+    """Sums up the reports of a run of seeds."""
+
+    seeds: int
+    """How many there will be."""
+    failed: list[Report] = attrs.Factory(list)
+    done: int = 0
+    little: int = 0
+    """Seeds that show little."""
+    completed: int = 0
+    changes: int = 0
+    led_by_one: int = 0
+    """Seeds in which no other replica ever led."""
+    fast: int = 0
+    slow: int = 0
+    faults: int = 0
+
+    def add(self, report: Report) -> None:
+        """Count a seed."""
+        self.done += 1
+        self.little += bool(report.vacuous)
+        self.completed += report.completed
+        self.changes += report.leader_changes
+        self.led_by_one += not report.leader_changes
+        self.fast, self.slow, self.faults = self.fast + report.fast, self.slow + report.slow, self.faults + report.faults
+        if not report.passed:
+            self.failed.append(report)
+
+    def line(self) -> str:
+        """Say it in one line."""
+        seeds, share = max(1, self.done), self.fast / max(1, self.fast + self.slow)
+        return (
+            f"{self.done}/{self.seeds} seeds, {len(self.failed)} failed, {self.little} vacuous; a seed: {self.completed / seeds:.0f} commands, "
+            f"{self.changes / seeds:.1f} leader changes (none in {self.led_by_one}), {self.faults / seeds:.0f} faults; "
+            f"{share:.0%} of strong commands fast"
+        )
+
+    @property
+    def vacuous(self) -> str:
+        """Say why these seeds prove little; empty when they do prove something, or are too few to say."""
+        if self.done < JUDGED_MIN:
+            return ""
+        if self.completed < COMMANDS_MIN * self.done:
+            return f"{self.completed / self.done:.0f} commands completed on average, {COMMANDS_MIN} are wanted"
+        if self.changes < CHANGES_MIN * self.done:
+            return f"{self.changes / self.done:.2f} leader changes on average, {CHANGES_MIN} are wanted"
+        if self.little > VACUOUS_SHARE * self.done:
+            return f"{self.little} of {self.done} seeds show little"
+        return ""

@@ -1,0 +1,40 @@
+"""Many seeds are summed up, and the sum says when it means little."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from tests.sim.run import Report, leader_changes
+from tests.sim.tally import JUDGED_MIN, Tally
+
+GOOD = Report(1, "ho", 3, "", completed=1200, fast=30, slow=10, conflicts=5, leader_changes=2, faults=9, faulty=True, sessions=2)
+
+
+def tally(report: Report, seeds: int = JUDGED_MIN) -> Tally:
+    told = Tally(seeds)
+    for _ in range(seeds):
+        told.add(report)
+    return told
+
+
+def test_averages_are_in_its_line() -> None:
+    told = tally(GOOD)
+    told.add(attrs.evolve(GOOD, completed=190, leader_changes=0, failure="I-LIN"))
+    assert "101/100 seeds, 1 failed, 0 vacuous; a seed: 1190 commands, 2.0 leader changes (none in 1), 9 faults; 75% of strong" in told.line()
+    assert [report.failure for report in told.failed] == ["I-LIN"]
+
+
+@pytest.mark.parametrize(
+    ("worse", "why"),
+    [({"completed": 999}, "999 commands"), ({"leader_changes": 0}, "0.00 leader changes"), ({"faults": 0}, "100 of 100 seeds show little")],
+)
+def test_seeds_that_are_about_little_on_average_are_vacuous(worse: dict[str, int], why: str) -> None:
+    assert tally(GOOD).vacuous == ""
+    assert tally(attrs.evolve(GOOD, **worse)).vacuous.startswith(why)  # type: ignore[arg-type]
+    assert tally(attrs.evolve(GOOD, **worse), JUDGED_MIN - 1).vacuous == "", "few seeds have no average"  # type: ignore[arg-type]
+
+
+def test_a_leader_that_succeeds_itself_is_no_change() -> None:
+    assert leader_changes({}) == 0
+    assert leader_changes({1: 0, 2: 0, 5: 2, 4: 0, 7: 0}) == 2

@@ -77,7 +77,7 @@ format: $(STAMP) ## let ruff format and mend what it can
 	$(PYTHON) -m ruff format .
 
 clean: ## remove the environment, caches and reports
-	rm -rf $(VENV) build dist demo-report bench-report experiments-report htmlcov .coverage .coverage.* .hypothesis
+	rm -rf $(VENV) build dist demo-report bench-report experiments-report mutants-report htmlcov .coverage .coverage.* .hypothesis
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from replica.core.journal import Applied, Committed, Cut, Durable, Forgotten, Journal, JournalError, Levels, Voted
+from replica.core.journal import Applied, Began, Committed, Cut, Durable, Forgotten, Journal, JournalError, Levels, Voted
 from replica.core.messages import Entry, Record
 from replica.core.witness import Chain, Run
 from statemachine.command import CAUSAL
@@ -22,7 +22,7 @@ def held(session: int, first: int, last: int) -> Record:
     return Record([session], [first], [last + 1 - first], [0], [1], of.kinds, of.keys, of.values)
 
 
-def replayed(*records: Record | Entry | Voted | Cut | Committed | Levels | Forgotten, base: int = 0) -> Durable:
+def replayed(*records: Record | Entry | Voted | Cut | Committed | Levels | Forgotten | Began, base: int = 0) -> Durable:
     durable = Durable(Applied(Store(), Sessions(10), base, 1, base)) if base else Durable()
     durable.replay(records)
     return durable
@@ -201,6 +201,14 @@ def test_an_entry_of_another_view_replaces_what_stood_there_and_all_behind_it() 
 def test_entries_below_the_snapshot_are_nothing_new() -> None:
     assert shape(replayed(noop(4, 1), noop(5, 1), noop(6, 1), noop(7, 1), Cut(6), base=5))[0] == [(6, 1)]
     assert shape(replayed(noop(6, 1), Cut(3), base=5))[0] == []
+
+
+def test_a_journal_that_began_anew_is_read_from_there_whatever_is_left_of_what_came_before() -> None:
+    """Older segments go one by one: a crash meanwhile leaves the end of what they told."""
+    rest = (noop(8, 1), held(7, 3, 4), Levels([7], [4], [4]))
+    assert shape(replayed(*rest, Began(6), Voted(2, -1), noop(7, 2), Committed(7), held(7, 4, 4), Levels([7], [4], [0]), base=6)) == (
+        [(7, 2)], {7: ([(4, 4)], 4, 0)}, Voted(2, -1), 7,
+    )  # fmt: skip
 
 
 def test_a_log_with_a_hole_is_an_error() -> None:

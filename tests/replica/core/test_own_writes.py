@@ -35,6 +35,15 @@ def test_a_write_that_the_home_applied_is_forgotten_and_a_newer_one_on_its_key_s
     assert not own.order
 
 
+def test_an_own_write_that_the_answering_replica_has_applied_does_not_hide_a_later_one_in_a_scan() -> None:
+    """It is kept for the home, which is another replica and has not applied it yet."""
+    own = OwnWrites()
+    own.note(puts(1, (b"x", b"1"), (b"y", b"2"), (b"z", b"3")))
+    values: list[Value] = [[[[b"x", b"theirs", 8], [b"y", b"theirs", 9]], False]]
+    assert own.lay_over([[b"a", None, 10]], values, [9], applied=2, dependency=2) is True
+    assert values == [[[[b"x", b"theirs", 8], [b"y", b"theirs", 9]], False]]
+
+
 def test_an_own_delete_is_read_as_absent() -> None:
     own = OwnWrites()
     own.note(Run(1, 1, bytes([DELETE]), [b"x"], [None], 1))

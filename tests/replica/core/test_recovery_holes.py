@@ -5,7 +5,7 @@ from __future__ import annotations
 from replica.core.messages import Entry, RecordAck, VoteReply
 from statemachine.command import NOOP
 from tests.replica.core.lone import CLIENT, LONG, accept
-from tests.replica.core.successor import A, Successor, state
+from tests.replica.core.successor import A, B, Successor, Told, state
 
 
 def acks_of(replica: Successor) -> list[RecordAck]:
@@ -45,3 +45,13 @@ def test_what_a_new_leader_gave_up_it_does_not_acknowledge_any_more() -> None:
     assert replica.replica.node.witness.chains[A].accepted == 0
     replica.sync()
     assert all(level == 0 for ack in acks_of(replica) for level in ack.accepted)
+
+
+def test_recovery_ends_at_a_hole_of_one_command_however_many_hold_what_follows() -> None:
+    replica = Successor(5, "ht")
+    replica.takes_over()
+    for peer in (2, 3):
+        replica.hears(peer, Told(A, "s", anchored=2, first=2), Told(B, "s", anchored=1))
+    assert replica.recovered() == [(B, 1)]
+    replica.holds(A, 1, "cs")
+    assert replica.recovered() == [(B, 1), (A, 1), (A, 2)]

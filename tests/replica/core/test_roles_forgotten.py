@@ -81,6 +81,14 @@ def test_all_of_that_ends_when_an_entry_of_a_higher_view_is_committed_here() -> 
     assert WitnessState in kinds(lone.tell(0, Collect(1, 5, 1)))
 
 
+@pytest.mark.parametrize("view", [3, 4])
+def test_a_commit_of_the_very_view_that_was_forgotten_ends_nothing_whoever_tells_it(view: int) -> None:
+    """What it acknowledged in that view may have come after that entry."""
+    lone = back(3)
+    lone.tell(0, accept(view, (0, 0), noop(1, 3), commit=1))
+    assert (lone.replica.node.applied_index, lone.replica.node.forgotten_view) == (1, 3)
+
+
 def leading() -> Lone:
     lone = Lone(0)
     lone.turn()

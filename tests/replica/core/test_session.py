@@ -309,6 +309,15 @@ def test_a_flush_waits_for_the_commit_of_what_was_submitted_before_it() -> None:
     assert [c.handle for c in caller.applied(0, 1) if c.kind is CompletionKind.FLUSHED] == ["one"]
 
 
+def test_a_flush_waits_for_the_very_last_of_them() -> None:
+    caller = Caller()
+    caller.put(b"x", b"y", causal=True)
+    caller.session.flush("both")
+    caller.ack(1, 2)
+    assert [c.handle for c in caller.applied(0, 1) if c.kind is CompletionKind.FLUSHED] == []
+    assert [c.handle for c in caller.applied(0, 2) if c.kind is CompletionKind.FLUSHED] == ["both"]
+
+
 def test_what_is_complete_below_a_command_is_said_with_it() -> None:
     """Results below it may be forgotten by the replicas."""
     caller = Caller()

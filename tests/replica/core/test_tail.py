@@ -10,7 +10,7 @@ import pytest
 from replica.core.config import CoreConfig
 from replica.core.draft import Speculation
 from replica.core.leader import Leader
-from replica.core.messages import AcceptAck, OpenSession
+from replica.core.messages import AcceptAck, Entry, OpenSession
 from replica.core.node import Node
 from replica.core.tail import Logged, Outcome, Tail
 from replica.core.witness import Run, Witness
@@ -21,7 +21,7 @@ from tests.replica.core.witness_oracle import Held, Oracle
 if TYPE_CHECKING:
     from replica.core.messages import Value
 
-A, B = 10, 20
+A, B, C = 10, 20, 30
 CAUSAL_PUT = PUT | CAUSAL
 Command = tuple[int, bytes, "Value"]
 
@@ -165,6 +165,19 @@ def test_a_refused_command_in_the_log_is_a_conflict_the_witness_does_not_show() 
     free, _ = desk.append(A, (PUT, b"y", b"1"))
     assert (free, desk.witness.chains[A].accepted) == (False, 2), "A's y is accepted here, but B's refused y is before it in the log"
     assert desk.logged[A].blocked == 2
+
+
+def test_a_refused_command_in_the_log_stays_a_conflict_when_an_earlier_write_of_its_key_is_applied() -> None:
+    desk = Desk()
+    desk.witness.open(C)
+    desk.logged[C] = Logged(0)
+    desk.append(A, (CAUSAL_PUT, b"x", b"1"))
+    desk.append(C, (PUT, b"y", b"1"))
+    desk.append(B, (PUT, b"y", b"2"), (PUT, b"x", b"2"))
+    desk.tail.applied(Entry(2, 1, 0, [], [A], [1], [1], [1], bytes([CAUSAL_PUT]), [b"x"], [b"1"]))
+    desk.witness.release(desk.witness.chains[A], 1, {})
+    free, _ = desk.append(A, (PUT, b"x", b"3"))
+    assert (free, desk.witness.chains[A].accepted) == (False, 2), "A's second x is accepted here, but B's refused x is before it in the log"
 
 
 def test_a_command_whose_only_obstacle_is_its_predecessor_blocks_nothing() -> None:

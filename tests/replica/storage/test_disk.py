@@ -77,6 +77,29 @@ def test_a_read_that_the_system_cuts_goes_on(tmp_path: Path, monkeypatch: pytest
     file.close()
 
 
+def test_what_memory_holds_of_a_file_is_written_before_it_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that is not written cannot be dropped: a read would go on to show what the device may never get."""
+    called: list[str] = []
+    fsync, fadvise = os.fsync, os.posix_fadvise
+
+    def sync(fd: int) -> None:
+        called.append("sync")
+        fsync(fd)
+
+    def drop(fd: int, offset: int, size: int, advice: int) -> None:
+        called.append("drop")
+        fadvise(fd, offset, size, advice)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "posix_fadvise", drop)
+    file = OsDisk(tmp_path).create("a")
+    file.write(0, [b"kept"])
+    called.clear()
+    file.settle()
+    assert (called, file.read(0, 9)) == (["sync", "drop"], b"kept")
+    file.close()
+
+
 def test_a_full_disk_is_noticed_when_the_file_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_fd: int, _offset: int, _size: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -80,6 +80,18 @@ def test_a_sync_covers_what_was_written_when_it_began(disk: CrashingDisk) -> Non
     assert log.synced == 2
 
 
+def test_a_sync_makes_nothing_durable_that_is_only_queued(disk: CrashingDisk) -> None:
+    log, _ = open_log(disk)
+    log.append(1, b"written")
+    log.write()
+    log.append(1, b"queued")
+    log.sync()
+    assert (log.appended, log.written, log.synced) == (2, 1, 1)
+    assert not log.sync_wanted
+    disk.crash(Random(1))
+    assert payloads(open_log(disk)[1]) == [b"written"]
+
+
 def test_a_sync_in_a_thread_holds_up_neither_appends_nor_writes_nor_a_roll(tmp_path: Path) -> None:
     log, _ = DurableLog.open(OsDisk(tmp_path), segment_bytes=8192)
     begun, go_on = threading.Event(), threading.Event()

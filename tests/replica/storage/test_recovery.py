@@ -92,6 +92,17 @@ def test_a_crash_while_the_tail_is_removed_leaves_a_tail_to_be_removed(seed: int
     assert [record.payload for record in reopened(disk)] == payloads[:4]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_tail_that_is_removed_is_gone_whenever_the_power_fails_from_then_on(seed: int) -> None:
+    """Not only with the next sync: by then a new batch may lead up to what was cut."""
+    disk, _ = written(batches=3, synced=1)
+    damage(disk, 1, SEGMENT_HEADER_BYTES + 445, SEGMENT_HEADER_BYTES + 600)
+    disk.open(segment_name(1), writable=True).sync()
+    remove_tail(disk, survey(disk))
+    disk.crash(Random(seed))
+    assert not any(disk.content(segment_name(1))[SEGMENT_HEADER_BYTES + 445 :])
+
+
 def test_a_missing_segment_is_named() -> None:
     disk, _ = written()
     disk.remove(segment_name(3))

@@ -171,6 +171,17 @@ def test_chunks_that_changed_places_are_refused(disk: CrashingDisk) -> None:
         load(disk, 3)
 
 
+def test_a_chunk_of_another_snapshot_is_refused(disk: CrashingDisk) -> None:
+    """It has the right number, the right size and a right checksum of its own; only the footer's tells."""
+    store(disk, 1)
+    store(disk, 2, chunks=[b"z" * 50, *CHUNKS[1:]])
+    own, other = disk.content(snapshot_name(1)), disk.content(snapshot_name(2))
+    at = own.index(CHUNKS[0]) - 8  # with its size and checksum
+    disk.alter(snapshot_name(1), own[:at] + other[at : at + 58] + own[at + 58 :])
+    with pytest.raises(CorruptSnapshot, match="not those that the footer counts"):
+        load(disk, 1)
+
+
 def test_a_snapshot_under_another_s_name_is_refused(disk: CrashingDisk) -> None:
     store(disk, 3)
     disk.alter(snapshot_name(4), disk.content(snapshot_name(3)))

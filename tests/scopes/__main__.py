@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 STATES_MAX = 2_000_000
 
 
+HEAD = """\
+| scope | states | transitions | ends | outcomes | depth | CPU seconds | complete | what is left out |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- |"""
+
+
 def line(found: Found) -> str:
-    """Make one row of the table."""
-    how = "complete" if found.complete else ("BROKEN" if found.failure else "cut off")
-    return (
-        f"{found.scope:<3} {found.states:>9,} states {found.transitions:>10,} steps {found.ends:>5,} ends  depth {found.depth:>3}  "
-        f"{found.seconds:>7.1f} s  {how}"
-    )
+    """Make one row of the table in docs/testing.md."""
+    how = "yes" if found.complete else ("BROKEN" if found.failure else "cut off")
+    numbers = [f"{number:,}" for number in (found.states, found.transitions, found.ends, found.outcomes, found.depth)]
+    return f"| `{found.scope}` | {' | '.join(numbers)} | {found.seconds:.1f} | {how} | {found.shrunk} |"
 
 
 def main() -> int:
@@ -36,8 +39,9 @@ def main() -> int:
     if unknown:
         parser.error(f"no such scope: {', '.join(unknown)}; known are {', '.join(SCOPES)}")
     failed = 0
+    print(HEAD, flush=True)
     with multiprocessing.get_context("spawn").Pool(given.jobs) as pool:
-        for found in pool.imap_unordered(partial(explore, states_max=given.states_max), names):
+        for found in pool.imap(partial(explore, states_max=given.states_max), names):
             print(line(found), flush=True)
             failed += not found.complete
             if found.failure:

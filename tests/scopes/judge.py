@@ -2,146 +2,170 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import TYPE_CHECKING
 
+import attrs
+
 from replica.core.quorum import fast_quorum
-from tests.scopes.machine import operations_before, settle
+from tests.scopes.cores import REPLICAS
 
 if TYPE_CHECKING:
-    from replica.core.node import Node
-    from tests.scopes.machine import Action, Operation, State
+    from tests.scopes.cores import Seen
+    from tests.scopes.machine import State, World
+    from tests.scopes.scope import Fact, Operation
 
 CALM_ROUNDS = 40
+Outcome = tuple[tuple[bytes | None, ...], tuple[bytes | None, ...]]
+"""(answers of all operations, values of all keys at the end)."""
 
 
 class Broken(AssertionError):
     """A promise was broken; the text says which."""
 
 
-def judge_step(before: State, action: Action, after: State) -> None:
-    """Judge what one action changed.
+@attrs.define(eq=False)
+class Judge:
+    """Judges the states of one world, the same replicas once."""
 
-    Raises:
-        Broken: something that must hold in every state does not.
-    """
-    nodes = [part.core.node for place, part in after.parts.items() if isinstance(place, int) and part.core is not None]
-    _agree(nodes)
-    _lead(after)
-    if action[0] == "deliver" and isinstance(action[2], str):
-        for number, (old, new) in enumerate(zip(before.facts, after.facts, strict=True)):
-            if new.returned and not old.returned and new.fast:
-                _safe(after, number, nodes)
+    world: World
+    outcomes: set[Outcome] = attrs.Factory(set)
+    """How runs ended."""
+    _good: set[tuple[int, ...]] = attrs.Factory(set)
+
+    def judge_step(self, after: State, fast: tuple[int, ...]) -> None:
+        """Judge the state that an action led to.
+
+        Args:
+            after: the state.
+            fast: operations that completed fast in the action.
+
+        Raises:
+            Broken: something that must hold in every state does not.
+        """
+        replicas = after[:REPLICAS]
+        if replicas not in self._good:
+            seen = [seen for part in replicas if (seen := self.world.cores.parts[part].seen) is not None]
+            _agree(seen)
+            _lead(seen)
+            self._good.add(replicas)
+        for number in fast:
+            self._safe(after, number)
+
+    def _safe(self, state: State, number: int) -> None:
+        """I-FAST: a fast quorum holds what completed fast, or it is committed."""
+        world = self.world
+        client = max(client for client, first in world.first_operation.items() if first <= number)
+        session = world.cores.parts[state[client]].sessions[0]
+        command = sum(operation.value is not None for operation in world.scope.operations[world.first_operation[client] : number + 1])
+        holders, done = 0, False
+        for part in [world.cores.parts[part] for part in state[:REPLICAS]]:
+            if part.seen is not None:
+                accepted, committed, _ = part.seen.chains.get(session, (0, 0, 0))
+                holders, done = holders + (accepted >= command), done or committed >= command
+            else:
+                holders += part.kept.get(session, 0) >= command  # it comes back with that
+        if holders < fast_quorum(REPLICAS) and not done:
+            raise Broken(f"I-FAST: too few hold operation {number}")
+
+    def judge_end(self, state: State) -> None:
+        """Judge a run that is over: let time pass until everything is complete, and see whether the answers make sense together.
+
+        Raises:
+            Broken: something never completes, or no order of the operations explains the answers.
+        """
+        world = self.world
+        now, world.mending = world.now, True
+        try:
+            state = self._calm(state)
+        finally:
+            world.now, world.mending = now, False
+        operations, facts = world.scope.operations, world.facts.things[state[-3]]
+        left = [number for number, fact in enumerate(facts) if not fact.returned]
+        if left:
+            raise Broken(f"operations {left} never complete")
+        leader = next(part for part in state[:REPLICAS] if (some := world.cores.parts[part].seen) is not None and some.leads)
+        store = world.cores.core(leader).node.store
+        final = {operation.key: store.get_entry(operation.key)[0] for operation in operations}
+        programs = [len(program) for program in world.scope.programs.values()]
+        if not any(_explains(facts, operations, programs, order, final) for order in permutations(range(len(operations)))):
+            raise Broken(f"no order explains {list(zip(operations, facts, strict=True))} and {final}")
+        self._once(state)
+        self.outcomes.add((tuple([fact.result for fact in facts]), tuple(final.values())))
+
+    def _calm(self, state: State) -> State:
+        world, parts = self.world, self.world.cores.parts
+        for _ in range(CALM_ROUNDS):
+            state = world.settle(state)
+            if world.scope.crashes:
+                for place in range(REPLICAS):
+                    if parts[state[place]].seen is None:
+                        state = world.settle(world.restart(state, place))
+            seen = {place: some for place in range(REPLICAS) if (some := parts[state[place]].seen) is not None}
+            if not any(some.leads for some in seen.values()):
+                state = world.settle(world.elect(state, max(seen, key=lambda place: seen[place].reach)))
+            state = world.settle(world.pass_time(state, 0.3))
+            waiting = [place for place, number in enumerate(world.invocable(state[-3]), REPLICAS) if number >= 0]
+            if waiting:
+                state = world.invoke(state, waiting[0])
+            elif all(fact.returned for fact in world.facts.things[state[-3]]) and not any(
+                some.held for part in state[:REPLICAS] if (some := parts[part].seen) is not None
+            ):
+                return state
+        return state
+
+    def _once(self, state: State) -> None:
+        """Exactly once: each command is in the log once."""
+        parts = self.world.cores.parts
+        leader = next(some for part in state[:REPLICAS] if (some := parts[part].seen) is not None and some.leads)
+        owners = {parts[part].sessions[0]: name for part, name in zip(state[REPLICAS:], self.world.scope.programs, strict=False)}
+        for session, applied in leader.applied.items():
+            commands = sum(operation.value is not None for operation in self.world.scope.programs[owners[session]])
+            if applied != commands:
+                raise Broken(f"session {owners[session]} applied {applied} of {commands} commands")
 
 
-def _agree(nodes: list[Node]) -> None:
+def _agree(seen: list[Seen]) -> None:
     """I-MATCH: what is committed in two logs is the same."""
-    for place, node in enumerate(nodes):
-        for other in nodes[place + 1 :]:
-            for index in range(max(node.log.first_index, other.log.first_index), min(node.commit_index, other.commit_index) + 1):
-                if node.log.get(index) != other.log.get(index):
-                    raise Broken(f"I-MATCH: entry {index} is {node.log.get(index)} and {other.log.get(index)}")
+    for one, other in combinations(seen, 2):
+        for index in range(max(one.first, other.first), min(one.commit, other.commit) + 1):
+            if one.entries[index - one.first] != other.entries[index - other.first]:
+                raise Broken(f"I-MATCH: entry {index} is not the same")
 
 
-def _lead(state: State) -> None:
+def _lead(seen: list[Seen]) -> None:
     """I-VIEW: one leader of a view; I-COMP: it has what is committed anywhere in older ones."""
-    cores = [part.core for place, part in state.parts.items() if isinstance(place, int) and part.core is not None]
-    leaders = [core for core in cores if core.leader is not None]
-    if len({core.node.view for core in leaders}) < len(leaders):
+    leaders = [some for some in seen if some.leads]
+    if len({some.view for some in leaders}) < len(leaders):
         raise Broken("I-VIEW: two leaders of one view")
-    for core in leaders:
-        if not core.leader.serving:
+    for leader in leaders:
+        if not leader.serving:
             continue
-        for other in cores:
-            if other.node.view > core.node.view:
+        for other in seen:
+            if other.view > leader.view:
                 continue
-            for index in range(max(core.node.log.first_index, other.node.log.first_index), other.node.commit_index + 1):
-                if core.node.log.view_at(index) != other.node.log.view_at(index):
-                    raise Broken(f"I-COMP: replica {core.node.config.id} leads view {core.node.view} without entry {index}")
+            for index in range(max(leader.first, other.first), other.commit + 1):
+                if index > leader.reach[1] or leader.views[index - leader.first] != other.views[index - other.first]:
+                    raise Broken(f"I-COMP: the leader of view {leader.view} is without entry {index}")
 
 
-def _safe(state: State, number: int, nodes: list[Node]) -> None:
-    """I-FAST: a fast quorum holds what completed fast, or it is committed."""
-    name, place = _owner(state, number)
-    session = next(iter(state.parts[name].core.sessions))
-    command = sum(operation.value is not None for operation in state.scope.programs[name][: place + 1])
-    chains = [chain for node in nodes if (chain := node.witness.chains.get(session)) is not None]
-    if sum(chain.accepted >= command for chain in chains) < fast_quorum(3) and all(chain.committed < command for chain in chains):
-        raise Broken(f"I-FAST: too few hold operation {number}")
-
-
-def _owner(state: State, number: int) -> tuple[str, int]:
-    for name, operations in state.scope.programs.items():
-        first = operations_before(state.scope, name)
-        if first <= number < first + len(operations):
-            return name, number - first
-    raise KeyError(number)
-
-
-def judge_end(state: State) -> None:
-    """Judge a run that is over: let time pass until everything is complete, and see whether the answers make sense together.
-
-    Raises:
-        Broken: something never completes, or no order of the operations explains the answers.
-    """
-    state = _calm(state)
-    operations = [operation for program in state.scope.programs.values() for operation in program]
-    left = [number for number, fact in enumerate(state.facts) if not fact.returned]
-    if left:
-        raise Broken(f"operations {left} never complete")
-    if not any(_explains(state, operations, order) for order in permutations(range(len(operations)))):
-        raise Broken(f"no order explains {[(operation, fact) for operation, fact in zip(operations, state.facts, strict=True)]}")
-    _once(state)
-
-
-def _calm(state: State) -> State:
-    for _ in range(CALM_ROUNDS):
-        state = settle(state)
-        dead = [place for place, part in state.parts.items() if part.core is None]
-        if dead and state.budget[4] == state.scope.deaths:
-            state = settle(state.after(("restart", dead[0])))
-        cores = [part.core for place, part in state.parts.items() if isinstance(place, int) and part.core is not None]
-        if not any(core.leader is not None for core in cores):
-            state.budget = (1, *state.budget[1:])
-            best = max(cores, key=lambda core: (core.node.log.last_view, core.node.log.last_index))
-            state = settle(state.after(("elect", best.node.config.id)))
-        state = settle(state.pass_time(0.3))
-        waiting = [action for action in state.actions() if action[0] == "invoke"]
-        if waiting:
-            state = state.after(waiting[0])
-        elif all(fact.returned for fact in state.facts) and not any(core.node.witness.commands for core in cores):
-            return state
-    return state
-
-
-def _explains(state: State, operations: list[Operation], order: tuple[int, ...]) -> bool:
-    """Whether the answers are those of the operations one by one in this order, which respects sessions and, among strong ones, real time."""
+def _explains(
+    facts: tuple[Fact, ...], operations: list[Operation], programs: list[int], order: tuple[int, ...], final: dict[bytes, bytes | None]
+) -> bool:
+    """Whether answers and final values are those of the operations one by one in this order; it respects sessions and, among strong ones, time."""
     places = {number: place for place, number in enumerate(order)}
-    for number, fact in enumerate(state.facts):
-        for earlier in fact.before:
-            strong = not operations[earlier].causal and not operations[number].causal
-            if strong and places[earlier] > places[number]:
-                return False
-    for name, program in state.scope.programs.items():
-        first = operations_before(state.scope, name)
-        if any(places[first + place] > places[first + place + 1] for place in range(len(program) - 1)):
+    if any(places[earlier] > places[number] for number, fact in enumerate(facts) for earlier in fact.before):
+        return False
+    first = 0
+    for length in programs:
+        if any(places[number] > places[number + 1] for number in range(first, first + length - 1)):
             return False
+        first += length
     values: dict[bytes, bytes] = {}
     for number in order:
         operation = operations[number]
         if operation.value is not None:
             values[operation.key] = operation.value
-        elif state.facts[number].result != values.get(operation.key):
+        elif facts[number].result != values.get(operation.key):
             return False
-    return True
-
-
-def _once(state: State) -> None:
-    """Exactly once: each command is in the log once."""
-    cores = [part.core for place, part in state.parts.items() if isinstance(place, int) and part.core is not None]
-    node = next(core.node for core in cores if core.leader is not None)
-    for session, record in node.sessions.table.items():
-        name = next(name for name in state.scope.programs if session in state.parts[name].core.sessions)
-        commands = sum(operation.value is not None for operation in state.scope.programs[name])
-        if record.applied != commands:
-            raise Broken(f"session {name} applied {record.applied} of {commands} commands")
+    return all(value == values.get(key) for key, value in final.items())

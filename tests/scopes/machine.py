@@ -1,398 +1,399 @@
-"""One state of a small cluster: real cores, frames on their way, programs; and what may happen next.
+"""A small cluster: real cores, frames on their way, programs; and what may happen next.
 
-Time stands still, so no timer fires; what timers do in reality (elections) is an event that may happen at any moment.  Links deliver in order.  A
-step changes one core, in a copy; states share all others.
+Time stands still, so no timer fires; what timers do in reality (elections) is an event that may happen at any moment.  Links deliver in order.
+A state is a tuple of numbers: of each core, of each link's queue, of what the programs know, of what may still go wrong, of the links' lives; what
+has a number is in one of the world's tables.
 """
 
 from __future__ import annotations
 
-import pickle
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from replica.core.client import Client, ClientConfig
-from replica.core.config import CoreConfig
-from replica.core.effects import LinkDown, LinkUp, Persisted, Received
-from replica.core.flights import CompletionKind
-from replica.core.freezing import freeze
-from replica.core.journal import Durable
-from replica.core.replica import Replica
-from statemachine.command import CAUSAL, PUT
+from tests.scopes.cores import REPLICAS, Cores
+from tests.scopes.scope import Fact, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Iterable
 
-    from replica.core.config import Mode
-    from replica.core.journal import JournalRecord
-    from replica.core.messages import Message
+    from tests.scopes.cores import Event, Outcome
+    from tests.scopes.scope import Operation
 
-Place = int | str
-"""A replica's id, or a client's name, which is its session's too."""
 Action = tuple[Any, ...]
-NEVER = 1e9
-
-
-@attrs.frozen
-class Operation:
-    """One command of a program; ``value`` None: a read."""
-
-    key: bytes
-    value: bytes | None = None
-    causal: bool = False
-    waits: bool = True
-    """It is issued when the one before it is complete; else it may be at any moment after that was issued."""
-
-
-@attrs.frozen
-class Scope:
-    """What a search explores.
-
-    Attributes:
-        name: letters of the list in docs/testing.md.
-        programs: ``{client: its operations}``.
-        elections: replicas may ask for votes so often.
-        crashes: replicas may die so often, and come back with what their disks hold.
-        losses: frames may vanish so often.
-        duplicates: likewise be delivered twice.
-        deaths: likewise for ever.
-    """
-
-    name: str
-    programs: Mapping[str, tuple[Operation, ...]]
-    mode: Mode = "ho"
-    elections: int = 0
-    crashes: int = 0
-    losses: int = 0
-    duplicates: int = 0
-    deaths: int = 0
-
-    @property
-    def faults(self) -> int:
-        """Return how much may go wrong."""
-        return self.elections + self.crashes + self.losses + self.duplicates + self.deaths
-
-
-@attrs.frozen
-class Fact:
-    """What a program knows of one operation."""
-
-    before: tuple[int, ...] = ()
-    """Operations that had returned when it was invoked."""
-    invoked: bool = False
-    returned: bool = False
-    result: bytes | None = None
-    fast: bool = False
+"""``("deliver", source, place)``, ``("elect", place)`` …; clients are named in it."""
+State = tuple[int, ...]
+ELECTIONS, CRASHES, LOSSES, DUPLICATES, DEATHS = range(5)
 
 
 @attrs.define(eq=False)
-class Part:
-    """One core at one moment, never changed: a step is made in a copy."""
+class Numbers:
+    """Things by number."""
 
-    core: Any
-    records: tuple[JournalRecord, ...] = ()
-    """What a replica's disk holds."""
-    digest: int = 0
-    _bytes: bytes = b""
+    things: list[Any] = attrs.Factory(list)
+    numbers: dict[Hashable, int] = attrs.Factory(dict)
 
-    def __attrs_post_init__(self) -> None:
-        self.digest = hash((self.core.freeze() if self.core is not None else None, len(self.records)))
-
-    def copy(self) -> Any:
-        """Return a copy of the core."""
-        if not self._bytes:
-            self._bytes = pickle.dumps(self.core, pickle.HIGHEST_PROTOCOL)
-        return pickle.loads(self._bytes)
+    def add(self, thing: Hashable) -> int:
+        """Return the number of a thing, a new one if it is new."""
+        number = self.numbers.setdefault(thing, len(self.things))
+        if number == len(self.things):
+            self.things.append(thing)
+        return number
 
 
 @attrs.define(eq=False)
-class Frame:
-    """Sections on their way."""
-
-    messages: list[Message]
-    digest: int = 0
-
-    def __attrs_post_init__(self) -> None:
-        self.digest = hash(freeze(self.messages))
-
-
-@attrs.define(eq=False)
-class State:
-    """Everything at one moment; ``path`` is how it came to that."""
+class World:
+    """The rules of one scope's world."""
 
     scope: Scope
-    parts: dict[Place, Part]
-    queues: dict[tuple[Place, Place], tuple[Frame, ...]]
-    links: dict[tuple[str, int], int]
-    # {(client, replica): number of the link's life}
-    facts: tuple[Fact, ...]
-    budget: tuple[int, int, int, int, int]
-    """Elections, crashes, losses, duplicates, deaths that may still come."""
+    cores: Cores
+    names: list[int | str] = attrs.field(init=False)
+    """Of the places: replicas by id, then clients."""
+    channels: list[tuple[int, int]] = attrs.field(init=False)
+    """(from, to) of each queue."""
+    queues: Numbers = attrs.Factory(Numbers)
+    """(first frame, number of the rest); 0: empty."""
+    facts: Numbers = attrs.Factory(Numbers)
+    budgets: Numbers = attrs.Factory(Numbers)
+    lives: Numbers = attrs.Factory(Numbers)
+    """(how often each replica came back)."""
+    actions: list[Action] = attrs.Factory(list)
+    """Everything that may ever happen; a set of actions is an integer with their bits."""
+    first: State = attrs.field(init=False)
+    """Everybody is linked, each client has a session, and nothing is on its way."""
     now: float = 0.0
-    path: tuple[Action, ...] = ()
+    bits_on: list[int] = attrs.field(init=False)
+    """What can be done with the first frame of each channel."""
+    mending: bool = True
+    """Every link works: before a run begins, and when it is over."""
+    first_operation: dict[int, int] = attrs.field(init=False)
+    # {client: number of its first operation}
+    _channel: dict[tuple[int, int], int] = attrs.field(init=False)
+    _pushed: dict[tuple[int, int], int] = attrs.Factory(dict)
+    plan: list[tuple[str, int, int]] = attrs.Factory(list)
+    """(kind, place or channel, place) of each action."""
+    _invocable: dict[int, tuple[int, ...]] = attrs.Factory(dict)
+    # {facts: for each client its next operation, -1: none}
+    _programs: dict[int, tuple[Operation, ...]] = attrs.field(init=False)
+    # {client: what it does}
+    _finished: dict[tuple[int, int], bool] = attrs.Factory(dict)
+    # {(client's core, facts): whether it is finished}
+    _bits: dict[str, int] = attrs.Factory(dict)
+    # {kind: the first of its bits}
 
-    def key(self) -> int:
-        """Return what is equal for states that behave alike."""
-        queues = [(str(pair), tuple([frame.digest for frame in frames])) for pair, frames in self.queues.items() if frames]
-        parts = [part.digest for part in self.parts.values()]
-        return hash((tuple(parts), tuple(sorted(queues)), self.facts, self.budget))
+    def __attrs_post_init__(self) -> None:
+        self.names = [*range(REPLICAS), *self.scope.programs]
+        places = range(len(self.names))
+        self.channels = [(one, other) for one in places for other in places if one != other and min(one, other) < REPLICAS]
+        self._channel = {pair: number for number, pair in enumerate(self.channels)}
+        self.queues.add((-1, -1))
+        self._programs = dict(enumerate(self.scope.programs.values(), REPLICAS))
+        self.first_operation, first = {}, 0
+        for client, program in self._programs.items():
+            self.first_operation[client] = first
+            first += len(program)
+        self._add_actions()
+        alike = [(1 << bit, one) for bit, (kind, one, _) in enumerate(self.plan) if kind in {"deliver", "lose", "duplicate"}]
+        self.bits_on = [sum(bit for bit, one in alike if one == channel) for channel in range(len(self.channels))]
+        self.first = self._begin()
+        self.mending = False
+
+    def _add_actions(self) -> None:
+        scope, names = self.scope, self.names
+        clients = range(REPLICAS, len(names))
+        kinds: list[tuple[str, Iterable[tuple[int, int]]]] = [
+            ("invoke", [(place, place) for place in clients]),
+            ("deliver", [(number, place) for number, (_, place) in enumerate(self.channels)]),
+        ]
+        kinds.append(("begin", [(number, place) for number, (source, place) in enumerate(self.channels) if place < REPLICAS <= source]))
+        alone = [(place, place) for place in range(REPLICAS)]
+        kinds += [(kind, alone) for kind, may in (("elect", scope.elections), ("crash", scope.crashes), ("die", scope.deaths)) if may]
+        kinds += [("restart", alone)] if scope.crashes else []
+        kinds += [(kind, kinds[1][1]) for kind, may in (("lose", scope.losses), ("duplicate", scope.duplicates)) if may]
+        for kind, what in kinds:
+            self._bits[kind] = len(self.actions)
+            for one, place in what:
+                self.plan.append((kind, one, place))
+                pair = self.channels[one] if kind in {"deliver", "begin", "lose", "duplicate"} else (one,)
+                self.actions.append((kind, *[names[place] for place in pair]))
+
+    def _begin(self) -> State:
+        scope, cores = self.scope, self.cores
+        budget = (scope.elections, scope.crashes, scope.losses, scope.duplicates, scope.deaths)
+        facts = (Fact(),) * len(scope.operations)
+        parts = [cores.begin(place) for place in range(len(self.names))]
+        cells = [*parts, *[0] * len(self.channels), self.facts.add(facts), self.budgets.add(budget), self.lives.add((0,) * REPLICAS)]
+        for place in range(REPLICAS):
+            for other in range(REPLICAS):
+                if other != place:
+                    self._step(cells, place, ("up", other, 0))
+            for client in range(REPLICAS, len(self.names)):
+                self._step(cells, place, ("up", client, 0))
+                self._step(cells, client, ("up", place, 0))
+        state = self.settle(tuple(cells))
+        for client in range(REPLICAS, len(self.names)):
+            cells = list(state)
+            self._step(cells, client, ("open", str(self.names[client]).encode()))
+            state = self.settle(tuple(cells))
+        return self.settle(self.pass_time(state, 0.05))
 
     # ------------------------------------------------------------------------------------------------------------- what may happen
 
-    def actions(self) -> list[Action]:
+    def enabled(self, state: State) -> int:
         """Return everything that may happen next."""
-        elections, crashes, losses, duplicates, deaths = self.budget
-        found: list[Action] = [("invoke", name) for name in self.scope.programs if self._next(name) is not None]
-        pairs = [pair for pair, frames in self.queues.items() if frames]
-        if not self.scope.faults and not found and all(fact.invoked for fact in self.facts):
-            # One view, and nothing more to ask: what clients hear only adds to their tallies, so any order will do.
-            pairs = [pair for pair in pairs if isinstance(pair[1], str)][:1] or pairs
-        found += [("deliver", *pair) for pair in pairs]
-        replicas = [place for place in self.parts if isinstance(place, int)]
-        alive = [place for place in replicas if self.parts[place].core is not None]
-        if elections:
-            found += [("elect", place) for place in alive if not self.parts[place].core.node.leads]
-        if crashes:
-            found += [("crash", place) for place in alive]
-        if deaths:
-            found += [("die", place) for place in alive]
-        if deaths == self.scope.deaths:  # who died is gone, who crashed comes back
-            found += [("restart", place) for place in replicas if self.parts[place].core is None]
+        places, parts, bits = len(self.names), self.cores.parts, self._bits
+        facts, budget, _ = state[-3:]
+        found = pending = 0
+        for number, queue in enumerate(state[places:-3]):
+            if queue:
+                pending |= 1 << number
+        found = pending << bits["deliver"]
+        for number, operation in enumerate(self.invocable(facts)):
+            if operation >= 0:
+                found |= 1 << number
+        if not self.scope.faults:
+            return found
+        elections, crashes, losses, duplicates, deaths = self.budgets.things[budget]
+        for place in range(REPLICAS):
+            seen = parts[state[place]].seen
+            if seen is not None:
+                if elections and not seen.named and place in self.scope.candidates:
+                    found |= 1 << (bits["elect"] + place)
+                if crashes and place in self.scope.victims:
+                    found |= 1 << (bits["crash"] + place)
+                if deaths:
+                    found |= 1 << (bits["die"] + place)
+            elif "restart" in bits:
+                found |= 1 << (bits["restart"] + place)
         if losses:
-            found += [("lose", *pair) for pair in pairs]
+            found |= pending << bits["lose"]
         if duplicates:
-            found += [("duplicate", *pair) for pair in pairs]
+            found |= pending << bits["duplicate"]
         return found
 
-    def _next(self, name: str) -> int | None:
-        """Return which of a client's operations may be invoked."""
-        first = operations_before(self.scope, name)
-        for place, operation in enumerate(self.scope.programs[name], first):
-            if self.facts[place].invoked:
-                continue
-            ready = place == first or (self.facts[place - 1].returned if operation.waits else self.facts[place - 1].invoked)
-            return place if ready else None
-        return None
+    def invocable(self, facts: int) -> tuple[int, ...]:
+        """Return the operation that each client may invoke, -1 for none."""
+        found = self._invocable.get(facts)
+        if found is None:
+            known, first, some = self.facts.things[facts], 0, []
+            for program in self.scope.programs.values():
+                numbers = range(first, first + len(program))
+                number = next((number for number in numbers if not known[number].invoked), -1)
+                if number > first:
+                    before = known[number - 1]
+                    number = number if (before.returned if program[number - first].waits else before.invoked) else -1
+                some.append(number)
+                first += len(program)
+            found = self._invocable[facts] = tuple(some)
+        return found
+
+    # ------------------------------------------------------------------------------------------------------------ how far things are
+
+    def frames_of(self, queue: int) -> list[int]:
+        """Return the frames of a queue."""
+        frames = []
+        while queue:
+            frame, queue = self.queues.things[queue]
+            frames.append(frame)
+        return frames
+
+    def reads(self, client: int) -> bool:
+        """Tell whether a client has reads to do."""
+        return any(operation.value is None for operation in self._programs[client])
+
+    def writes_causally(self, client: int) -> bool:
+        """Tell whether a client has causal writes to do."""
+        return any(operation.causal for operation in self._programs[client])
+
+    def has_begun_all(self, client: int, facts: int) -> bool:
+        """Tell whether a client has invoked all its operations."""
+        return bool(self.facts.things[facts][self.first_operation[client] + len(self._programs[client]) - 1].invoked)
+
+    def finished(self, client: int, part: int, facts: int) -> bool:
+        """Tell whether all of a client's operations are complete, and it knows them to be committed."""
+        found = self._finished.get((part, facts))
+        if found is None:
+            first, known = self.first_operation[client], self.facts.things[facts]
+            done = all(fact.returned for fact in known[first : first + len(self._programs[client])])
+            found = self._finished[part, facts] = done and self.cores.parts[part].idle
+        return found
+
+    def is_steady(self, state: State) -> bool:
+        """Tell whether nothing can go wrong any more but that frames are lost or come twice, and everybody is alive."""
+        parts, budget = self.cores.parts, self.budgets.things[state[-2]]
+        faults = budget[ELECTIONS] or budget[CRASHES] or budget[DEATHS]
+        return not faults and all(parts[part].seen is not None for part in state[:REPLICAS])
+
+    def view(self, state: State) -> int:
+        """Return the highest view."""
+        return max(seen.view for part in state[:REPLICAS] if (seen := self.cores.parts[part].seen) is not None)
+
+    def unaware(self, state: State) -> list[int]:
+        """Return the clients that do not know who leads the highest view, and would send something if they did."""
+        view, parts = self.view(state), self.cores.parts
+        clients = range(REPLICAS, len(self.names))
+        unaware = [client for client in clients if parts[state[client]].view < view or parts[state[client]].leader < 0]
+        return [client for client in unaware if not self.finished(client, state[client], state[-3])]
+
+    def over(self, state: State) -> bool:
+        """Tell whether nothing can happen any more but what goes wrong."""
+        dead = "restart" in self._bits and any(self.cores.parts[part].seen is None for part in state[:REPLICAS])
+        return not any(state[len(self.names) : -3]) and max(self.invocable(state[-3])) < 0 and not dead
 
     # ------------------------------------------------------------------------------------------------------------------- happening
 
-    def after(self, action: Action) -> State:
-        """Return the state in which an action has happened."""
-        state = State(self.scope, dict(self.parts), dict(self.queues), dict(self.links), self.facts, self.budget, self.now, (*self.path, action))
-        match action:
-            case ("invoke", str() as name):
-                place = self._next(name)
-                assert place is not None
-                state._invoke(name, place)
-            case ("deliver", source, place):
-                state._receive(source, place, state._pop(source, place))
-            case ("duplicate", source, place):
-                state._spend(3)
-                state._receive(source, place, state.queues[source, place][0])
-            case ("lose", source, place):
-                state._spend(2)
-                state._pop(source, place)
-            case ("elect", int() as place):
-                state._spend(0)
-                core = state.parts[place].copy()
-                if core.election.campaign(trial=False, forced=True):
-                    core.roles.win()
-                state._end_turn(place, core)
-            case ("crash" | "die" as kind, int() as place):
-                state._spend(1 if kind == "crash" else 4)
-                state._kill(place)
-            case ("restart", int() as place):
-                state._restart(place)
-            case _:
-                raise AssertionError(f"no such action: {action}")
-        return state
+    def after(self, state: State, action: int) -> tuple[State, tuple[int, ...]]:
+        """Let an action happen.
 
-    def _spend(self, which: int) -> None:
-        left = list(self.budget)
+        Returns:
+            (the state after it, the operations that completed fast in it).
+        """
+        kind, one, place = self.plan[action]
+        cells = list(state)
+        fast: tuple[int, ...] = ()
+        if kind == "deliver":
+            fast = self._deliver(cells, one, place, keep=False)
+        elif kind == "invoke":
+            self._invoke(cells, place)
+        elif kind == "begin":
+            self._invoke(cells, self.channels[one][0])
+            fast = self._deliver(cells, one, place, keep=False)
+        elif kind == "duplicate":
+            self._spend(cells, DUPLICATES)
+            fast = self._deliver(cells, one, place, keep=True)
+        elif kind == "lose":
+            self._spend(cells, LOSSES)
+            queue = len(self.names) + one
+            cells[queue] = self.queues.things[cells[queue]][1]
+        elif kind == "elect":
+            self._spend(cells, ELECTIONS)
+            self._step(cells, place, ("elect",))
+        elif kind == "restart":
+            self._restart(cells, place)
+        else:
+            self._spend(cells, CRASHES if kind == "crash" else DEATHS)
+            fast = self._kill(cells, place)
+        return tuple(cells), fast
+
+    def _spend(self, cells: list[int], which: int) -> None:
+        left = list(self.budgets.things[cells[-2]])
         left[which] -= 1
-        self.budget = (left[0], left[1], left[2], left[3], left[4])
+        cells[-2] = self.budgets.add(tuple(left))
 
-    def _pop(self, source: Place, place: Place) -> Frame:
-        frame, *rest = self.queues[source, place]
-        self.queues[source, place] = tuple(rest)
-        return frame
+    def _deliver(self, cells: list[int], channel: int, place: int, *, keep: bool) -> tuple[int, ...]:
+        queue = len(self.names) + channel
+        assert cells[queue]
+        frame, rest = self.queues.things[cells[queue]]
+        if not keep:
+            cells[queue] = rest
+        source = self.channels[channel][0]
+        life = self.lives.things[cells[-1]][place] if place < REPLICAS <= source else 0
+        return self._step(cells, place, ("frame", source, life, frame))
 
-    def _invoke(self, name: str, place: int) -> None:
-        operation = self.scope.programs[name][place - operations_before(self.scope, name)]
-        before = tuple(number for number, fact in enumerate(self.facts) if fact.returned)
-        self._note(place, Fact(before, invoked=True))
-        core = self.parts[name].copy()
-        session = next(iter(core.sessions.values()))
-        if operation.value is None:
-            session.strong_read([operation.key], place, self.now)
-        else:
-            session.record(bytes([PUT | CAUSAL if operation.causal else PUT]), [operation.key], [operation.value], place, self.now)
-        self._end_client_turn(name, core)
+    def _step(self, cells: list[int], place: int, event: Event) -> tuple[int, ...]:
+        """Let one core take an event; returns which operations completed fast."""
+        outcome = self.cores.step(cells[place], event, self.now)
+        cells[place] = outcome.part
+        places, parts = len(self.names), self.cores.parts
+        for to, frame in outcome.sends:
+            if to >= REPLICAS or (parts[cells[to]].seen is not None and (self.mending or (place, to) not in self.scope.cut)):
+                queue = places + self._channel[place, to]
+                cells[queue] = self.push(cells[queue], frame)
+        return self._complete(cells, outcome) if outcome.done else ()
 
-    def _note(self, place: int, fact: Fact) -> None:
-        self.facts = (*self.facts[:place], fact, *self.facts[place + 1 :])
+    def push(self, queue: int, frame: int) -> int:
+        """Return the number of a queue with one more frame."""
+        longer = self._pushed.get((queue, frame))
+        if longer is None:
+            first, rest = self.queues.things[queue]
+            longer = self.queues.add((frame, 0) if not queue else (first, self.push(rest, frame)))
+            self._pushed[queue, frame] = longer
+        return longer
 
-    def _receive(self, source: Place, place: Place, frame: Frame) -> None:
-        core = self.parts[place].copy()
-        if isinstance(place, str):
-            core.step(source, frame.messages, self.now)
-            self._end_client_turn(place, core)
-        else:
-            name = source if isinstance(source, int) else (source, self.links[source, place])
-            core.step(Received(name, frame.messages), self.now)
-            self._end_turn(place, core)
+    def _complete(self, cells: list[int], outcome: Outcome) -> tuple[int, ...]:
+        facts = list(self.facts.things[cells[-3]])
+        for number, result, _ in outcome.done:
+            facts[number] = attrs.evolve(facts[number], returned=True, result=result)
+        cells[-3] = self.facts.add(tuple(facts))
+        return tuple([number for number, _, fast in outcome.done if fast])
 
-    def _end_turn(self, place: int, core: Replica) -> None:
-        if core.deadline() <= self.now:
-            core.expire(self.now)
-        records = list(self.parts[place].records)
-        while True:
-            while core.apply(1 << 30):
-                pass
-            batch, more = core.take_persist(self.now)
-            if not more:
-                break
-            records += more
-            core.step(Persisted(batch), self.now)
-        effects = core.take_effects(self.now)
-        core.check_invariants()
-        assert not effects.drops, effects.drops
-        self.parts[place] = Part(core, tuple(records) if core.node.config.durable else ())
-        for peer, sections in effects.sends:
-            if self.parts[peer].core is not None:
-                self._send(place, peer, sections)
-        for link, sections in effects.replies:
-            assert isinstance(link, tuple)
-            if self.links.get((link[0], place)) == link[1]:
-                self._send(place, link[0], sections)
+    def _invoke(self, cells: list[int], place: int) -> None:
+        number = self.invocable(cells[-3])[place - REPLICAS]
+        facts, operations, before = list(self.facts.things[cells[-3]]), self.scope.operations, []
+        if not operations[number].causal:
+            own = self._owners()
+            strong = [other for other, operation in enumerate(operations) if not operation.causal and own[other] != own[number]]
+            before = [other for other in strong if facts[other].returned]
+        facts[number] = Fact(tuple(before), invoked=True)
+        cells[-3] = self.facts.add(tuple(facts))
+        self._step(cells, place, ("invoke", number))
 
-    def _end_client_turn(self, name: str, core: Client) -> None:
-        if core.deadline() <= self.now:
-            core.expire(self.now)
-        for completion in core.take_completions(self.now):
-            assert completion.kind is not CompletionKind.FAILED, completion
-            if isinstance(completion.handle, int):
-                result = completion.values[0] if completion.kind is CompletionKind.READ and completion.values else None
-                assert result is None or isinstance(result, bytes)
-                self._note(completion.handle, attrs.evolve(self.facts[completion.handle], returned=True, result=result, fast=completion.fast))
-        sends = core.take_sends()
-        self.parts[name] = Part(core)
-        for replica, sections in sends:
-            if (name, replica) in self.links:
-                self._send(name, replica, sections)
-
-    def _send(self, source: Place, place: Place, messages: list[Message]) -> None:
-        self.queues[source, place] = (*self.queues.get((source, place), ()), Frame(messages))
+    def _owners(self) -> list[str]:
+        return [name for name, program in self.scope.programs.items() for _ in program]
 
     # ------------------------------------------------------------------------------------------------------------ dying, coming back
 
-    def _kill(self, place: int) -> None:
-        self.parts[place] = Part(None, self.parts[place].records)
-        self.queues = {pair: frames for pair, frames in self.queues.items() if place not in pair}
-        for other, part in list(self.parts.items()):
-            if part.core is None:
-                continue
-            core = part.copy()
-            if isinstance(other, int):
-                core.step(LinkDown(place), self.now)
-                self._end_turn(other, core)
-            else:
-                del self.links[other, place]
-                core.link_down(place, self.now)
-                self._end_client_turn(other, core)
+    def _kill(self, cells: list[int], place: int) -> tuple[int, ...]:
+        cells[place] = self.cores.step(cells[place], ("crash",), self.now).part
+        for number, pair in enumerate(self.channels, len(self.names)):
+            if place in pair:
+                cells[number] = 0
+        fast: tuple[int, ...] = ()
+        for other in range(len(self.names)):
+            if other >= REPLICAS or self.cores.parts[cells[other]].seen is not None:
+                fast += self._step(cells, other, ("down", place))
+        return fast
 
-    def _restart(self, place: int) -> None:
-        durable = Durable()
-        durable.replay(self.parts[place].records)
-        core = Replica(core_config(self.scope, place), durable, middle, now=self.now)
-        self._end_turn(place, core)
-        for other, part in list(self.parts.items()):
-            if other == place or part.core is None:
+    def _restart(self, cells: list[int], place: int) -> None:
+        lives = list(self.lives.things[cells[-1]])
+        lives[place] += 1
+        cells[-1] = self.lives.add(tuple(lives))
+        self._step(cells, place, ("restart", place))
+        for other in range(len(self.names)):
+            if other == place or (other < REPLICAS and self.cores.parts[cells[other]].seen is None):
                 continue
-            core, peer = self.parts[place].copy(), self.parts[other].copy()
-            if isinstance(other, int):
-                core.step(LinkUp(other, peer=True), self.now)
-                peer.step(LinkUp(place, peer=True), self.now)
-                self._end_turn(place, core)
-                self._end_turn(other, peer)
-            else:
-                self.links[other, place] = len(self.path) + 1
-                core.step(LinkUp((other, self.links[other, place]), peer=False), self.now)
-                self._end_turn(place, core)
-                peer.link_up(place, self.now)
-                self._end_client_turn(other, peer)
+            self._step(cells, place, ("up", other, lives[place]))
+            self._step(cells, other, ("up", place, lives[place]))
 
     # ------------------------------------------------------------------------------------------------------------------------ calm
 
-    def pass_time(self, seconds: float) -> State:
-        """Return the state in which time has passed: everybody does what is due."""
-        state = State(self.scope, dict(self.parts), dict(self.queues), dict(self.links), self.facts, self.budget, self.now + seconds, self.path)
-        for place, part in self.parts.items():
-            if isinstance(place, str):
-                state._end_client_turn(place, part.copy())
-            elif part.core is not None:
-                state._end_turn(place, part.copy())
-        return state
+    def restart(self, state: State, place: int) -> State:
+        """Let a replica come back."""
+        cells = list(state)
+        self._restart(cells, place)
+        return tuple(cells)
+
+    def elect(self, state: State, place: int) -> State:
+        """Let a replica ask for votes."""
+        cells = list(state)
+        self._step(cells, place, ("elect",))
+        return tuple(cells)
+
+    def invoke(self, state: State, client: int) -> State:
+        """Let a client invoke what it may."""
+        cells = list(state)
+        self._invoke(cells, client)
+        return tuple(cells)
+
+    def pass_time(self, state: State, seconds: float) -> State:
+        """Let time pass: everybody does what is due."""
+        self.now += seconds
+        cells = list(state)
+        for place in range(len(self.names)):
+            if place >= REPLICAS or self.cores.parts[cells[place]].seen is not None:
+                self._step(cells, place, ("time",))
+        return tuple(cells)
+
+    def settle(self, state: State) -> State:
+        """Deliver everything, oldest links first, until nothing is on its way."""
+        places, cells = len(self.names), list(state)
+        while any(cells[places:-3]):
+            for channel, (_, place) in enumerate(self.channels):
+                while cells[places + channel]:
+                    self._deliver(cells, channel, place, keep=False)
+        return tuple(cells)
 
 
-def middle() -> float:
-    """Be the chance of elections: none."""
-    return 0.5
-
-
-def operations_before(scope: Scope, name: str) -> int:
-    """Return the number of a client's first operation."""
-    total = 0
-    for client, operations in scope.programs.items():
-        if client == name:
-            return total
-        total += len(operations)
-    raise KeyError(name)
-
-
-def core_config(scope: Scope, place: int) -> CoreConfig:
-    """Return the settings of a replica."""
-    return CoreConfig(
-        id=place, voters=(0, 1, 2), mode=scope.mode, durable=bool(scope.crashes), election_seconds=NEVER, commit_flush_seconds=0.01,
-        forward_seconds=NEVER,
-    )  # fmt: skip
-
-
-def begin(scope: Scope) -> State:
-    """Return the state in which everybody is linked, each client has a session, and nothing is on its way."""
-    total = sum(map(len, scope.programs.values()))
-    budget = (scope.elections, scope.crashes, scope.losses, scope.duplicates, scope.deaths)
-    parts: dict[Place, Part] = {place: Part(Replica(core_config(scope, place), None, middle)) for place in range(3)}
-    config = ClientConfig(voters=(0, 1, 2), mode=scope.mode, ping_seconds=NEVER, resend_seconds=1.0)
-    parts |= {name: Part(Client(config)) for name in scope.programs}
-    state = State(scope, parts, {}, {}, (Fact(),) * total, budget)
-    for place in range(3):
-        for other in range(3):
-            if other != place:
-                core = state.parts[place].copy()
-                core.step(LinkUp(other, peer=True), 0.0)
-                state._end_turn(place, core)
-        for name in scope.programs:
-            state.links[name, place] = 0
-            core = state.parts[place].copy()
-            core.step(LinkUp((name, 0), peer=False), 0.0)
-            state._end_turn(place, core)
-            client = state.parts[name].copy()
-            client.link_up(place, 0.0)
-            state._end_client_turn(name, client)
-    state = settle(state)
-    for name in scope.programs:
-        client = state.parts[name].copy()
-        client.open_session(name.encode(), name)
-        state._end_client_turn(name, client)
-        state = settle(state)
-    state = settle(state.pass_time(0.05))
-    state.path = ()
-    return state
-
-
-def settle(state: State) -> State:
-    """Deliver everything, oldest links first, until nothing is on its way."""
-    while pair := next((pair for pair, frames in state.queues.items() if frames), None):
-        state = state.after(("deliver", *pair))
-    return state
+def world(scope: Scope, *, doubtful: bool = False) -> World:
+    """Make a scope's world."""
+    return World(scope, Cores(scope, doubtful))

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from transport.fault_points import reach
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -59,6 +61,7 @@ class Guard:
     async def run(self) -> None:
         """Compare states until cancelled."""
         while not self.verdict:
+            reach("guard.look")
             busy = self._divergence.work(KEYS)
             if busy:
                 self._wake()

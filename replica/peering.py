@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from replica.hello import HelloError, encode_hello, judge
+from transport.fault_points import reach
 from transport.handshake import Identity
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Peering:
         async with trio.open_nursery() as nursery:
             while True:
                 self._changed = trio.Event()
+                reach("peering.look")
                 wanted = self._wanted()
                 for member in [member for member in self._dialing if member not in wanted]:
                     self._dialing.pop(member).cancel()

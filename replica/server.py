@@ -288,7 +288,7 @@ class Server:
         self._judge_end(getattr(task, "__qualname__", ""))
 
     def _judge_end(self, task: str = "") -> None:
-        if not self.stopping:
+        if not self.stopping and not self.guard.verdict:  # out of service nothing listens any more, and the process stays to be looked at
             raise EndedEarly(f"the task {task} ended by itself" if task else "all tasks were cancelled")
 
     async def _listen(self, address: str, opened: socket.socket | None, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:

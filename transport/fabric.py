@@ -78,6 +78,8 @@ class Conduit:
         self._inbox: list[_Parcel] = []  # a heap
         self._last_due = 0.0  # of what this end put in, in order
         self._peer: Conduit | None = None  # None: nobody hears us (any more)
+        self._spoke = False
+        self._hello_due = 0.0
         self._open = True
 
     def pair(self, peer: Conduit) -> None:
@@ -86,10 +88,16 @@ class Conduit:
         peer._peer = self
 
     def put(self, payload: bytes) -> None:
-        """Send one frame; it is lost where faults say so."""
+        """Send one frame; it is lost where faults say so.
+
+        The first one is a link's hello: no line brings it twice, or brings what follows it and not it before, so only a partition loses it.
+        """
         self._fabric.note(self, payload)
-        for due in self._fabric.fate(self):
-            self._put(payload, due)
+        for due in self._fabric.fate(self, faults=self._spoke):
+            if not self._spoke:
+                self._hello_due = due
+            self._put(payload, max(due, self._hello_due))
+        self._spoke = True
 
     def close(self) -> None:
         """Close this end; the other end hears of it behind all that was sent."""

@@ -16,13 +16,13 @@ from replica.packing import FrameRoom
 from replica.surroundings import Surroundings
 from replica.wire import WireLimits, decode, encode
 from statemachine.command import PUT
-from tests.runtime.cluster import memory_cluster
 from transport.fabric import Fabric
 from transport.handshake import Identity
 from transport.hub import Hub
 from transport.limits import Limits
 from transport.mesh import Mesh
 from transport.turns import Turns
+from triskele.testing import cluster as memory_cluster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -81,7 +81,7 @@ async def listeners(*hellos: Hello) -> AsyncIterator[tuple[Fabric, list[Listener
 
 
 async def test_the_voters_and_the_mode_are_learned_from_the_first_hello(autojump_clock: MockClock) -> None:  # noqa: ARG001
-    async with memory_cluster(5, mode="curp") as cluster, cluster.client() as driver:
+    async with memory_cluster(5, mode="curp") as cluster, cluster.driver() as driver:
         assert driver.client.config.voters == (0, 1, 2, 3, 4)
         assert driver.client.config.mode == "curp"
 
@@ -157,7 +157,7 @@ async def test_commands_go_on_over_the_next_link(autojump_clock: MockClock) -> N
     async with memory_cluster() as cluster, cluster.store() as store:
         for number in range(5):
             await store.put(b"k", b"%d" % number)
-            for replica in cluster.replicas.values():
+            for replica in cluster.servers.values():
                 for link, identity in list(replica.mesh.links.items()):
                     if not identity.exclusive:
                         link.abort("reset")
@@ -172,7 +172,7 @@ async def test_what_the_callback_submits_leaves_in_the_same_turn(autojump_clock:
         if completions[-1].kind is CompletionKind.OPENED:
             completions[-1].session.record(bytes([PUT]), [b"k"], [b"v"], "put", now)
 
-    async with memory_cluster() as cluster, cluster.client(on_completions) as driver:
+    async with memory_cluster() as cluster, cluster.driver(on_completions) as driver:
         driver.client.open_session(b"token", "opened")
         driver.wake()
         with trio.fail_after(5):
@@ -245,7 +245,7 @@ async def test_the_core_is_there_only_after_the_first_hello() -> None:
 
 
 async def test_an_idle_client_pings_and_little_else(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
-    async with memory_cluster() as cluster, cluster.client() as driver:
+    async with memory_cluster() as cluster, cluster.driver() as driver:
         await trio.sleep(1)
         before = driver.turns.ended
         await trio.sleep(60)

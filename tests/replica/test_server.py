@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from replica.cluster_file import ClusterFile, ReplicaPlace
 from replica.config import SettingError, Settings
 from replica.guard import Diverged
 from replica.hello import Hello, encode_hello
-from replica.listening import ListenError
+from replica.listening import ListenError, open_sockets
 from replica.server import Server, serve
 from transport.errors import HandshakeRefused
 from transport.handshake import Identity
@@ -222,3 +223,27 @@ async def test_a_replica_out_of_service_says_why_and_says_nothing_else() -> None
     with pytest.raises(Diverged):
         made.guard.judge_end()
     made.hub.close()
+
+
+async def test_one_out_of_service_stays_until_it_is_stopped_and_ends_with_the_reason() -> None:
+    """Its ports for peers and clients are closed, and that must not seem to be the end of the process."""
+    found: list[dict[str, str]] = []
+    with trio.fail_after(20), ExitStack() as closing, pytest.raises(ExceptionGroup) as caught:
+        sockets = open_sockets(SETTINGS)
+        for opened in sockets.values():
+            closing.enter_context(opened)
+        made = Server(SETTINGS, ALONE, 0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(made.run, found.append, sockets)
+            while not found:  # noqa: ASYNC110 - told by a callback
+                await trio.sleep(0.01)
+            made.core.divergence.verdict = "its state at position 64 is not that of the majority"
+            while not made.driver.broken:  # noqa: ASYNC110 - the guard looks now and then, and tells nobody
+                await trio.sleep(0.01)
+            host, port = found[0]["address"].rsplit(":", 1)
+            with pytest.raises(OSError, match=r"refused|failed"):
+                await trio.open_tcp_stream(host, int(port))
+            status, told = await trio.to_thread.run_sync(get, found[0]["admin"], "/readyz")
+            assert (status, b"out of service: its state at position 64" in told) == (503, True)
+            signal.raise_signal(signal.SIGTERM)
+    assert [type(error) for error in caught.value.exceptions] == [Diverged]

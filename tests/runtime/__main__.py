@@ -1,118 +1,94 @@
-"""Strike clusters in nurseries until enough faults have struck: ``python -m tests.runtime --faults 10000``; one run alone: ``--seed 7``."""
+"""Strike clusters in nurseries until enough faults have struck, and each kind often enough.
+
+``python -m tests.runtime --faults 10000``; one run alone: ``--seed 7``; some kinds only: ``--only "kill,raise at turn.end"``.
+"""
 
 from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from time import monotonic
 from typing import TYPE_CHECKING
 
-import attrs
-
-from tests.runtime.catalogue import CATALOGUE
-from tests.runtime.run import Report, run
+from tests.runtime.catalogue import CATALOGUE, names_for
+from tests.runtime.run import FAULTS, run
+from tests.runtime.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
 
-EACH_SHARE = 0.01
-"""Of all faults, each kind's least."""
-TELL_EVERY = 500
-"""Faults between two lines."""
+    from tests.runtime.run import Report
+
 RUNS_AHEAD = 4
 """Runs under way for each process."""
 
 
-def reports(first: int, jobs: int) -> Iterator[Report]:
+def reports(tally: Tally, first: int, jobs: int) -> Iterator[Report]:
     """Give the reports of seeds from ``first`` on, as they come."""
+    seed = first
     if jobs == 1:
-        seed = first
         while True:
-            yield run(seed)
+            yield run(seed, tally.next_names(seed, FAULTS))
             seed += 1
     with ProcessPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(run, seed) for seed in range(first, first + RUNS_AHEAD * jobs)}
-        seed = first + RUNS_AHEAD * jobs
+        waiting: set[Future[Report]] = set()
         try:
             while True:
+                while len(waiting) < RUNS_AHEAD * jobs:
+                    waiting.add(pool.submit(run, seed, tally.next_names(seed, FAULTS)))
+                    seed += 1
                 done = next(as_completed(waiting))
                 waiting.remove(done)
-                waiting.add(pool.submit(run, seed))
-                seed += 1
                 yield done.result()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def tell_failure(report: Report) -> None:
-    """Print what a run showed, and how to repeat it."""
-    print(*report.story, sep="\n")
-    print(report.failure)
-    print(f"seed {report.seed} ({report.durability}) failed after: {', '.join(report.struck)}")
-    print(f"repeat it: python -m tests.runtime --seed {report.seed}")
+def repeating(report: Report) -> str:
+    """Return the command that repeats a run."""
+    only = "" if list(report.tried) == names_for(report.seed, FAULTS) else f" --only {','.join(report.tried)!r}"
+    return f"python -m tests.runtime --seed {report.seed}{only}"
 
 
-@attrs.define
-class Tally:
-    """What all runs showed together."""
+def chosen(text: str) -> list[str] | None:
+    """Return the names in a list that a user gave; None for an empty one.
 
-    began: float = attrs.Factory(monotonic)
-    runs: int = 0
-    completed: int = 0
-    struck: Counter[str] = attrs.Factory(Counter)
-    passed: Counter[str] = attrs.Factory(Counter)
-
-    def add(self, report: Report) -> None:
-        """Add a run; tell a line now and then."""
-        lines = self.struck.total() // TELL_EVERY
-        self.runs += 1
-        self.completed += report.completed
-        self.struck.update(report.struck)
-        self.passed.update(dict(report.reached))
-        if self.struck.total() // TELL_EVERY > lines:
-            print(self, flush=True)
-
-    def suffices(self, faults: int) -> bool:
-        """Whether so many faults have struck, and each often enough."""
-        return self.struck.total() >= faults and all(self.struck[name] >= int(faults * EACH_SHARE) for name in CATALOGUE)
-
-    def tell(self) -> None:
-        """Print how often each fault struck, and how often its point was passed."""
-        print(f"\n{'fault':32} {'struck':>8} {'passed':>10}")
-        for name in CATALOGUE:
-            passed = self.passed.get(name.removeprefix("raise at "))
-            print(f"{name:32} {self.struck[name]:8,} {'' if passed is None else format(passed, ','):>10}")
-        print(f"\n{self}", flush=True)
-
-    def __str__(self) -> str:
-        return f"{self.struck.total():,} faults in {self.runs:,} runs, {self.completed:,} commands, {monotonic() - self.began:.0f} s"
+    Raises:
+        SystemExit: there is no such name.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in CATALOGUE:
+            raise SystemExit(f"there is no fault {name!r}; there are: {', '.join(CATALOGUE)}")
+    return names or None
 
 
-def main() -> int:
-    """Run; exit status 1 if a promise was broken, or if it was interrupted."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run; exit status 1 if a promise was broken, if too little struck to say so, or if it was interrupted."""
     parser = ArgumentParser(prog="python -m tests.runtime", description=__doc__)
     parser.add_argument("--faults", type=int, default=1000, help="how many must strike, each kind at least a hundredth of it (default 1000)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--first", type=int, default=0, help="first seed (default 0)")
     parser.add_argument("--seed", type=int, default=None, help="run this seed alone")
-    arguments = parser.parse_args()
-    tally = Tally()
+    parser.add_argument("--only", default="", help="names of faults with commas between them; of one seed: in this order")
+    given = parser.parse_args(arguments)
+    names = chosen(given.only)
+    if given.seed is not None:
+        report = run(given.seed, names)
+        print(*report.story, report.failure or f"seed {given.seed} broke no promise: {', '.join(report.struck)}", sep="\n")
+        return bool(report.failure)
+    tally = Tally(given.faults, tuple(names or CATALOGUE))
     try:
-        for report in [run(arguments.seed)] if arguments.seed is not None else reports(arguments.first, arguments.jobs):
-            tally.add(report)
-            if report.failure:
-                tell_failure(report)
-                return 1
-            if tally.suffices(arguments.faults):
+        for report in reports(tally, given.first, given.jobs):
+            tally.add(report, repeating(report))
+            if tally.is_over:
                 break
     except KeyboardInterrupt:
-        tally.tell()
-        return 1
+        pass
     tally.tell()
-    print("every promise held")
-    return 0
+    print(tally.verdict() or "every promise held")
+    return bool(tally.verdict())
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from random import Random
 from typing import TYPE_CHECKING
 
-import trio
-
+from tests.runtime import upsets
+from tests.runtime.plans import cancel_at, cancel_client_at, raise_at, raise_in_client_at, stop_at, stop_while
+from tests.runtime.states import STATES
 from triskele.testing import fault_points, task_names
 
 if TYPE_CHECKING:
@@ -14,216 +16,55 @@ if TYPE_CHECKING:
 
     from tests.runtime.run import Run
 
-STRIKE_SECONDS = 1.0
-"""Virtual time that a planned fault is waited for."""
-MOST_HITS = 4
-"""A fault at a point that is often reached strikes at the 1st to 4th time."""
-MOST_CHECKPOINTS = 20
-FEW_CHECKPOINTS = 3
-RARE = ("start.", "stop.", "hash.", "snapshot.", "disk.r", "disk.c", "disk.sync_", "handshake.", "link.", "fabric.", "client.link")
-"""Points that a short run reaches a few times."""
-AT_START = ("hub", "peering", "persistence", "listen", "install", "segments", "hash")
-"""Tasks that come to few checkpoints after their first ones."""
-SNAPSHOTS = ("disk.create", "disk.rename", "disk.remove", "disk.sync_folder", "disk.thread")
-"""Points that a snapshot reaches."""
-SELDOM = ("dial", "accepted", "guard", "snapshot", "segments", "sync", "timers")
-"""Tasks that wake up now and then."""
-
-
-class Planted(Exception):
-    """What is raised at fault points."""
-
-
-async def raise_at(run: Run, point: str) -> bool:
-    """Raise at a point of a replica or a client; whose it is ends, and with this."""
-    exception: Exception = OSError(5, "planted") if point.startswith("disk.") and run.rng.random() < 0.5 else Planted(point)
-    nth = 1 if point.startswith(RARE) else run.rng.randint(1, MOST_HITS)
-    if point.startswith("client."):
-        client = run.latest_client
-        plan = run.cluster.fail_at(point, client=client.index, exception=exception, nth=nth)
-        client.planned = exception
-        if point.startswith("client.link"):
-            run.cluster.fabric.half_open(f"r{run.pick()}", f"client{client.index}")
-    else:
-        replica = run.pick()
-        plan = run.cluster.fail_at(point, replica=replica, exception=exception, nth=nth)
-        run.expected[replica] = exception
-        await provoke(run, point, replica)
-    with trio.move_on_after(STRIKE_SECONDS):
-        await plan.happened.wait()
-    plan.withdraw()
-    return plan.struck
-
-
-async def cancel_at(run: Run, task: str) -> bool:
-    """Cancel a task of a replica at one of its checkpoints; its replica ends, or goes on as if nothing had been."""
-    replica = run.pick()
-    run.expected[replica] = None
-    if run.rng.random() < 0.3:
-        await trio.sleep(run.rng.uniform(0, 0.05))
-        try:
-            return run.cluster.cancel(task, replica=replica).struck
-        except LookupError:  # there is none: no such task in memory, or no link
-            return False
-    most = 2 if task in AT_START else FEW_CHECKPOINTS if task in SELDOM else MOST_CHECKPOINTS
-    plan = run.cluster.cancel(task, replica=replica, checkpoint=run.rng.randint(1, most))
-    if task in AT_START:
-        await run.begin_anew(replica)
-    await provoke(run, task, replica)
-    with trio.move_on_after(STRIKE_SECONDS):
-        await plan.happened.wait()
-    plan.withdraw()
-    return plan.struck
-
-
-async def provoke(run: Run, what: str, replica: int) -> None:
-    """Let happen what reaches a fault point or wakes a task, if it does not happen by itself."""
-    fabric, name = run.cluster.fabric, f"r{replica}"
-    if what.startswith("stop."):
-        run.ended.add(replica)
-        run.cluster.stop(replica)
-    elif what.startswith("start.") or run.rng.random() < 0.05:
-        await run.begin_anew(replica)
-    elif what.startswith("hash"):
-        if replica in run.cluster.alive:
-            run.cluster.servers[replica]._hash_wanted.set()
-    elif what in {"handshake.judge", "link.up", "fabric.accept", "accepted"}:
-        run.begin_client()
-    elif what in {"fabric.dial", "dial", "link.down"}:
-        for other in run.others(replica):
-            fabric.half_open(other, name)
-    elif what in SNAPSHOTS and replica in run.cluster.alive:
-        run.cluster.servers[replica].persistence._snapshot_begun_at -= 1 << 20  # the next look finds that one is due
-    elif what == "install":
-        await run.kill(replica)
-        await trio.sleep(0.3)
-        await run.begin_anew(replica)
-
-
-async def kill(run: Run) -> bool:
-    """SIGKILL."""
-    replica = run.pick()
-    await run.kill(replica)
-    return True
-
-
-async def lose_power(run: Run) -> bool:
-    """All replicas die at once; disks keep what was synced, and some of the rest."""
-    if not run.durable:
-        return False
-    for replica in run.cluster.alive:
-        run.ended.add(replica)
-        run.cluster.kill(replica)
-    for replica, seat in run.cluster.seats.items():
-        await seat.ended.wait()
-        run.disks[replica].crash(run.rng)
-    return True
-
-
-async def stop(run: Run) -> bool:
-    """SIGTERM; it is gone within its own limits."""
-    replica = run.pick()
-    await run.stop(replica)
-    return True
-
-
-async def stop_in_the_making(run: Run) -> bool:
-    """SIGTERM as soon as it listens, before it knows anybody."""
-    replica = run.pick()
-    await run.begin_anew(replica)
-    await run.stop(replica)
-    return True
-
-
-async def stop_alone(run: Run) -> bool:
-    """SIGTERM while nobody can be reached: nobody takes over, what is held is never committed."""
-    replica = run.pick()
-    run.cluster.fabric.partition([f"r{replica}"], run.others(replica))
-    await trio.sleep(run.rng.uniform(0, 0.5))
-    await run.stop(replica)
-    return True
-
-
-async def pause(run: Run) -> bool:
-    """SIGSTOP, and SIGCONT after a while; perhaps others lead by then."""
-    replica = run.pick()
-    run.cluster.pause(replica)
-    await trio.sleep(run.rng.choice((0.05, 0.5, 3.0)))
-    run.cluster.resume(replica)
-    return True
-
-
-async def kill_while_paused(run: Run) -> bool:
-    """SIGKILL to one that stands still."""
-    replica = run.pick()
-    run.cluster.pause(replica)
-    await trio.sleep(run.rng.choice((0.05, 0.5)))
-    await run.kill(replica)
-    return True
-
-
-async def jump_clock(run: Run) -> bool:
-    """A clock jumps ahead: everything seems overdue at once, but for leases (a session that ends is no broken promise)."""
-    run.cluster.jump_clock(run.pick(), run.rng.choice((0.5, 5.0, 20.0)))
-    return True
-
-
-async def partition(run: Run) -> bool:
-    """A replica hears nobody and is heard by nobody."""
-    replica = run.pick()
-    run.cluster.fabric.partition([f"r{replica}"], run.others(replica))
-    await trio.sleep(run.rng.choice((0.1, 1.0, 3.0)))
-    run.cluster.fabric.heal()
-    return True
-
-
-async def stall_send(run: Run) -> bool:
-    """Nothing that a replica sends gets through."""
-    run.cluster.stall_send(run.pick())
-    await trio.sleep(run.rng.choice((0.1, 1.0, 3.0)))
-    run.cluster.fabric.heal()
-    return True
-
-
-async def slow_reader(run: Run) -> bool:
-    """A client or a peer does not read what a replica sends it."""
-    replica = run.pick()
-    run.cluster.stall_send(replica, to=run.rng.choice(run.others(replica)))
-    await trio.sleep(run.rng.choice((0.1, 1.0, 3.0)))
-    run.cluster.fabric.heal()
-    return True
-
-
-async def half_open(run: Run) -> bool:
-    """One end of a link is gone and the other does not know."""
-    replica = run.pick()
-    ends = [f"r{replica}", run.rng.choice(run.others(replica))]
-    run.rng.shuffle(ends)
-    run.cluster.fabric.half_open(*ends)
-    return True
-
-
-async def rough_network(run: Run) -> bool:
-    """Frames are lost, come twice, late and in disorder."""
-    fabric, rng = run.cluster.fabric, run.rng
-    fabric.drop(rng.choice((0.0, 0.05, 0.3)))
-    fabric.duplicate(rng.choice((0.0, 0.1)))
-    fabric.reorder(rng.choice((0.0, 0.2)))
-    fabric.delay(0.0, rng.choice((0.001, 0.02)))
-    await trio.sleep(rng.choice((0.2, 1.0)))
-    run.calm()
-    return True
-
+NEED_DISKS = ("disk", "write", "batch.", "snapshot", "persistence", "sync", "install", "segments", "power", "stop all")
+UPSETS = (
+    upsets.kill, upsets.lose_power, upsets.stop, upsets.stop_in_the_making, upsets.stop_alone, upsets.stop_paused, upsets.stop_all, upsets.pause,
+    upsets.kill_while_paused, upsets.jump_clock, upsets.partition, upsets.stall_send, upsets.slow_reader, upsets.half_open, upsets.rough_network,
+    upsets.slow_disk,
+)  # fmt: skip
 
 CATALOGUE: dict[str, Callable[[Run], Awaitable[bool]]] = {
-    **{f"raise at {point}": partial(raise_at, point=point) for point in fault_points()},
+    **{f"raise at {point}": partial(raise_at, point=point) for point in fault_points(client=False)},
+    **{f"raise in a client at {point}": partial(raise_in_client_at, point=point) for point in fault_points(client=True)},
+    **{f"stop at {point}": partial(stop_at, point=point) for point in fault_points(client=False)},
+    **{f"stop while {state}": partial(stop_while, state=state) for state in STATES},
     **{f"cancel {task}": partial(cancel_at, task=task) for task in task_names()},
-    **{
-        strike.__name__.replace("_", " "): strike
-        for strike in (
-            kill, lose_power, stop, stop_in_the_making, stop_alone, pause, kill_while_paused, jump_clock, partition, stall_send, slow_reader,
-            half_open, rough_network,
-        )
-    },
-}  # fmt: skip
+    **{f"cancel client {task}": partial(cancel_client_at, task=task) for task in task_names(client=True)},
+    **{strike.__name__.replace("_", " "): strike for strike in UPSETS},
+}
 """{name: what strikes}"""
+
+GROUPS = {
+    "exceptions raised in a replica": "raise at ",
+    "exceptions raised in a client": "raise in a client at ",
+    "stops at a point": "stop at ",
+    "stops in a state": "stop while ",
+    "tasks of clients cancelled": "cancel client ",
+    "tasks of replicas cancelled": "cancel ",
+    "processes, clocks, disks and links": "",
+}
+"""{what a group of faults is: how their names begin}; the first that fits."""
+
+
+def group_of(name: str) -> str:
+    """Say to which group a fault belongs."""
+    return next(group for group, prefix in GROUPS.items() if name.startswith(prefix))
+
+
+def needs_disk(name: str) -> bool:
+    """Whether a fault strikes only where there are disks."""
+    return any(word in name for word in NEED_DISKS)
+
+
+def deck(number: int) -> list[str]:
+    """Return all names in the order of one round: those that need disks together, or hardly a run would have none; else as chance has it."""
+    names = list(CATALOGUE)
+    Random(f"deck {number}").shuffle(names)
+    return sorted(names, key=needs_disk)
+
+
+def names_for(seed: int, faults: int) -> list[str]:
+    """Return the names of the faults that a seed tries: seeds that follow each other deal out one deck after the other."""
+    places = range(seed * faults, (seed + 1) * faults)
+    decks = {place // len(CATALOGUE): deck(place // len(CATALOGUE)) for place in (places[0], places[-1])}
+    return [decks[place // len(CATALOGUE)][place % len(CATALOGUE)] for place in places]

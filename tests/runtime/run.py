@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import traceback
-from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
 import attrs
@@ -14,7 +13,7 @@ from replica.core.client import ClientConfig
 from replica.core.config import MODES, CoreConfig
 from replica.storage.errors import StorageError
 from tests.replica.storage.crashing_disk import CrashingDisk
-from tests.runtime import catalogue
+from tests.runtime.catalogue import CATALOGUE, names_for, needs_disk
 from tests.runtime.checkpoints import open_descriptors
 from tests.runtime.stage import Stage
 from tests.sim.certificate import Certificate
@@ -33,13 +32,14 @@ if TYPE_CHECKING:
     from replica.storage.disk import Disk
     from tests.runtime.stage import ClientRun
     from triskele.testing import Cluster
+    from triskele.testing.place import Fault
+    from triskele.testing.tasks import Cancellation
 
-FAULTS = 10
+FAULTS = 12
 """Of one run."""
 COMMANDS = 12
 """Of each session, between two faults at most."""
-NEED_DISKS = ("disk", "write", "batch.", "snapshot", "persistence", "sync", "install", "segments", "power")
-NEED_SLOW_DISKS = ("batch.", "cancel sync")
+CLIENTS_MAX = 3
 QUIET_SECONDS = 120.0
 """Virtual time within which everything is complete when all is well again."""
 STOP_SECONDS = 5.0
@@ -53,6 +53,7 @@ class Report:
 
     seed: int
     durability: str
+    tried: tuple[str, ...] = ()
     struck: tuple[str, ...] = ()
     """Names of the faults that struck, in order."""
     failure: str = ""
@@ -65,15 +66,14 @@ class Report:
 
 
 def draw(seed: int, names: Sequence[str]) -> Options:
-    """Draw what a run is like; faults of disks need some."""
+    """Draw what a run is like; faults of disks need some, and a witness that holds commands a mode that has one."""
     rng = random.Random(f"runtime {seed}")
-    mode = rng.choice((*MODES, "ho", "ho"))
-    durable = rng.random() < 0.4 or any(word in name for name in names for word in NEED_DISKS)
-    slow = any(word in name for name in names for word in NEED_SLOW_DISKS) and rng.random() < 0.5
+    mode = rng.choice(("ho", "curp") if any("holding" in name for name in names) else (*MODES, "ho", "ho"))
+    durable = rng.random() < 0.4 or any(map(needs_disk, names))
     return Options(
         seed=seed, mode=mode, replicas=3, clients=rng.randint(1, 2), sessions=rng.randint(1, 2), keys=rng.randint(1, 4), commands=COMMANDS,
         depth=rng.choice((1, 4, 8)), burst=rng.choice((1, 3)), think_seconds=rng.choice((0.0, 0.002, 0.02)),
-        sync_seconds=0.006 if slow else rng.choice((0.0, 0.001, 0.006)) if durable else 0.0,
+        sync_seconds=rng.choice((0.0, 0.001, 0.006)) if durable else 0.0,
         core=CoreConfig(id=0, voters=(0, 1, 2), mode=mode, durable=durable), client=ClientConfig(voters=(0, 1, 2), mode=mode),
     )  # fmt: skip
 
@@ -83,6 +83,7 @@ class Run:
 
     Attributes:
         expected: {replica: the exception planned for it; None: it may end as by a cancellation}.
+        plan: the latest, if the latest fault waits for its moment.
         struck: the latest fault did.
         ended: replicas that were killed or asked to stop.
         struck_dying: replicas that met the fault in a life that was being ended anyway.
@@ -96,17 +97,20 @@ class Run:
         self.rng = random.Random(f"faults {options.seed}")
         self.durable = options.core.durable
         self.expected: dict[int, Exception | None] = {}
+        self.plan: Fault | Cancellation | None = None
         self.struck = False
+        self._stopping: list[trio.Event] = []
         self.ended: set[int] = set()
         self.struck_dying: set[int] = set()
         self._nursery = nursery
 
     # --------------------------------------------------------------------------------------------------------------- for the faults
 
-    def pick(self) -> int:
-        """Choose whom it strikes: whoever leads, half of the times."""
+    def pick(self, what: str = "") -> int:
+        """Choose whom it strikes: whoever leads, half of the times; the replica with the lowest id never dials."""
+        among = [replica for replica in self.cluster.alive if replica > 0] if "dial" in what else self.cluster.alive
         leader = self.cluster.leader
-        return leader if leader is not None and self.rng.random() < 0.5 else self.rng.choice(self.cluster.alive)
+        return leader if leader in among and self.rng.random() < 0.5 else self.rng.choice(among)
 
     def others(self, replica: int) -> list[str]:
         """Name all ends of the network but one replica's."""
@@ -120,7 +124,7 @@ class Run:
         """Kill a replica and start it again."""
         self.expected.setdefault(replica, None)
         await self.cluster.kill(replica)
-        if any(fault.struck for fault in self.cluster.seats[replica].place.faults[-1:]):
+        if self.plan is not None and self.plan.struck:
             self.struck_dying.add(replica)
         await self.cluster.restart(replica)
 
@@ -130,13 +134,29 @@ class Run:
         self.ended.add(replica)
         await self.cluster.kill(replica)
 
-    async def stop(self, replica: int) -> None:
-        """SIGTERM; it is gone within its own limits."""
+    def ask_to_stop(self, replica: int) -> None:
+        """SIGTERM; before it handles signals, that is as SIGKILL."""
+        seat = self.cluster.seats[replica]
         self.ended.add(replica)
+        self._stopping.append(seat.ended)
+        if seat.server is None:
+            self.cluster.kill(replica)
+        else:
+            self.cluster.stop(replica)
+
+    async def await_stops(self) -> None:
+        """Wait until those are gone that were asked to stop, within their own limits."""
+        stopping, self._stopping = self._stopping, []
         with trio.move_on_after(STOP_SECONDS):
-            await self.cluster.stop(replica)
+            for ended in stopping:
+                await ended.wait()
             return
-        raise Violation(f"replica {replica} has not stopped within {STOP_SECONDS} s")
+        raise Violation(f"a replica has not stopped within {STOP_SECONDS} s")
+
+    async def stop(self, replica: int) -> None:
+        """SIGTERM, and wait until it is gone."""
+        self.ask_to_stop(replica)
+        await self.await_stops()
 
     def busy(self) -> None:
         """Let programs that live have something to do."""
@@ -147,15 +167,21 @@ class Run:
                 client.news.set()
 
     def calm(self) -> None:
-        """End what the network does."""
+        """End what the network and the disks do."""
         fabric = self.cluster.fabric
         fabric.heal()
         fabric.drop(0)
         fabric.duplicate(0)
         fabric.reorder(0)
         fabric.delay(0, 0)
+        for replica in self.cluster.seats:
+            self.cluster.slow_disk(replica, self.options.sync_seconds)
 
     def begin_client(self) -> None:
+        """Let another client come, and the one that has been there for the longest time leave if they are too many."""
+        alive = [client for client in self.stage.clients if client.alive]
+        if len(alive) >= CLIENTS_MAX:
+            alive[0].scope.cancel()
         client = self.stage.add_client(self.options.sessions, self.options.commands)
         self._nursery.start_soon(client.run, self.cluster)
 
@@ -169,9 +195,11 @@ class Run:
         """
         await trio.sleep(self.rng.uniform(0, 0.2))
         self.calm()
+        await self._need_what_failed()
         for replica in self.cluster.seats:
             self._judge_exit(replica)
         self._judge_clients()
+        self.plan = None
         self.expected.clear()
         self.ended.clear()
         self.struck_dying.clear()
@@ -190,29 +218,47 @@ class Run:
             self.begin_client()
         self.stage.deep()
 
+    async def _need_what_failed(self) -> None:
+        """A disk that refuses the next segment of a log, made ahead, ends its replica when the segment is needed: let it be."""
+        for replica, server in self.cluster.servers.items():
+            log, planned = server.persistence.log, self.expected.get(replica)
+            preparation = log._preparation if log is not None else None
+            if planned is not None and preparation is not None and preparation._error is planned:
+                server.persistence._snapshot_begun_at -= 1 << 20  # a snapshot begins a segment
+                with trio.move_on_after(STOP_SECONDS):
+                    await self.cluster.wait_exited(replica)
+
     def _judge_exit(self, replica: int) -> None:
         """What ended a replica is what was planned, by whatever name the layers between gave it."""
         exit_ = self.cluster.exited(replica)
         planned = self.expected.get(replica)
         if exit_ is None:
-            if planned is not None and self.struck and replica in self.cluster.alive and replica not in self.struck_dying:
-                raise Violation(f"replica {replica} lives on after {planned!r}")
+            if planned is not None and self.struck and replica not in self.struck_dying:
+                what = "lives on" if replica in self.cluster.alive else "ended as if nothing had been"
+                raise Violation(f"replica {replica} {what} after {planned!r}")
             if replica not in self.cluster.alive and replica not in self.ended:
                 raise Violation(f"replica {replica} is dead, and nobody killed it or asked it to stop")
             return
         self.stage.tell(f"r{replica}", f"ended: {exit_!r}")
         reasons = list(_causes(exit_))
-        if planned in reasons or (isinstance(planned, OSError) and isinstance(exit_, StorageError)):
+        if planned in reasons or (isinstance(planned, OSError) and all(isinstance(one, StorageError) for one in _leaves(exit_))):
             return
         if replica in self.expected and isinstance(exit_, EndedEarly):
             return
         raise Violation(f"replica {replica} ended, planned was {planned!r}: " + "".join(traceback.format_exception(exit_)))
 
     def _judge_clients(self) -> None:
+        tasks = self.cluster.tasks
         for client in self.stage.clients:
             failure, client.failure = client.failure, None
-            if failure is not None and client.planned not in list(_causes(failure)):
+            reasons = list(_causes(failure))
+            if failure is not None and client.planned not in reasons and not (client.cancelled and any(isinstance(it, EndedEarly) for it in reasons)):
                 raise Violation(f"client {client.index} ended: " + "".join(traceback.format_exception(failure)))
+            if client.alive and client.planned is not None and self.struck:
+                raise Violation(f"client {client.index} lives on after {client.planned!r}")
+            if not client.alive and (left := tasks.get(f"client{client.index}")):
+                raise Violation(f"client {client.index} is gone and left tasks: {left}")
+            client.planned, client.cancelled = None, False
 
     def _judge_leaks(self, replica: int) -> None:
         left = self.cluster.tasks[f"r{replica}"]
@@ -243,6 +289,11 @@ class Run:
                 raise Violation(f"replica {replica} has {len(tasks)} tasks: {tasks}")
 
 
+def _leaves(error: BaseException) -> list[BaseException]:
+    """Return what is in a group, or what is none."""
+    return [leaf for one in error.exceptions for leaf in _leaves(one)] if isinstance(error, BaseExceptionGroup) else [error]
+
+
 def _causes(error: BaseException | None) -> list[BaseException]:
     """Return an exception, those inside it and those before it."""
     found: list[BaseException] = []
@@ -257,12 +308,6 @@ def _causes(error: BaseException | None) -> list[BaseException]:
     return found
 
 
-def names_for(seed: int, faults: int) -> list[str]:
-    """Return the names of the faults that a seed tries: the catalogue's in turn."""
-    names = list(catalogue.CATALOGUE)
-    return list(islice(cycle(names), seed * faults % len(names), seed * faults % len(names) + faults))
-
-
 def run(seed: int, names: Sequence[str] | None = None) -> Report:
     """Run one seed; never raises for what the cluster did.
 
@@ -275,7 +320,7 @@ def run(seed: int, names: Sequence[str] | None = None) -> Report:
     stage = Stage(options)
     durability: Durability = "disk" if options.core.durable else "memory"
     struck: list[str] = []
-    told = Report(seed, durability)
+    told = Report(seed, durability, tuple(names))
     descriptors = open_descriptors()
 
     async def main() -> None:
@@ -297,8 +342,8 @@ def run(seed: int, names: Sequence[str] | None = None) -> Report:
             for name in names:
                 stage.tell("world", name)
                 running.busy()
-                await trio.sleep(running.rng.uniform(0, 0.1))
-                running.struck = await catalogue.CATALOGUE[name](running)
+                await trio.sleep(running.rng.uniform(0, 0.03))
+                running.struck = await CATALOGUE[name](running)
                 if running.struck:
                     struck.append(name)
                 await running.settle()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -16,6 +17,8 @@ from tests.sim.observer import Observer
 from tests.sim.workload import Program
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from replica.client_driver import ClientDriver
     from replica.core.effects import Effects
     from replica.core.replica import Replica
@@ -27,6 +30,7 @@ STORY_EVENTS = 300
 SNAPSHOT_BYTES = 6_000
 ENTRIES_KEPT_MAX = 20
 """A short run sees snapshots, and followers that need one."""
+SHORT_LOG_BYTES = 512
 
 
 class WatchedCore:
@@ -73,30 +77,34 @@ class ClientRun:
     alive: bool = True
     driver: ClientDriver | None = None
     planned: Exception | None = None
+    cancelled: bool = False
     failure: BaseException | None = None
+    scope: trio.CancelScope = attrs.Factory(trio.CancelScope)
     news: trio.Event = attrs.Factory(trio.Event)
-    ended: trio.Event = attrs.Factory(trio.Event)
 
     async def run(self, cluster: Cluster) -> None:
-        """Submit until everything is complete, or until a fault strikes this client."""
+        """Submit until it is to leave, or until a fault strikes this client."""
         try:
-            async with cluster.driver(self._on_completions, number=self.index) as self.driver:
-                for program in self.programs:
-                    program.session = self.driver.client.open_session(program.track.token, program)
-                self.driver.wake()
-                while True:
-                    wanted = min(program.run(trio.current_time()) for program in self.programs)
-                    self.driver.wake()
-                    with trio.move_on_at(wanted):
-                        await self.news.wait()
-                    self.news = trio.Event()
+            with self.scope:
+                await self._submit(cluster)
         except Exception as error:  # noqa: BLE001 - judged by who planned it
             self.failure = error
         finally:
             self.alive = False
             for program in self.programs:
                 program.track.dead = True
-            self.ended.set()
+
+    async def _submit(self, cluster: Cluster) -> None:
+        async with cluster.driver(self._on_completions, number=self.index) as self.driver:
+            for program in self.programs:
+                program.session = self.driver.client.open_session(program.track.token, program)
+            self.driver.wake()
+            while True:
+                wanted = min(program.run(trio.current_time()) for program in self.programs)
+                self.driver.wake()
+                with trio.move_on_at(wanted):
+                    await self.news.wait()
+                self.news = trio.Event()
 
     def _on_completions(self, completions: list[Completion], now: float) -> None:
         for completion in completions:
@@ -156,6 +164,19 @@ class Stage:
         # Below what a setting may be: in so short a run nothing else would ever be dropped.
         object.__setattr__(server.settings, "log_on_disk_bytes_max", SNAPSHOT_BYTES)
         object.__setattr__(server.core.node.config, "entries_kept_max", ENTRIES_KEPT_MAX)
+
+    @contextmanager
+    def short_logs(self, cluster: Cluster) -> Iterator[None]:
+        """Let those that live keep next to nothing of their logs for a while: who is not there falls behind."""
+        configs = [server.core.node.config for server in cluster.servers.values()]
+        kept = [config.log_bytes_max for config in configs]
+        for config in configs:
+            object.__setattr__(config, "log_bytes_max", SHORT_LOG_BYTES)
+        try:
+            yield
+        finally:
+            for config, size in zip(configs, kept, strict=True):
+                object.__setattr__(config, "log_bytes_max", size)
 
     def add_client(self, sessions: int, commands: int) -> ClientRun:
         """Make a client and its sessions' programs; ``run`` it."""

@@ -9,8 +9,9 @@ import pytest
 import trio
 
 import triskele
-from tests.runtime.cluster import memory_cluster
+from replica.config import Settings
 from triskele.client import CAUSAL, STRONG, Refused, Store, Unavailable, Unknown, connect
+from triskele.testing import cluster as memory_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -72,7 +73,7 @@ async def test_cas_compares_values_versions_and_absence(autojump_clock: MockCloc
 
 async def test_what_is_no_command_is_refused_at_once_and_sends_nothing() -> None:
     async with memory_cluster() as cluster, cluster.store() as store:
-        number = cluster.replicas[0].core.node.applied_position
+        number = cluster.servers[0].core.node.applied_position
         refused: list[tuple[Awaitable[Any], str]] = [
             (store.put(b"k" * 4097, b""), "4096"),
             (store.put(b"k", b"v" * 1048577), "1048576"),
@@ -94,7 +95,7 @@ async def test_what_is_no_command_is_refused_at_once_and_sends_nothing() -> None
         with pytest.raises(TypeError, match="either"):
             await store.cas(b"k", b"v", expected=None, version=1)  # type: ignore[call-overload]
         await store.flush()
-        assert cluster.replicas[0].core.node.applied_position == number
+        assert cluster.servers[0].core.node.applied_position == number
 
 
 @pytest.mark.parametrize("consistency", [STRONG, CAUSAL])
@@ -128,7 +129,7 @@ async def test_a_scan_goes_on_behind_a_key_of_greatest_length(autojump_clock: Mo
 
 async def test_a_wait_that_ends_leaves_the_command_on_its_way(autojump_clock: MockClock) -> None:
     async with memory_cluster() as cluster, cluster.store() as store:
-        cluster.fabric.partition({"client"}, {"r0", "r1", "r2"})
+        cluster.fabric.partition({"client0"}, {"r0", "r1", "r2"})
         begun = autojump_clock.current_time()
         with pytest.raises(Unknown, match=r"no answer within 0\.5 s.*may"):
             await store.put(b"k", b"v", timeout=0.5)
@@ -183,18 +184,18 @@ async def test_sessions_are_their_own_and_share_links(autojump_clock: MockClock)
         async with store.session() as other:
             await other.put(b"k", b"v")
             assert await store.get(b"k") == b"v"
-            assert cluster.replicas[0].core.status()["sessions"] == 2
-            assert cluster.replicas[0].clients == 1
+            assert cluster.servers[0].core.status()["sessions"] == 2
+            assert len(cluster.servers[0].mesh.links) == 3, "two replicas and one client"
         with pytest.raises(Unavailable, match="closed"):
             await other.get(b"k")
         await store.put(b"k", b"w")
         with trio.fail_after(5):
-            while cluster.replicas[0].core.status()["sessions"] != 1:  # noqa: ASYNC110 - the core tells nobody
+            while cluster.servers[0].core.status()["sessions"] != 1:  # noqa: ASYNC110 - the core tells nobody
                 await trio.sleep(0.01)
 
 
 async def test_too_many_sessions_is_unavailable_with_the_reason(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
-    async with memory_cluster(sessions_max=1) as cluster, cluster.store() as store:
+    async with memory_cluster(settings=Settings(sessions_max=1)) as cluster, cluster.store() as store:
         with pytest.raises(Unavailable, match="too many sessions"):
             async with store.session():
                 raise AssertionError

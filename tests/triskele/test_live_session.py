@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from replica.config import Settings
 from replica.core import messages as m
 from replica.core.node import EXPIRED, NOSESSION
 from statemachine.command import PUT
-from tests.runtime.cluster import memory_cluster
 from triskele.calls import CAUSAL, STRONG
 from triskele.errors import Unavailable, Unknown
 from triskele.live_session import LiveSession, command_bytes
+from triskele.testing import cluster as memory_cluster
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -29,7 +30,7 @@ def lose(driver: ClientDriver, reason: int = EXPIRED) -> None:
 
 @pytest.mark.parametrize("reason", [EXPIRED, NOSESSION])
 async def test_a_lost_session_is_replaced_by_one_that_keeps_its_floor(autojump_clock: MockClock, reason: int) -> None:  # noqa: ARG001
-    async with memory_cluster() as cluster, cluster.client() as driver:
+    async with memory_cluster() as cluster, cluster.driver() as driver:
         live = LiveSession(driver)
         session = await live.ready()
         await live.submit_record(session, bytes([PUT]), [b"k"], [b"v"]).done.wait()
@@ -43,10 +44,10 @@ async def test_a_lost_session_is_replaced_by_one_that_keeps_its_floor(autojump_c
 
 
 async def test_reads_go_over_to_the_next_session(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
-    async with memory_cluster() as cluster, cluster.client() as driver:
+    async with memory_cluster() as cluster, cluster.driver() as driver:
         live = LiveSession(driver)
         await live.open()
-        cluster.fabric.clog("client", "r0")
+        cluster.fabric.clog("client0", "r0")
         found = []
 
         async def read() -> None:
@@ -56,13 +57,13 @@ async def test_reads_go_over_to_the_next_session(autojump_clock: MockClock) -> N
             nursery.start_soon(read)
             await trio.testing.wait_all_tasks_blocked()
             lose(driver)
-            cluster.fabric.unclog("client", "r0")
+            cluster.fabric.unclog("client0", "r0")
         assert found == [[None]]
         assert live.room.commands == 0
 
 
 async def test_writes_of_a_lost_session_have_failed_and_give_their_room_back(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
-    async with memory_cluster(election_seconds=60.0) as cluster, cluster.client() as driver:
+    async with memory_cluster(settings=Settings(election_seconds=60.0)) as cluster, cluster.driver() as driver:
         live = LiveSession(driver)
         cluster.fabric.delay(1, 1)
         call = live.submit_record(await live.ready(), bytes([PUT, PUT]), [b"a", b"b"], [b"v", b"v"])
@@ -77,7 +78,7 @@ async def test_writes_of_a_lost_session_have_failed_and_give_their_room_back(aut
 
 
 async def test_flush_says_once_that_writes_of_an_earlier_session_may_be_lost(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
-    async with memory_cluster() as cluster, cluster.client() as driver:
+    async with memory_cluster() as cluster, cluster.driver() as driver:
         live = LiveSession(driver)
         await live.flush()
         call = live.submit_record(await live.ready(), bytes([PUT | 0x80]), [b"a"], [b"v"])
@@ -90,10 +91,10 @@ async def test_flush_says_once_that_writes_of_an_earlier_session_may_be_lost(aut
 
 
 async def test_every_task_that_wrote_hears_once_that_the_session_was_lost(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
-    async with memory_cluster() as cluster, cluster.client() as driver:
+    async with memory_cluster() as cluster, cluster.driver() as driver:
         live, ready, heard, lost = LiveSession(driver), list[str](), list[str](), trio.Event()
         await live.open()
-        cluster.fabric.partition({"client"}, {"r0", "r1", "r2"})
+        cluster.fabric.partition({"client0"}, {"r0", "r1", "r2"})
 
         async def write_and_flush(name: str, *, writes: bool) -> None:
             if writes:
@@ -121,9 +122,9 @@ async def test_every_task_that_wrote_hears_once_that_the_session_was_lost(autoju
 
 
 async def test_who_gives_up_leaves_the_opening_to_the_next(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
-    async with memory_cluster() as cluster, cluster.client() as driver:
+    async with memory_cluster() as cluster, cluster.driver() as driver:
         live = LiveSession(driver)
-        cluster.fabric.partition({"client"}, {"r0"})
+        cluster.fabric.partition({"client0"}, {"r0"})
         for _ in range(5):
             with trio.move_on_after(0.5) as scope:
                 await live.ready()
@@ -132,11 +133,11 @@ async def test_who_gives_up_leaves_the_opening_to_the_next(autojump_clock: MockC
         assert len(driver.client.opening) == 1
         cluster.fabric.heal()
         await live.read([b"k"], CAUSAL)
-        assert cluster.replicas[0].core.status()["sessions"] == 1
+        assert cluster.servers[0].core.status()["sessions"] == 1
 
 
 async def test_many_tasks_open_one_session_and_keep_within_its_room(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
-    async with memory_cluster() as cluster, cluster.client() as driver:
+    async with memory_cluster() as cluster, cluster.driver() as driver:
         live = LiveSession(driver)
         live.room.commands_max = 10
         most = 0
@@ -153,11 +154,11 @@ async def test_many_tasks_open_one_session_and_keep_within_its_room(autojump_clo
                 nursery.start_soon(write, number)
         assert most == 10
         assert live.room.commands == 0
-        assert cluster.replicas[0].core.status()["sessions"] == 1
+        assert cluster.servers[0].core.status()["sessions"] == 1
 
 
 async def test_a_closed_session_takes_no_more(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
-    async with memory_cluster() as cluster, cluster.client() as driver:
+    async with memory_cluster() as cluster, cluster.driver() as driver:
         live = LiveSession(driver)
         await live.open()
         live.close()

@@ -7,8 +7,8 @@ import trio
 
 from replica.core import messages as m
 from replica.core.node import EXPIRED
-from tests.runtime.cluster import memory_cluster
 from triskele.client import CAUSAL, STRONG, Refused, Store, Unavailable, Unknown
+from triskele.testing import cluster as memory_cluster
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -82,7 +82,7 @@ async def test_a_block_that_raises_sends_nothing(autojump_clock: MockClock) -> N
 async def test_what_has_no_answer_in_time_is_known_command_by_command(autojump_clock: MockClock) -> None:
     async with memory_cluster() as cluster, cluster.store() as store:
         await store.put(b"k", b"v")
-        cluster.fabric.partition({"client"}, {"r0", "r1", "r2"})
+        cluster.fabric.partition({"client0"}, {"r0", "r1", "r2"})
         begun = autojump_clock.current_time()
         async with store.pipeline(timeout=0.5) as batch:
             put, get, scan = batch.put(b"k", b"w"), batch.get(b"k"), batch.scan(b"x")
@@ -116,7 +116,7 @@ async def test_a_read_does_not_see_the_writes_behind_it(autojump_clock: MockCloc
 
 
 async def test_a_session_lost_on_the_way_fails_what_it_carried_and_no_more(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
-    async with memory_cluster() as cluster, cluster.client() as driver:
+    async with memory_cluster() as cluster, cluster.driver() as driver:
         store = Store(driver, 5.0)
         await store.put(b"before", b"v")
         number = next(iter(driver.client.sessions))
@@ -125,9 +125,9 @@ async def test_a_session_lost_on_the_way_fails_what_it_carried_and_no_more(autoj
             await trio.testing.wait_all_tasks_blocked()
             driver.client.step(1, [m.RecordAck(1, 1, [], [], [], [[number, EXPIRED]])], driver.now())
             driver.wake()
-            cluster.fabric.unclog("client", "r0")
+            cluster.fabric.unclog("client0", "r0")
 
-        cluster.fabric.clog("client", "r0")
+        cluster.fabric.clog("client0", "r0")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lose)
             async with store.pipeline() as batch:

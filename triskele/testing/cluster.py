@@ -20,11 +20,11 @@ from replica.surroundings import Surroundings
 from transport.fabric import Fabric
 from triskele.calls import on_completions
 from triskele.client import Store, open_store
-from triskele.testing.place import Fault, Place, here, listen_to_fault_points
+from triskele.testing.place import Fault, Place, always, here, listen_to_fault_points, raising
 from triskele.testing.points import POINTS
 from triskele.testing.schedule import seed_schedule
 from triskele.testing.seat import Seat
-from triskele.testing.tasks import TASKS, Cancellation, TaskWatch
+from triskele.testing.tasks import TASKS, Cancellation, TaskWatch, task_names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator
@@ -185,41 +185,60 @@ class Cluster:
             raise ValueError(f"a clock that counts since some start never goes back ({seconds:g} s)")
         self.seats[replica].place.jumped += seconds
 
-    def cancel(self, task_name: str, *, replica: int, checkpoint: int = 0) -> Cancellation:
-        """Cancel the nursery that a task of a replica runs in, at a checkpoint of that task.
+    def slow_disk(self, replica: int, sync_seconds: float) -> None:
+        """Let a replica's syncs take so long (virtual seconds) from now on; beyond 2 ms they run beside the turns."""
+        self.seats[replica].sync_clock.sync_seconds = sync_seconds
+
+    def cancel(self, task_name: str, *, replica: int | None = None, client: int | None = None, checkpoint: int = 0) -> Cancellation:
+        """Cancel the nursery that a task of a replica or a client runs in, at a checkpoint of that task.
 
         Args:
             task_name: one of ``task_names()``; if several have the name, whichever comes first to the checkpoint.
             replica: whose.
+            client: or which client's, as in ``at``; a client has only some of the tasks.
             checkpoint: which one from now on, from 1; 0: the task is cancelled where it waits.
 
         Raises:
-            ValueError: no such name.
+            ValueError: no such name, or not one of ``replica`` and ``client``.
             LookupError: it is to be cancelled now, and there is no such task.
         """
         if task_name not in TASKS.values():
-            raise ValueError(f"no task has the name {task_name!r}; names are {', '.join(TASKS.values())}")
-        place = self.seats[replica].place
+            raise ValueError(f"no task has the name {task_name!r}; names are {', '.join(task_names())}")
+        place = self._place(replica, client)
         planned = Cancellation(task_name, checkpoint)
         if checkpoint > 0:
             place.cancellations.append(planned)
         elif self._watch.cancel_now(place, task_name):
             planned.happened.set()
         else:
-            raise LookupError(f"replica {replica} has no task {task_name} now")
+            raise LookupError(f"{place.name} has no task {task_name} now")
         return planned
 
     def fail_at(
         self, point: str, *, replica: int | None = None, client: int | None = None, exception: BaseException | type[BaseException], nth: int = 1
     ) -> Fault:
-        """Raise an exception at a fault point.
+        """Raise an exception at a fault point; else as ``at``."""
+        return self.at(point, raising(exception() if isinstance(exception, type) else exception), replica=replica, client=client, nth=nth)
+
+    def at(
+        self,
+        point: str,
+        do: Callable[[], object],
+        *,
+        replica: int | None = None,
+        client: int | None = None,
+        nth: int = 1,
+        when: Callable[[], bool] = always,
+    ) -> Fault:
+        """Call a function at a fault point, in the midst of what the code does there: ``c.at("turn.before_send", lambda: c.kill(0), replica=0)``.
 
         Args:
             point: one of ``fault_points()``.
+            do: what is called; what it raises, the point raises.
             replica: who is to reach it, in this life or a later one.
             client: or which client, from 0 in the order of connecting; it may connect later.
-            exception: what is raised.
             nth: at which time from now on, from 1.
+            when: times at which this is false do not count.
 
         Returns:
             What tells whether it has ``struck``.
@@ -229,11 +248,8 @@ class Cluster:
         """
         if point not in POINTS:
             raise ValueError(f"there is no fault point {point!r}; fault_points() names them")
-        if (replica is None) == (client is None):
-            raise ValueError("give one of replica and client")
-        place = self._client(client) if client is not None else self.seats[replica or 0].place
-        planned = Fault(point, exception() if isinstance(exception, type) else exception, nth)
-        place.faults.append(planned)
+        planned = Fault(point, do, nth, when)
+        self._place(replica, client).faults.append(planned)
         return planned
 
     def reached(self, point: str) -> int:
@@ -241,6 +257,11 @@ class Cluster:
         return sum(place.reached.get(point, 0) for place in [seat.place for seat in self.seats.values()] + self._clients)
 
     # ------------------------------------------------------------------------------------------------------------------------ clients
+
+    def _place(self, replica: int | None, client: int | None) -> Place:
+        if (replica is None) == (client is None):
+            raise ValueError("give one of replica and client")
+        return self._client(client) if client is not None else self.seats[replica or 0].place
 
     def _client(self, number: int) -> Place:
         while len(self._clients) <= number:

@@ -12,7 +12,7 @@ import trio
 from transport import fault_points
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from triskele.testing.tasks import Cancellation
 
@@ -20,30 +20,53 @@ HERE: ContextVar[Place | None] = ContextVar("HERE", default=None)
 """Whose task runs; inherited by the tasks it starts."""
 
 
+def always() -> bool:
+    """Return True: no time is the wrong one."""
+    return True
+
+
+def raising(exception: BaseException) -> Callable[[], None]:
+    """Make a function that raises an exception."""
+
+    def fail() -> None:
+        raise exception
+
+    return fail
+
+
 @attrs.define(eq=False)
 class Fault:
-    """An exception that is to be raised.
+    """Something that is to happen at a fault point.
 
     Attributes:
         point: where.
-        exception: what.
+        act: what is called; what it raises, the point raises.
         nth: at which time from now on that the place is reached there, from 1.
-        happened: set when it was raised.
+        when: times at which this is false do not count.
+        happened: set when it was called.
     """
 
     point: str
-    exception: BaseException
-    nth: int
+    act: Callable[[], object]
+    nth: int = 1
+    when: Callable[[], bool] = always
     happened: trio.Event = attrs.Factory(trio.Event)
 
     @property
     def struck(self) -> bool:
-        """Whether it was raised."""
+        """Whether it has happened."""
         return self.happened.is_set()
 
     def withdraw(self) -> None:
-        """Let it not be raised any more."""
+        """Let it not happen any more."""
         self.nth = 0
+
+    def step(self) -> bool:
+        """Count one time that the point was reached; return whether it is the one."""
+        self.nth -= 1
+        if self.nth == 0:
+            self.happened.set()
+        return self.nth == 0
 
 
 class Gate:
@@ -90,14 +113,13 @@ class Place:
         return trio.current_time() + self.jumped
 
     def reach(self, point: str) -> None:
-        """Count a fault point, and raise what is to be raised there."""
+        """Count a fault point, and let happen what is to happen there."""
         self.reached[point] = self.reached.get(point, 0) + 1
-        for fault in self.faults:
-            if fault.point == point and not fault.struck:
-                fault.nth -= 1
-                if fault.nth == 0:
-                    fault.happened.set()
-                    raise fault.exception
+        if self.faults:
+            struck = [fault for fault in self.faults if fault.point == point and fault.when() and fault.step()]
+            self.faults = [fault for fault in self.faults if fault.nth > 0]
+            for fault in struck:
+                fault.act()
 
 
 @contextmanager

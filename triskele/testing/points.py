@@ -16,6 +16,8 @@ POINTS = {
     "turn.end": "everything has left",
     "batch.persisted": "a batch became safe outside of a turn",
     "snapshot.look": "the task that writes snapshots looks whether one is due",
+    "guard.look": "the task that compares states with the other replicas looks",
+    "peering.look": "the task that keeps links to the other replicas begins, or its members changed",
     "hash.begin": "the task that brings the state hash up to date begins",
     "stop.begin": "a replica was asked to stop",
     "stop.handed_over": "it leads no more",
@@ -42,6 +44,10 @@ POINTS = {
 """{name: the moment}"""
 
 
-def fault_points() -> list[str]:
-    """Name all fault points, for ``Cluster.fail_at``."""
-    return list(POINTS)
+SHARED_POINTS = ("fabric.dial", "memory.transmit", "memory.deliver")
+"""Those that replicas and clients reach."""
+
+
+def fault_points(*, client: bool | None = None) -> list[str]:
+    """Name all fault points, for ``Cluster.fail_at``; only those that a client reaches, or only those that a replica does."""
+    return [name for name in POINTS if client is None or name.startswith("client.") == client or name in SHARED_POINTS]

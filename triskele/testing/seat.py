@@ -61,6 +61,7 @@ class Seat:
         exit_was_seen: somebody asked for it.
         ended: set while it is dead.
         settled: set when it listens, or is dead.
+        sync_clock: says how long a sync takes.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Seat:
         self._seed = seed
         self._disk = disk
         self._on_start = on_start
-        self._sync_clock = SyncClock(sync_seconds)
+        self.sync_clock = SyncClock(sync_seconds)
         self._random = Random()
         self._scope = trio.CancelScope()
 
@@ -141,20 +142,20 @@ class Seat:
         random = self._random
         return Surroundings(
             clock=self.place.clock, draw=random.random, entropy=random.randbytes, open_folder=self._open_folder,
-            open_log=partial(DurableLog.open, segment_bytes=SEGMENT_BYTES, entropy=random.randbytes, clock=self._sync_clock),
+            open_log=partial(DurableLog.open, segment_bytes=SEGMENT_BYTES, entropy=random.randbytes, clock=self.sync_clock),
             in_thread=self._in_thread, fabric=self._fabric, fabric_name=self.place.name,
         )  # fmt: skip
 
     def _open_folder(self, path: str, *, cluster_id: str, replica_id: int) -> DataFolder:
         entropy = self._random.randbytes
         if self._disk is not None:
-            return DataFolder.open_disk(PointedDisk(self._disk, self._sync_clock), cluster_id=cluster_id, replica_id=replica_id, entropy=entropy)
+            return DataFolder.open_disk(PointedDisk(self._disk, self.sync_clock), cluster_id=cluster_id, replica_id=replica_id, entropy=entropy)
         folder = DataFolder.open(path, cluster_id=cluster_id, replica_id=replica_id, entropy=entropy)
-        folder.disk = PointedDisk(folder.disk, self._sync_clock)
+        folder.disk = PointedDisk(folder.disk, self.sync_clock)
         return folder
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: object) -> Any:
         """Stand in for a thread: real ones and virtual time do not go together."""
-        await trio.sleep(self._sync_clock.sync_seconds)
+        await trio.sleep(self.sync_clock.sync_seconds)
         reach("disk.thread")
         return function(*arguments)

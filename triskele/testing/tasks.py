@@ -33,13 +33,17 @@ TASKS = {
     "replica.guard.Guard.run": "guard",
     "transport.mesh.Mesh._serve_accepted": "accepted",
     "transport.memory.MemoryLink.run": "link",
+    "replica.client_driver.ClientDriver.run_timers": "timers",
+    "replica.client_driver.ClientDriver.run_discovery": "discovery",
+    "transport.mesh.Mesh.dial": "dial",
 }
-"""{what Trio calls a replica's task: its name here}"""
+"""{what Trio calls a task: its name here}"""
+CLIENT_TASKS = ("turns", "hub", "timers", "discovery", "dial", "link")
 
 
-def task_names() -> list[str]:
-    """Name all tasks of replicas, for ``Cluster.cancel``."""
-    return list(TASKS.values())
+def task_names(*, client: bool = False) -> list[str]:
+    """Name all tasks of a replica, or of a client, for ``Cluster.cancel``."""
+    return list(CLIENT_TASKS) if client else [name for name in dict.fromkeys(TASKS.values()) if name != "discovery"]
 
 
 @attrs.define(eq=False)

@@ -153,6 +153,31 @@ async def test_a_client_that_fails_is_its_owner_s_matter(autojump_clock: MockClo
     assert caught.group_contains(ValueError, match="planted")
 
 
+async def test_a_replica_can_be_asked_to_stop_in_the_midst_of_its_turn(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    async with cluster(3) as c, c.store() as store:
+        leader = c.leader
+        assert leader is not None
+        plan = c.at("turn.after_replies", lambda: c.stop(leader), replica=leader, when=lambda: c.leader == leader)
+        await store.put(b"k", b"v")
+        assert await c.wait_exited(leader) is None
+        assert plan.struck
+        assert await store.get(b"k") == b"v"
+
+
+async def test_a_disk_that_is_slow_holds_up_what_it_must_and_no_more(autojump_clock: MockClock) -> None:
+    async with cluster(3, durability="disk") as c, c.store() as store:
+        await store.put(b"k", b"v")
+        for replica in c.alive:
+            c.slow_disk(replica, 0.5)
+        await store.put(b"k", b"u", timeout=10)  # now the replicas know how slow their disks are
+        begun = autojump_clock.current_time()
+        await store.put(b"k", b"w", timeout=10)
+        assert autojump_clock.current_time() - begun >= 0.5
+        begun = autojump_clock.current_time()
+        assert await store.get(b"other", consistency=triskele.CAUSAL) is None
+        assert autojump_clock.current_time() - begun < 0.1
+
+
 async def test_points_are_counted(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
     async with cluster(3) as c, c.store() as store:
         before = c.reached("turn.end")

@@ -7,7 +7,7 @@ import pytest
 
 from replica.storage.disk import OsDisk
 from triskele.testing.disk import PointedDisk, SyncClock
-from triskele.testing.place import Fault, Place, here, listen_to_fault_points
+from triskele.testing.place import Fault, Place, here, listen_to_fault_points, raising
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ def disk(tmp_path: Path) -> PointedDisk:
 @pytest.mark.parametrize("point", CHANGES)
 def test_a_change_that_fails_has_changed_nothing(disk: PointedDisk, tmp_path: Path, point: str) -> None:
     listen_to_fault_points()
-    place = Place("r0", 0, faults=[Fault(point, OSError(errno.EIO, "planted"), 1)])
+    place = Place("r0", 0, faults=[Fault(point, raising(OSError(errno.EIO, "planted")))])
     with here(place), pytest.raises(OSError, match="planted"):
         CHANGES[point](disk)
     assert place.reached == {point: 1}

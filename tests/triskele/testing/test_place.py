@@ -5,12 +5,12 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from transport.fault_points import reach
-from triskele.testing.place import Fault, Gate, Place, here, listen_to_fault_points
+from triskele.testing.place import Fault, Gate, Place, here, listen_to_fault_points, raising
 
 
 def test_a_fault_strikes_the_nth_time_once_and_only_its_own_place() -> None:
     listen_to_fault_points()
-    fault = Fault("turn.end", ValueError("planted"), 2)
+    fault = Fault("turn.end", raising(ValueError("planted")), 2)
     struck, other = Place("r0", 0, faults=[fault]), Place("r1", 1)
     for _ in range(3):
         with here(other):
@@ -26,11 +26,25 @@ def test_a_fault_strikes_the_nth_time_once_and_only_its_own_place() -> None:
 
 
 def test_a_fault_that_was_withdrawn_does_not_strike() -> None:
-    fault = Fault("turn.end", ValueError("planted"), 1)
+    fault = Fault("turn.end", raising(ValueError("planted")))
     place = Place("r0", 0, faults=[fault])
     fault.withdraw()
     place.reach("turn.end")
     assert not fault.struck
+
+
+def test_times_at_which_it_must_not_happen_do_not_count() -> None:
+    leads, done = [False], list[str]()
+    fault = Fault("turn.end", lambda: done.append("struck"), 2, when=lambda: leads[0])
+    place = Place("r0", 0, faults=[fault])
+    for leading in (False, False, True, False):
+        leads[0] = leading
+        place.reach("turn.end")
+        assert not fault.struck
+    leads[0] = True
+    place.reach("turn.end")
+    assert fault.struck
+    assert (done, place.faults) == (["struck"], [])
 
 
 async def test_tasks_belong_to_the_place_that_started_them() -> None:

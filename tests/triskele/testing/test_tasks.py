@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from transport.errors import EndedEarly
 from triskele.testing import cluster, task_names
 from triskele.testing.tasks import TASKS
 
@@ -23,6 +24,21 @@ async def test_a_replica_with_a_disk_has_every_task_there_is(autojump_clock: Moc
     async with cluster(3, durability="disk") as c, c.store():
         found = {name for replica in ("r0", "r1", "r2") for name in c.tasks[replica]}
         assert found == {*task_names(), "triskele.testing.seat.Seat.live"}
+
+
+async def test_a_client_has_tasks_of_its_own(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    async with cluster(3) as c, c.store():
+        assert set(c.tasks["client0"]) == set(task_names(client=True))
+
+
+@pytest.mark.parametrize("task", ["turns", "discovery"])
+async def test_a_client_s_task_can_be_cancelled_and_ends_the_client(autojump_clock: MockClock, task: str) -> None:  # noqa: ARG001 - virtual time
+    async with cluster(3) as c:
+        with pytest.raises(EndedEarly):
+            async with c.store() as store:
+                c.cancel(task, client=0)
+                await store.put(b"k", b"v")
+        assert c.tasks["client0"] == []
 
 
 async def test_a_cancelled_link_comes_back_and_nobody_ends(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
@@ -48,7 +64,7 @@ async def test_a_cancellation_comes_at_its_checkpoint(autojump_clock: MockClock)
 
 async def test_a_task_that_is_not_there_cannot_be_cancelled(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
     async with cluster(3) as c:
-        with pytest.raises(LookupError, match="replica 0 has no task sync now"):
+        with pytest.raises(LookupError, match="r0 has no task sync now"):
             c.cancel("sync", replica=0)
         with pytest.raises(ValueError, match="no task has the name 'nonsense'; names are turns, hub"):
             c.cancel("nonsense", replica=0)

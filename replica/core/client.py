@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from replica.core.messages import Message
     from replica.core.witness import Run
 
+KEEP_ALIVE_AT_ONCE = 1000
+"""So many sessions are kept alive with every ping; of more, a part."""
+
 
 @attrs.frozen
 class ClientConfig:
@@ -359,9 +362,17 @@ class Client:
             self._send_openings(list(self.opening))
 
     def _keep_alive(self) -> None:
-        """Say that the sessions are alive: to the leader, which counts leases, and to their homes, in case it is out of reach."""
+        """Say that the sessions are alive: to the leader, which counts leases, and to their homes, in case it is out of reach.
+
+        Where they are many, each ping speaks for a part of them, and for all within a third of a lease: a replica goes through them one by one.
+        """
+        sessions = list(self.sessions.values())
+        if len(sessions) > KEEP_ALIVE_AT_ONCE:
+            parts = max(1, int(self.config.lease_seconds / (3 * self.config.ping_seconds)))
+            part = int(self.now / self.config.ping_seconds) % parts
+            sessions = [session for session in sessions if session.id % parts == part]
         for replica, target in self.targets.items():
-            alive = [session.id for session in self.sessions.values() if replica in (self.leader, session.home)]
+            alive = [session.id for session in sessions if replica in (self.leader, session.home)]
             if alive and target.linked:
                 target.extra.append(m.KeepAlive(alive))
 

@@ -22,7 +22,7 @@ from replica.core.messages import (
     StrongRead,
 )
 from replica.core.node import EXPIRED, GAP, NOSESSION
-from tests.replica.core.caller import SESSION, Caller, brief
+from tests.replica.core.caller import LEADER, SESSION, Caller, brief
 
 if TYPE_CHECKING:
     from replica.core.config import Mode
@@ -224,6 +224,18 @@ def test_sessions_are_kept_alive_at_the_leader_and_at_home() -> None:
     alive = caller.sections(KeepAlive)
     assert {session for section in alive for session in section.sessions} == {caller.session.id, other.id}
     assert len(alive) == len({0, caller.session.home, other.home})
+
+
+def test_many_sessions_are_kept_alive_a_part_at_a_time_and_all_within_a_third_of_their_lease() -> None:
+    caller = Caller(lease_seconds=30.0, ping_seconds=1.0)
+    opened = {caller.open(b"t%d" % number, 100 + number).id for number in range(1999)} | {caller.session.id}
+    caller.sent()
+    said: list[set[int]] = []
+    for _ in range(10):
+        caller.wait(1.0)
+        said.append({session for section in caller.sections(KeepAlive, LEADER) for session in section.sessions})
+    assert set().union(*said) == opened
+    assert max(map(len, said)) <= 201
 
 
 # ------------------------------------------------------------------------------------------------------------------------------ views

@@ -73,6 +73,7 @@ class Tracker:
                 progress.next = progress.match + 1
             if progress.sending is not None:
                 progress.sending.again()
+                self.sending_at = min(self.sending_at, progress.sending.due())  # if nothing is in flight, no ack will come
 
     def begin_sending(self, peer: int) -> None:
         """Send a follower the state of this moment."""

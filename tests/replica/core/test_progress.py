@@ -8,7 +8,7 @@ from replica.core.config import CoreConfig
 from replica.core.configuration import Configuration
 from replica.core.node import Node
 from replica.core.progress import Tracker
-from tests.replica.core.transfer import Transfer, small_chunks
+from tests.replica.core.transfer import FOLLOWER, Transfer, small_chunks
 
 
 def tracker(voters: tuple[int, ...], learners: tuple[int, ...] = (), *, durable_index: int = 9, now: float = 4.0) -> Tracker:
@@ -153,3 +153,14 @@ def test_time_in_which_a_follower_took_no_parts_is_worth_one_window_of_them(monk
     assert transfer.passes(0.4) == [], "a window is in flight"
     assert transfer.ack_parts(3) == [3, 4, 5]
     assert transfer.ack_parts(6) == []
+
+
+def test_a_link_that_breaks_while_the_pace_lets_nothing_go_does_not_end_the_transfer(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_chunks(monkeypatch)
+    transfer = Transfer(keys=20, window=3, pace=0.008)
+    transfer.begin()
+    assert transfer.ack_parts(3) == [], "nothing is in flight: no ack will come"
+    transfer.leader.link_down(FOLLOWER)
+    assert transfer.passes(0.008) == []
+    transfer.leader.link_up(FOLLOWER)
+    assert transfer.passes(0.0) == [3]

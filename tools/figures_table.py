@@ -37,11 +37,11 @@ def long_table(report: dict[str, Any]) -> Table:
     return ["streams x in flight", *heads], rows
 
 
-def with_table(text: str, report: dict[str, Any], table: Table) -> str:
-    """Return a page with everything between its two marks replaced."""
+def with_table(text: str, caption: str, table: Table) -> str:
+    """Return a page with everything between its two marks replaced by a caption and a table."""
     pattern = re.compile(f"({re.escape(BEGIN)}\n).*?({re.escape(END)})", re.DOTALL)
     assert pattern.search(text), "the page lacks the marks of the table"
-    content = f"{measured_on(report)}. {intervals_line(report)}\n\n{markdown_table(table)}\n"
+    content = f"{caption}\n\n{markdown_table(table)}\n"
     return pattern.sub(lambda match: f"{match.group(1)}{content}{match.group(2)}", text)
 
 
@@ -51,8 +51,12 @@ def main(words: list[str]) -> int:
     if report.get("name") != "figures" or report["partial"] or report["failures"]:
         print("figures_table: name the report.json of a whole `triskele sweep figures` without failed runs", file=sys.stderr)
         return 2
-    for page, table in ((README, short_table(report)), (PERFORMANCE, long_table(report))):
-        page.write_text(with_table(page.read_text(encoding="utf-8"), report, table), encoding="utf-8")
+    measured = f"{measured_on(report)}."
+    for page, caption, table in (
+        (README, measured, short_table(report)),
+        (PERFORMANCE, f"{measured} {intervals_line(report)}", long_table(report)),
+    ):
+        page.write_text(with_table(page.read_text(encoding="utf-8"), caption, table), encoding="utf-8")
     return 0
 
 

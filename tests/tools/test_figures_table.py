@@ -31,12 +31,12 @@ def test_both_pages_have_the_marks(page: Path) -> None:
 
 def test_what_is_between_the_marks_is_replaced_and_nothing_else() -> None:
     found = report()
-    changed = with_table(f"above\n{BEGIN}\nformer\n{END}\nbelow\n", found, short_table(found))
-    assert changed.startswith(f"above\n{BEGIN}\n2 repeats, --repeats 2; commit ")
+    changed = with_table(f"above\n{BEGIN}\nformer\n{END}\nbelow\n", "caption", short_table(found))
+    assert changed.startswith(f"above\n{BEGIN}\ncaption\n\n| streams x in flight |")
     assert changed.endswith(f"|\n{END}\nbelow\n")
     assert "| 16 x 15, disk | 11,000 | 2.00 | 2.00 | 0.007 |\n" in changed
     assert "former" not in changed
-    assert with_table(changed, found, short_table(found)) == changed
+    assert with_table(changed, "caption", short_table(found)) == changed
 
 
 def test_the_long_table_has_intervals_and_what_was_lost() -> None:
@@ -58,4 +58,7 @@ def test_both_pages_are_written_from_a_whole_report_only(tmp_path: Path, monkeyp
     (tmp_path / "right.json").write_text(json.dumps(whole))
     assert main([str(tmp_path / "right.json")]) == 0
     assert (tmp_path / "README").read_text().count("\n| ") == 13
+    told = [(tmp_path / name).read_text() for name in ("README", "PERFORMANCE")]
+    assert ["\n2 repeats, --repeats 2; commit " in text for text in told] == [True, True]
+    assert ["in brackets" in text for text in told] == [False, True], "only one of the tables has any"
     assert "strong p99" in (tmp_path / "PERFORMANCE").read_text()

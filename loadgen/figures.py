@@ -49,6 +49,7 @@ SHOWN: Final[dict[str, Shown]] = {
     "commands_per_frame": Shown("commands/frame", ",.1f"),
     "frames_per_send": Shown("frames/send", ".2f"),
     "turn_seconds_max": Shown("longest turn, ms", ",.1f", 1000.0),
+    "turn_cpu_seconds_max": Shown("CPU of a turn at most, ms", ",.1f", 1000.0),
     "codec_floor_share": Shown("of the codec floor, %", ".1f", 100.0),
     "wire_floor_share": Shown("of the wire floor, %", ".1f", 100.0),
 }
@@ -61,8 +62,8 @@ def figures_of(result: Mapping[str, Any]) -> Figures:
     Returns:
         ``throughput_per_second``; ``<kind>_<percentile>_ms`` for every kind of command; ``fast_share``; of the leader ``syscalls_per_operation``,
         ``leader_cpu_us_per_operation``, ``commands_per_frame``, ``frames_per_send`` and ``batch_delay_seconds``; of all processes
-        ``cpu_us_per_operation``, of the clients ``client_cpu_us_per_operation``; over the replicas ``turn_seconds_max`` and ``rss_peak_bytes``;
-        ``failed`` and ``unknown``; each floor ``<floor>_floor_per_second`` and the run's ``<floor>_floor_share`` of it.
+        ``cpu_us_per_operation``, of the clients ``client_cpu_us_per_operation``; over the replicas ``turn_seconds_max``, ``turn_cpu_seconds_max`` and
+        ``rss_peak_bytes``; ``failed`` and ``unknown``; each floor ``<floor>_floor_per_second`` and the run's ``<floor>_floor_share`` of it.
     """
     rate = float(result[RATE])
     found: Figures = {RATE: rate}
@@ -78,8 +79,8 @@ def figures_of(result: Mapping[str, Any]) -> Figures:
     found["leader_cpu_us_per_operation"] = _per([leader.get("cpu_seconds")], operations)
     found["client_cpu_us_per_operation"] = _per(clients, operations)
     found["cpu_us_per_operation"] = _per([*clients, *(replica["cpu_seconds"] for replica in replicas)], operations)
-    for name in ("turn_seconds_max", "rss_peak_bytes"):
-        found[name] = max((replica[name] for replica in replicas if replica[name] is not None), default=None)
+    for name in ("turn_seconds_max", "turn_cpu_seconds_max", "rss_peak_bytes"):
+        found[name] = max((replica[name] for replica in replicas if replica.get(name) is not None), default=None)
     found |= {name: result[name] for name in ("failed", "unknown")}
     for floor in ("wire", "codec"):
         measured = (result["floors"] or {}).get(f"{floor}_per_second")

@@ -113,7 +113,7 @@ def difference(first: Mapping[str, Any] | None, last: Mapping[str, Any] | None, 
     """Return what a replica did between two samples, as the result has it; nulls where a sample is missing."""
     if first is None or last is None:
         names = ("role", "cpu_seconds", "rss_bytes", "rss_peak_bytes", "syscalls", "syscalls_per_operation", "frames_per_send")
-        return dict.fromkeys((*names, "commands_per_frame", "bytes_sent", "batch_delay_seconds", "turn_seconds_max"))
+        return dict.fromkeys((*names, "commands_per_frame", "bytes_sent", "batch_delay_seconds", "turn_seconds_max", "turn_cpu_seconds_max"))
 
     def grown(name: str) -> float:
         return float(last.get(name, 0)) - float(first.get(name, 0))
@@ -132,6 +132,7 @@ def difference(first: Mapping[str, Any] | None, last: Mapping[str, Any] | None, 
         "bytes_sent": int(grown("bytes_sent")),
         "batch_delay_seconds": last.get("batch_delay_seconds"),
         "turn_seconds_max": last.get("turn_seconds_max"),
+        "turn_cpu_seconds_max": last.get("turn_cpu_seconds_max"),
     }
 
 

@@ -103,19 +103,30 @@ def _paths(result: Result) -> list[str]:
 
 def _process_table(result: Result) -> str:
     seconds = result["duration_seconds"] or 1.0
-    heads = ["process", "role", "cpu", "MiB", "calls/operation", "frames/send", "commands/frame", "MB sent", "longest turn, ms"]
+    heads = [
+        "process",
+        "role",
+        "cpu",
+        "MiB",
+        "calls/operation",
+        "frames/send",
+        "commands/frame",
+        "MB sent",
+        "longest turn, ms",
+        "its CPU at most, ms",
+    ]
     rows = []
     for replica in result["replicas"]:
         if replica["cpu_seconds"] is None:
-            rows.append([f"replica {replica['id']}", "no counters", *[""] * 7])
+            rows.append([f"replica {replica['id']}", "no counters", *[""] * 8])
             continue
         ratios = [_number(replica[name]) for name in ("syscalls_per_operation", "frames_per_send", "commands_per_frame")]
         cpu, memory = f"{replica['cpu_seconds'] / seconds:.0%}", f"{(replica['rss_bytes'] or 0) / 2**20:.1f}"
-        longest = _number((replica["turn_seconds_max"] or 0) * 1000)
-        rows.append([f"replica {replica['id']}", str(replica["role"]), cpu, memory, *ratios, f"{replica['bytes_sent'] / 1e6:.1f}", longest])
+        turns = [_number((replica[name] or 0) * 1000) for name in ("turn_seconds_max", "turn_cpu_seconds_max")]
+        rows.append([f"replica {replica['id']}", str(replica["role"]), cpu, memory, *ratios, f"{replica['bytes_sent'] / 1e6:.1f}", *turns])
     for number, client in enumerate(result["clients"]):
         cells = [f"client {number}", "", f"{client['cpu_seconds'] / seconds:.0%}", f"{client['rss_bytes'] / 2**20:.1f}"]
-        rows.append([*cells, *[""] * 5])
+        rows.append([*cells, *[""] * 6])
     return table(heads, rows)
 
 

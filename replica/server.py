@@ -169,10 +169,13 @@ class Server:
         status["state_hash"] = f"{self.core.node.store.state_hash():016x}" if hashed else None
         if self.peering.removed:
             status["role"] = "removed"
-        status["turn_seconds_max"] = self.hub.turn_seconds_max
+        status |= self._turns()
         status["out_of_service"] = self.guard.verdict
         status["counters"] = self.counters()
         return status
+
+    def _turns(self) -> dict[str, object]:
+        return {"turn_seconds_max": self.hub.turn_seconds_max, "turn_cpu_seconds_max": self.hub.turn_cpu_seconds_max}
 
     def counters(self) -> dict[str, object]:
         """Return running totals since the start."""
@@ -191,7 +194,7 @@ class Server:
             "bytes_sent": hub.links.bytes_out,
             "bytes_received": hub.links.bytes_in,
             "turns": hub.turns,
-            "turn_seconds_max": self.hub.turn_seconds_max,
+            **self._turns(),
             "batch_delay_seconds": self.hub.batch_delay_seconds,
             "frames_per_send": list(hub.links.frames_per_send),
             "collector": COLLECTOR.counters(),

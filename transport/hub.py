@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 import select
-from time import monotonic
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING
 
 import trio
@@ -48,14 +48,15 @@ class Hub:
 
     Attributes:
         gathers: a turn takes in what comes while the processor is offered to others; for those whose end is dear.
-        turn_seconds_max: the longest turn so far, receiving and handling included; may be reset to 0.
+        turn_seconds_max: the longest turn so far, receiving and handling included.
+        turn_cpu_seconds_max: the most processor time that a turn took; what a longer one has beyond it, it waited for a core that others had.
     """
 
     def __init__(self, turns: Turns) -> None:
         """Make the epoll; no task yet."""
         self.turns = turns
         self.gathers = False
-        self.turn_seconds_max = 0.0
+        self.turn_seconds_max = self.turn_cpu_seconds_max = 0.0
         self._epoll = select.epoll()
         self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._kick, select.EPOLLIN | select.EPOLLET)  # edge-triggered: need not be read
@@ -137,6 +138,7 @@ class Hub:
     async def _serve(self) -> None:
         poll, offer_processor = self._epoll.poll, os.sched_yield
         started = checkpoint_at = monotonic()
+        used = thread_time()
         unbroken = False
         while True:
             self._busy = True
@@ -151,6 +153,7 @@ class Hub:
                     self._busy = False
                     await trio.lowlevel.wait_readable(self._epoll.fileno())
                 started = checkpoint_at = monotonic()
+                used = thread_time()
                 unbroken = False
                 continue
             self._handle(events)
@@ -161,7 +164,9 @@ class Hub:
                 self._flush_held()
             self._turns_ended += 1
             now = monotonic()
-            self.turn_seconds_max = max(self.turn_seconds_max, now - started)
+            if now - started > self.turn_cpu_seconds_max:  # shorter ones cannot have used more
+                self.turn_seconds_max = max(self.turn_seconds_max, now - started)
+                self.turn_cpu_seconds_max = max(self.turn_cpu_seconds_max, thread_time() - used)
             if now - checkpoint_at > CHECKPOINT_SECONDS:
                 self._polls += 1  # Trio's own, at the checkpoint
                 await trio.lowlevel.checkpoint()
@@ -170,6 +175,7 @@ class Hub:
             offer_processor()
             unbroken = True
             started = monotonic()
+            used = thread_time()
 
     def _gather(self) -> None:
         """Take into this turn what the others send when they are offered the processor."""

@@ -2,7 +2,8 @@
 
 ``python -m tests.chaos.replacement --keys 1000000``: a cluster of three on real disks is filled and written to; a follower dies for good; then
 ``members replace`` and a new replica with an empty folder.  Told is: seconds from its start until it votes, the rate of the load meanwhile as a
-share of what it was with the follower dead, and the longest turn that the surviving replicas had, from their start and before the replacement.
+share of what it was with the follower dead, and the longest turn that the surviving replicas had, from their start and before the replacement,
+and the most processor time of one.
 
 ``--sessions 100000`` opens so many idle sessions first: their table is part of the state.
 """
@@ -57,10 +58,12 @@ class Replacement:
     """The longest turn of those who stay, seconds, until the replacement began."""
     turn: float = 0.0
     """Likewise until it had ended."""
+    turn_cpu: float = 0.0
+    """The most processor time of a turn until then, seconds: what the machine's other processes do not change."""
 
     def line(self) -> str:
         """Tell it."""
-        turns = f"longest turn {self.turn * 1e3:.1f} ms ({self.turn_before * 1e3:.1f} ms before)"
+        turns = f"longest turn {self.turn * 1e3:.1f} ms ({self.turn_before * 1e3:.1f} ms before), {self.turn_cpu * 1e3:.1f} ms of CPU at most"
         return f"votes after {self.voting:.2f} s, the load at {self.share:.0%} meanwhile, {turns}"
 
 
@@ -81,9 +84,9 @@ async def open_sessions(driver: ClientDriver, count: int) -> list[LiveSession]:
     return opened
 
 
-async def longest_turn(cluster: LocalCluster) -> float:
+async def longest_turn(cluster: LocalCluster, name: str = "turn_seconds_max") -> float:
     """Ask the replicas that live for their longest turn, seconds."""
-    return max([await number_of(place.admin, "turn_seconds_max") for place in cluster.file.replicas if place.id in cluster.alive])
+    return max([await number_of(place.admin, name) for place in cluster.file.replicas if place.id in cluster.alive])
 
 
 async def load(driver: ClientDriver, keys: int, seed: int, counter: Counter) -> None:
@@ -127,7 +130,7 @@ async def replace(cluster: LocalCluster, ready: Path, old: int, new: int, counte
         await wait_for_voter(cluster.file, new, seconds_max)
         seen.voting = trio.current_time() - begun
         seen.share = (counter.done - before) / seen.voting / calm_rate
-    seen.turn = await longest_turn(cluster)
+    seen.turn, seen.turn_cpu = await longest_turn(cluster), await longest_turn(cluster, "turn_cpu_seconds_max")
     return seen
 
 
@@ -173,7 +176,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="triskele-replacement-") as folder:
         found = trio.run(measure, arguments, Path(folder))
     voting, share = median(one.voting for one in found), median(one.share for one in found)
-    print(f"median: votes after {voting:.2f} s, the load at {share:.0%}; longest turn of all {max(one.turn for one in found) * 1e3:.1f} ms")
+    print(
+        f"median: votes after {voting:.2f} s, the load at {share:.0%}; longest turn of all {max(one.turn for one in found) * 1e3:.1f} ms, "
+        f"{max(one.turn_cpu for one in found) * 1e3:.1f} ms of CPU at most"
+    )
     return 0 if voting <= arguments.seconds_max else 1
 
 

@@ -28,7 +28,7 @@ async def test_a_recorded_run_becomes_floors(cluster: ClusterFile, monkeypatch: 
     plan = plan_of(QUICK, gathered, observer)
     assert plan.commands_in_flight == 16
     assert all(0 < share <= 1 for share in plan.request_share.values())
-    assert all(0.5 < replies < 4 for replies in plan.replies.values())
+    assert all(0.1 < replies < 4 for replies in plan.replies.values())  # a busy machine answers several frames in one
     assert 0 < plan.accepts < 4
     found = await measure_floors(QUICK, plan, ("turn", 0.0))
     assert found["wire_per_second"] > found["codec_per_second"] * 0.5 > 100

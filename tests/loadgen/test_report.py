@@ -58,6 +58,7 @@ def test_the_schema_is_complete() -> None:
         "bytes_sent",
         "batch_delay_seconds",
         "turn_seconds_max",
+        "turn_cpu_seconds_max",
         "rss_series",
     ]
     for found in result["replicas"]:

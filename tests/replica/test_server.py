@@ -95,7 +95,7 @@ def test_readiness_has_its_reasons(server: Server) -> None:
 
 def test_status_has_what_the_interface_promises(server: Server) -> None:
     status = server.status()
-    promised = {"id", "role", "view", "leader", "commit", "applied", "config_id", "mode", "state_hash", "home_sessions", "turn_seconds_max"}
+    promised = {"id", "role", "view", "leader", "commit", "applied", "config_id", "mode", "state_hash", "home_sessions", "turn_seconds_max", "turn_cpu_seconds_max"}
     assert promised <= set(status)
     assert (status["id"], status["role"], status["view"], status["leader"], status["mode"]) == (0, "leader", 1, 0, "ho")
     assert len(str(status["state_hash"])) == 16

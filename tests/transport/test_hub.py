@@ -311,6 +311,7 @@ async def test_the_hub_counts_its_turns_and_the_longest() -> None:
         await end.until_frames(1)
         await wait_all_tasks_blocked()
         assert 0.02 <= end.hub.turn_seconds_max < 1
+        assert 0 < end.hub.turn_cpu_seconds_max < 0.02  # it slept
         assert end.hub.statistics().turns == end.turns.ended == 1
         nursery.cancel_scope.cancel()
 

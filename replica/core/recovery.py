@@ -180,7 +180,7 @@ class Recovery:
                     node.journal.on_forgotten(chain.session, kept)
                     node.withdraw_verdicts()
                     break
-                number = kept = max(kept, run.last)
+                number, kept = max(number, run.last), run.last  # what the log holds is no hole, however far back this run ends
 
 
 def own_report(witness: Witness) -> Report:

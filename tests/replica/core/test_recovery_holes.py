@@ -55,3 +55,16 @@ def test_recovery_ends_at_a_hole_of_one_command_however_many_hold_what_follows()
     assert replica.recovered() == [(B, 1)]
     replica.holds(A, 1, "cs")
     assert replica.recovered() == [(B, 1), (A, 1), (A, 2)]
+
+
+def test_a_causal_write_in_the_log_is_no_hole_between_the_strong_ones_around_it() -> None:
+    """All three were committed at the old leader, which then took the next one fast: the new one must not give it up."""
+    successor = Successor(5, "ht")
+    successor.holds(A, 1, "s")
+    successor.logs(A, 1, "sc")
+    successor.holds(A, 3, "s", previous=1)
+    successor.takes_over()
+    assert successor.replica.node.witness.chains[A].held == 3
+    successor.hears(2, Told(A, "s", anchored=1), Told(A, "s", anchored=3, first=3))
+    successor.hears(3)
+    assert successor.recovered() == [(A, 3)]

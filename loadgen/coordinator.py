@@ -165,13 +165,13 @@ async def _conduct(settings: LoadSettings, processes: list[ClientProcess], obser
     end = start + settings.seconds if settings.seconds else None
     for process in processes:
         await process.order(do="measure", begin=begin, start=start, end=end, operations=share(settings.measured_operations, settings, process.number))
-    await trio.sleep(start - monotonic())
+    await trio.sleep(max(0.0, start - monotonic()))  # this process may be late
     opened = trio.current_time()
     await observer.open()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(observer.watch, opened)
         if end is not None:
-            await trio.sleep(end - monotonic())
+            await trio.sleep(max(0.0, end - monotonic()))
         else:
             for process in processes:
                 await process.closed.wait()

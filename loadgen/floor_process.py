@@ -266,9 +266,9 @@ async def run_client(plan: FloorPlan, told: dict[str, Any], orders: AsyncIterato
         await tell({"event": "ready"})
         order = await anext(orders)
         nursery.start_soon(_keep_going, clients, turns)
-        await trio.sleep(order["start"] - monotonic())
+        await trio.sleep(max(0.0, order["start"] - monotonic()))  # this process may be late
         done, cpu, start = sum(client.done for client in clients), time.process_time(), monotonic()
-        await trio.sleep(order["end"] - monotonic())
+        await trio.sleep(max(0.0, order["end"] - monotonic()))
         seconds = monotonic() - start
         done = sum(client.done for client in clients) - done
         await tell({"event": "result", "per_second": done / seconds, "cpu_seconds": time.process_time() - cpu})

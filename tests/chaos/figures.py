@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tests.chaos.ledger import Command
+    from tests.chaos.tail import Tail
 
 AROUND_SECONDS = 2.0
 """Of rates before and after, and how far before a kill a silence may begin."""
@@ -89,7 +90,7 @@ class Kill:
     ready: float
 
 
-def figures_of(kill: Kill, commands: Sequence[Command], stalls: Sequence[tuple[float, float]] = ()) -> Figures:
+def figures_of(kill: Kill, commands: Sequence[Command] | Tail[Command], stalls: Sequence[tuple[float, float]] = ()) -> Figures:
     """Work out a round's figures.
 
     Args:

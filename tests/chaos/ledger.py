@@ -12,15 +12,21 @@ What is held against what is read, ``floor`` of a read:
 
 *Counters* are written by everybody with cas; every step must have been won by exactly one of those who tried it.
 
+``forget`` drops what cannot matter any more, so that a ledger can be kept for hours: commands that have returned, writes that every session has seen
+the like of, or a later one, and steps of counters that are behind.  No promise is held less for it.
+
 What must not live here: clients, clocks, processes (``load``, ``kills``).  Times are given in.
 """
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from enum import Enum
 from typing import TYPE_CHECKING
 
 import attrs
+
+from tests.chaos.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,10 +72,14 @@ class Register:
 
     key: bytes
     owner: SessionLedger
-    writes: list[Write] = attrs.Factory(list)
+    writes: Tail[Write] = attrs.Factory(Tail)
     promised: int = -1
     shown: int = -1
     version: tuple[int, int] = (-1, 0)
+
+    def value(self, place: int) -> bytes:
+        """Return the value that is written at a place."""
+        return (self.key + b"/%d/" % place).ljust(VALUE_BYTES, b".")
 
     def show(self, place: int) -> None:
         """Everybody who asks strongly from now on must see this place."""
@@ -115,6 +125,11 @@ class Counter:
         made = Attempt(step, value)
         self.attempts.setdefault(step, []).append(made)
         return made
+
+    def forget(self) -> None:
+        """Drop the attempts at steps before the last one that is known to have been won: later ones cannot be without it."""
+        for step in [step for step in self.attempts if step < self.shown]:
+            del self.attempts[step]
 
     def faults(self, value: bytes | None) -> list[str]:
         """Return what is wrong with the counter's final value."""
@@ -214,12 +229,14 @@ class Ledger:
         registers: ``{key: register}``.
         counters: ``{key: counter}``.
         commands: In the order of their invocation.
+        forgotten: How many commands of each outcome are not among them any more.
         breaks: Broken promises, a line each.
     """
 
     registers: dict[bytes, Register] = attrs.Factory(dict)
     counters: dict[bytes, Counter] = attrs.Factory(dict)
-    commands: list[Command] = attrs.Factory(list)
+    commands: Tail[Command] = attrs.Factory(Tail)
+    forgotten: Tally[Outcome] = attrs.Factory(Tally)
     breaks: list[str] = attrs.Factory(list)
 
     def register(self, key: bytes, owner: SessionLedger) -> Register:
@@ -249,8 +266,7 @@ class Ledger:
     def next_write(self, register: Register, past: Iterable[tuple[Register, int]]) -> Write:
         """Make a register's next write, its value with it."""
         place = len(register.writes)
-        value = register.key + b"/%d/" % place
-        write = Write(place, value.ljust(VALUE_BYTES, b"."), tuple(past))
+        write = Write(place, register.value(place), tuple(past))
         register.writes.append(write)
         return write
 
@@ -315,10 +331,10 @@ class Ledger:
             return -1
         key, number, _ = value.split(b"/", 2) if value.count(b"/") >= 2 else (b"", b"", b"")
         place = int(number) if number.isdigit() else -1
-        if key != register.key or not 0 <= place < len(register.writes) or register.writes[place].value != value:
+        if key != register.key or not 0 <= place < len(register.writes) or register.value(place) != value:
             self.broken(f"{register.key!r} holds {value!r}, which nobody wrote, {span}")
             return None
-        if register.writes[place].outcome is Outcome.NOTHING:
+        if place >= register.writes.first and register.writes[place].outcome is Outcome.NOTHING:
             self.broken(f"{register.key!r} holds place {place}, which was reported to have had no effect, {span}")
         return place
 
@@ -352,7 +368,22 @@ class Ledger:
 
     def count(self, outcome: Outcome) -> int:
         """Return how many commands have an outcome."""
-        return sum(command.outcome is outcome for command in self.commands)
+        return self.forgotten[outcome] + sum(command.outcome is outcome for command in self.commands)
+
+    # ------------------------------------------------------------------------------------------------------------------ forgetting
+
+    def forget(self, sessions: Iterable[SessionLedger]) -> None:
+        """Drop what cannot matter any more; to be called when no command is on its way.
+
+        Args:
+            sessions: All that will ever read again.
+        """
+        everybody = list(sessions)
+        for register in self.registers.values():
+            register.writes.forget(min([register.promised, *(session.seen.get(register, -1) for session in everybody)]))
+        for counter in self.counters.values():
+            counter.forget()
+        self.forgotten.update(command.outcome for command in self.commands.forget(len(self.commands)))
 
 
 def step_of(value: bytes | None) -> int:

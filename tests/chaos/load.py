@@ -21,8 +21,6 @@ from triskele.client import CAUSAL, Store, Unavailable, Unknown, connect
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
-PROBES_MAX = 512
-"""Probe commands on their way; beyond it the probe skips."""
 COUNTERS = 4
 
 
@@ -39,6 +37,7 @@ class Shape:
         drivers: Client processes' worth of links that the sessions share.
         pause_seconds: A worker's mean pause between two commands.
         probe_seconds: From one probe to the next.
+        probes: On their way at most; beyond it the probe skips.
         timeout: Of each command, seconds.
     """
 
@@ -49,6 +48,7 @@ class Shape:
     drivers: int = 2
     pause_seconds: float = 0.3
     probe_seconds: float = 0.01
+    probes: int = 512
     timeout: float = 10.0
 
 
@@ -296,7 +296,7 @@ class Load:
                 await worker.step()
 
     async def _probe(self, nursery: trio.Nursery) -> None:
-        free = [self.ledger.register(b"probe.%d" % number, self._prober.seen) for number in range(PROBES_MAX)]
+        free = [self.ledger.register(b"probe.%d" % number, self._prober.seen) for number in range(self._shape.probes)]
 
         async def put(register: Register) -> None:
             write = self.ledger.next_write(register, ())

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 import trio
 
+from tests.chaos.checks import check_agreement, check_keys
 from tests.chaos.figures import AROUND_SECONDS, Figures, Kill, figures_of, line
 from tests.chaos.ledger import Outcome
 from tests.chaos.load import Load, Shape
 from triskele.admin_client import AdminUnreachable, get, get_status
-from triskele.agreement import compare_states
-from triskele.client import Unavailable
 from triskele.cluster_status import gather_status
 from triskele.leadership import Leading, find_leader
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 Victim = Literal["leader", "follower", "all", "mix"]
 
 MIX: tuple[Victim, ...] = ("leader", "follower", "all")
-READS_AT_ONCE = 64
 READY_ASK_SECONDS = 0.5
 
 
@@ -103,7 +101,7 @@ class Run:
                 await self._round(number)
                 if self._ledger.breaks:
                     break
-            await self._check(still=True)
+            await self._check()
             nursery.cancel_scope.cancel()
 
     async def _round(self, number: int) -> None:
@@ -127,6 +125,7 @@ class Run:
         back = trio.current_time()
         if victim == "all":
             await self._check()
+            self._load.go_on()
         await trio.sleep(max(plan.after_seconds, plan.between_seconds * (0.5 + self._chance.random())))
         kill = Kill(
             number=number, victim=victim, killed=killed, at=at, back=back, until=trio.current_time(), first_command=first,
@@ -215,34 +214,8 @@ class Run:
                 pass
             await trio.sleep(0.02)
 
-    # ------------------------------------------------------------------------------------------------------------------ checks
-
-    async def _check(self, *, still: bool = False) -> None:
-        """Hold the load and compare the whole store with the ledger, and the replicas with each other.
-
-        Args:
-            still: Leave the load held.
-        """
-        ledger = self._ledger
+    async def _check(self) -> None:
+        """Hold the load and compare the whole store with the ledger, and the replicas with each other."""
         await self._load.hold()
-        limit = trio.CapacityLimiter(READS_AT_ONCE)
-        async with trio.open_nursery() as nursery:
-            for key in [*ledger.registers, *ledger.counters]:
-                nursery.start_soon(self._check_key, key, limit)
-        agreement = await compare_states(self._cluster.file)
-        if agreement.verdict != "equal":
-            ledger.broken(f"the replicas do not converge: {agreement.verdict} {agreement.why} {agreement.hashes}")
-        if not still:
-            self._load.go_on()
-
-    async def _check_key(self, key: bytes, limit: trio.CapacityLimiter) -> None:
-        async with limit:
-            try:
-                value, version = await self._load.checker.get(key, with_version=True, timeout=self._plan.back_seconds)
-            except Unavailable as error:
-                self._ledger.broken(f"{key!r} could not be read at a check: {error}")
-                return
-        if key in self._ledger.registers:
-            self._ledger.judge_register(self._ledger.registers[key], value, version)
-        else:
-            self._ledger.judge_counter(self._ledger.counters[key], value)
+        await check_keys(self._load, self._plan.back_seconds)
+        await check_agreement(self._ledger, self._cluster.file)

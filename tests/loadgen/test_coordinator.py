@@ -65,6 +65,15 @@ async def test_other_ways_to_the_same_end(cluster: ClusterFile, tmp_path: Path, 
         assert result["operations"] > 50
 
 
+async def test_a_coordinator_that_is_late_for_the_window_watches_the_rest_of_it(
+    cluster: ClusterFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(coordinator, "_LEAD_SECONDS", -0.1)
+    settings = attrs.evolve(QUICK, operations=0, seconds=0.5, warmup_seconds=0.0, rate=500.0)
+    gathered = await run_load(settings, cluster.addresses(), Observer(cluster), SILENT, tmp_path)
+    assert [len(result["rows"]) for result in gathered.results] == [5, 5]
+
+
 async def test_an_unreachable_cluster_is_one_clear_line(tmp_path: Path) -> None:
     settings = attrs.evolve(QUICK, connect_seconds=0.3)
     observer = Observer(ClusterFile(replicas=()))

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
 import pytest
 
 from tests.scopes.forms import Forms
 from tests.scopes.judge import Judge
 from tests.scopes.machine import world
+from tests.scopes.planted import PLANTED, SMALL, scope_of
 from tests.scopes.scopes import SCOPES, A, B, C
 from tests.scopes.search import RULES, Search, independent, search
 from tests.sim.planted import plant
@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     from tests.scopes.scope import Scope
 
 ROOT = Path(__file__).resolve().parents[2]
-ONE = {"p": A.programs["p"]}
-SMALL = {
-    "reads": B,
-    "death": SCOPES["g"],
-    "loss": attrs.evolve(A, programs=ONE, losses=1, duplicates=1),
-    "crash": attrs.evolve(A, programs=ONE, crashes=1, victims=(0,)),
-    "election": attrs.evolve(A, programs=ONE, elections=1, candidates=(2,), cut=((2, 0), (0, 2), (0, 1), (1, 0))),
-}
-"""Scopes that are small enough to be explored with nothing left out."""
 
 
 @pytest.mark.parametrize("name", ["b", "g", "ha"])
@@ -59,19 +50,10 @@ def test_no_rule_alone_changes_an_outcome(rule: str) -> None:
 
 
 @pytest.mark.parametrize("rules", [frozenset[str](), RULES], ids=["whole", "reduced"])
-@pytest.mark.parametrize(
-    ("bug", "name", "said"),
-    [
-        ("k_majority", "a", "I-FAST"),
-        ("slow_path_by_acks", "a", "I-FAST"),
-        ("no_overlay", "reads", "no order explains"),
-        ("mixed_views", "election", "I-FAST"),
-        ("dedup_only_executed", "election", "command 1 after 1"),
-        ("logs_its_tail_again", "crash", "command 1 after 1"),
-    ],
-)
-def test_a_planted_bug_is_found_with_the_steps_that_lead_to_it(bug: str, name: str, said: str, rules: frozenset[str]) -> None:
-    scope = SMALL.get(name, A)
+@pytest.mark.parametrize("bug", PLANTED)
+def test_a_planted_bug_is_found_with_the_steps_that_lead_to_it(bug: str, rules: frozenset[str]) -> None:
+    name, said = PLANTED[bug]
+    scope = scope_of(name)
     with plant(bug):
         found = search(scope, rules=rules)
         assert said in found.failure, found

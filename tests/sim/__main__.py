@@ -17,6 +17,8 @@ from tests.sim.shrink import Shrinking, property_of, record
 from tests.sim.tally import Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from replica.core.config import Mode
 
 STORY_LINES = 40
@@ -84,7 +86,16 @@ def one(given: argparse.Namespace) -> int:
     return 0 if report.passed else 1
 
 
-def main() -> int:
+def plantable(name: str) -> str:
+    """Return the name of a storm or a planted bug; any other would plant nothing, and look like a bug that is not found."""
+    try:
+        with plant(name):
+            return name
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the simulator from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description="Simulate replicas and clients by seed.")
     parser.add_argument("--seeds", type=int, default=100, help="how many seeds (default 100)")
@@ -94,10 +105,11 @@ def main() -> int:
     parser.add_argument("--replicas", type=int, choices=(3, 5), help="default: both in turn")
     parser.add_argument("--seed", type=int, help="run this one with a trace")
     parser.add_argument("--quiet", action="store_true", help="with --seed: no trace")
-    parser.add_argument("--planted", help="plant this bug (see tests/sim/planted.py), or make every world one of these (tests/sim/storms.py)")
+    planted = "plant this bug (see tests/sim/planted.py), or make every world one of these (tests/sim/storms.py)"
+    parser.add_argument("--planted", type=plantable, metavar="NAME", help=planted)
     parser.add_argument("--shrink-seconds", type=float, default=60.0, help="how long a failed seed may be taken apart; 0: not at all (default 60)")
     parser.add_argument("--shrunk", nargs="*", metavar="WHAT=LEFT", help="with --seed: what is left of it, as a shrunk run's replay line tells")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     if given.seed is None:
         seeds = range(given.first, given.first + given.seeds)
         return sweep(seeds, given.jobs, given.mode, given.replicas, given.planted, given.shrink_seconds)

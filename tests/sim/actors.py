@@ -7,6 +7,7 @@ some time; after it the actor sleeps until the core's deadline.
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import attrs
@@ -16,13 +17,14 @@ from replica.core.flights import Completion, CompletionKind
 from replica.core.journal import Installed
 from replica.core.replica import Replica
 from replica.wire import WireLimits, decode, encode
-from tests.sim.disk import Disk
+from tests.sim.clocks import Clock
+from tests.sim.disk import Disk, DiskFailed
 from tests.sim.history import Submission, Violation
 from tests.sim.workload import Program
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from replica.core.client import Client
     from replica.core.config import CoreConfig
@@ -67,7 +69,11 @@ class ReplicaActor:
     world: World
     config: CoreConfig
     core: Replica = attrs.field(init=False)
+    clock: Clock = attrs.field(init=False)
+    """What its core is told the time by; everything else has the world's."""
     disk: Disk = attrs.Factory(Disk)
+    down_seconds: float = 0.0
+    """If its disk ends it, it is started again after this time."""
     lives: int = 0
     """Times it started."""
     installing: bool = False
@@ -86,6 +92,7 @@ class ReplicaActor:
     places: dict[Source, Place] = attrs.Factory(dict)
     turns: Turns = attrs.field(init=False)
     deadline: float = math.inf
+    """By its own clock."""
     spins: int = 0
     links_made: int = 0
     slow: bool = False
@@ -97,7 +104,9 @@ class ReplicaActor:
         self.rng = self.world.streams.of(self.name)
         self.slow = self.rng.random() < SLOW_SHARE
         self.turns = Turns(self.world, self._turn)
-        self.core = Replica(self.config, None, self.rng.random)
+        self.clock = Clock(self.world, self.world.options.drift, self.world.streams.apart(f"clock of {self.name}"))
+        self.clock.begin()
+        self.core = Replica(self.config, None, self.rng.random, now=self.clock.now())
 
     def start(self) -> None:
         """Run the first turn: the leader's first entry leaves."""
@@ -115,7 +124,8 @@ class ReplicaActor:
         """Come back with what the disk holds; links are made anew."""
         durable = self.disk.read()
         durable.forgotten = not self.config.durable
-        self.core = Replica(self.config, durable, self.rng.random, now=self.world.now)
+        self.clock.begin()
+        self.core = Replica(self.config, durable, self.rng.random, now=self.clock.now())
         self.alive, self.deadline, self.spins, self.synced_at, self.installing = True, math.inf, 0, 0.0, False
         self.sources.clear()
         self.places.clear()
@@ -143,7 +153,7 @@ class ReplicaActor:
         self.links_made += 1
         source: Source = int(other[1:]) if peer else ("link", self.links_made)
         self.sources[other], self.places[source] = source, other
-        self.core.step(LinkUp(source, peer=peer), self.world.now)
+        self.core.step(LinkUp(source, peer=peer), self.clock.now())
         self.wake()
 
     def on_link_down(self, other: Place) -> None:
@@ -154,7 +164,7 @@ class ReplicaActor:
         if source is None:
             return  # a link of an earlier life
         del self.places[source]
-        self.core.step(LinkDown(source), self.world.now)
+        self.core.step(LinkDown(source), self.clock.now())
         self.wake()
 
     def _persisted(self, batch: int, life: int) -> None:
@@ -162,9 +172,10 @@ class ReplicaActor:
             return
         if self.installing or batch <= self.core.node.journal.persisted:
             return  # no batch is safe yet, or a snapshot made it so
-        self.world.observer.on_synced(self, self.disk.sync(batch))
-        self.core.step(Persisted(batch), self.world.now)
-        self.wake()
+        with self._ending_with_disk():
+            self.world.observer.on_synced(self, self.disk.sync(batch))
+            self.core.step(Persisted(batch), self.clock.now())
+            self.wake()
 
     def on_frame(self, other: Place, payload: bytes) -> None:
         """Decode a frame and step the core."""
@@ -172,7 +183,7 @@ class ReplicaActor:
             return
         _incarnation, messages = decode(payload, limits=LIMITS)
         self.world.tell(f"{other} > {self.name}", messages)
-        self.core.step(Received(self.sources[other], messages), self.world.now)
+        self.core.step(Received(self.sources[other], messages), self.clock.now())
         self.wake()
 
     def resume(self) -> None:
@@ -188,9 +199,20 @@ class ReplicaActor:
         self.turns.ask(self.world.now + self.world.gather(self.rng))
 
     def _turn(self) -> None:
-        if self._when_awake(self.wake):
-            return
-        world, core, now = self.world, self.core, self.world.now
+        if not self._when_awake(self.wake):
+            with self._ending_with_disk():
+                self._take_turn()
+
+    @contextmanager
+    def _ending_with_disk(self) -> Iterator[None]:
+        """End the process if its disk refuses something: nothing more is said to anybody."""
+        try:
+            yield
+        except DiskFailed as failed:
+            self.world.strikes.end_with_disk(self, str(failed))
+
+    def _take_turn(self) -> None:
+        world, core, now = self.world, self.core, self.clock.now()
         if now >= self.deadline:
             core.expire(now)
         more = core.apply(world.budget(self.rng) if self.slow else 1 << 30)
@@ -217,20 +239,21 @@ class ReplicaActor:
         if core.node.journal.urgent:
             self.wake()
         if more:
-            self.turns.ask(now + self.rng.uniform(0.0, world.options.apply_seconds))
+            self.turns.ask(world.now + self.rng.uniform(0.0, world.options.apply_seconds))
         if self.deadline < math.inf:
-            self.turns.ask(max(self.deadline, now))
+            self.turns.ask(self.clock.when(max(self.deadline, now)))
 
     def _installed(self, life: int) -> None:
         """A leader's snapshot is on disk at last, and all that was written behind it."""
         if self.lives != life or self._when_awake(lambda: self._installed(life)):
             return
-        self.disk.snapshot(self.core.node, self.core.checkpoint())
-        self.installing = False
-        batch = self.core.node.journal.batch - 1
-        self.world.observer.on_synced(self, self.disk.sync(batch))
-        self.core.step(Persisted(batch), self.world.now)
-        self.wake()
+        with self._ending_with_disk():
+            self.disk.snapshot(self.core.node, self.core.checkpoint())
+            self.installing = False
+            batch = self.core.node.journal.batch - 1
+            self.world.observer.on_synced(self, self.disk.sync(batch))
+            self.core.step(Persisted(batch), self.clock.now())
+            self.wake()
 
     def _compact(self) -> None:
         """Replace the journal by a snapshot, now and then."""
@@ -253,7 +276,7 @@ class ReplicaActor:
             self.world.at(done, lambda: self._persisted(batch, life))
         else:
             self.world.observer.on_synced(self, self.disk.sync(batch))
-            self.core.step(Persisted(batch), self.world.now)
+            self.core.step(Persisted(batch), self.clock.now())
 
 
 @attrs.define(eq=False)

@@ -27,6 +27,7 @@ SIMPLER: dict[str, Callable[[Options], Options]] = {
     "snapshots": lambda options: attrs.evolve(options, snapshot_share=0.0),
     "gathering": lambda options: attrs.evolve(options, turn_seconds=0.0),
     "slow-syncs": lambda options: attrs.evolve(options, sync_seconds=0.0),
+    "drift": lambda options: attrs.evolve(options, drift=1.0),
     "budgets": lambda options: attrs.evolve(options, apply_commands=1 << 30, apply_seconds=0.0),
 }
 """What a world can do without: ``{name: the world without it}``."""

@@ -1,6 +1,7 @@
 """A replica's disk in a world: batches of journal records, synced or not.
 
 A crash keeps what is synced, and of the rest some beginning; the records of a batch that was being written may be cut anywhere (a torn tail).
+A disk that fails takes some of what it was given, and nobody knows how much: its process ends, as in a crash.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from replica.core.node import Node
 
 
+class DiskFailed(Exception):
+    """The disk refused; whoever gave it something must end and say nothing more."""
+
+
 @attrs.define(eq=False)
 class Disk:
     """The journal of one replica."""
@@ -30,14 +35,31 @@ class Disk:
     synced: int = 0
     """Records that are safe."""
     syncs: int = 0
+    failing: str = ""
+    """What it refuses: the next "write", the next "sync", or, being "full", all writes."""
+
+    def _refuse(self, *what: str) -> None:
+        if self.failing in what:
+            failed, self.failing = self.failing, "full" if self.failing == "full" else ""
+            raise DiskFailed("the disk is full" if failed == "full" else f"a {failed} failed")
 
     def write(self, batch: int, records: list[JournalRecord]) -> None:
-        """Write a batch; it is not safe yet."""
+        """Write a batch; it is not safe yet.
+
+        Raises:
+            DiskFailed: some of it may be written.
+        """
         self.records += records
+        self._refuse("write", "full")
         self.batches.append((batch, len(self.records)))
 
     def sync(self, batch: int) -> list[JournalRecord]:
-        """Everything written up to a batch is safe; returns what was not before."""
+        """Everything written up to a batch is safe; returns what was not before.
+
+        Raises:
+            DiskFailed: any of it may be safe.
+        """
+        self._refuse("sync")
         self.syncs += 1
         before = self.synced
         while self.batches and self.batches[0][0] <= batch:
@@ -51,7 +73,12 @@ class Disk:
         self.batches.clear()
 
     def snapshot(self, node: Node, checkpoint: list[JournalRecord]) -> None:
-        """Put the applied state of this moment on disk, and begin the journal anew."""
+        """Put the applied state of this moment on disk, and begin the journal anew.
+
+        Raises:
+            DiskFailed: the snapshot before it and the journal are what they were.
+        """
+        self._refuse("write", "full")
         view = node.log.view_at(node.applied_index)
         assert view is not None
         told = node.configurations.at(node.applied_index)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
 
     from tests.sim.network import Link
@@ -55,6 +56,10 @@ class Saboteur:
             world.at(world.rng.uniform(0.0, world.calm_at), lambda joiner=joiner: self._change(joiner))  # type: ignore[misc]
         for _ in range(faults.rot):
             world.at(world.rng.uniform(0.2, 0.9) * world.calm_at, self._rot)
+        if faults.disk_failures:
+            rng = world.streams.apart("disks")
+            for _ in range(faults.disk_failures):
+                world.at(rng.uniform(0.0, world.calm_at), lambda: self._fail_disk(rng))
         if faults.succession:
             world.at(SUCCESSION_AT * world.calm_at, self._succeed)
 
@@ -101,6 +106,14 @@ class Saboteur:
         if sound:
             leaders = [actor for actor in sound if actor.core.leader is not None]
             self.crash((rng.choice(leaders) if leaders and rng.random() < LEADER_SHARE else rng.choice(sound)).name)
+
+    def _fail_disk(self, rng: random.Random) -> None:
+        """Let a disk fail, half of the times that of whoever leads."""
+        sound = self.strikes.expendable()
+        if sound:
+            leaders = [actor for actor in sound if actor.core.leader is not None]
+            actor = rng.choice(leaders if leaders and rng.random() < LEADER_SHARE else sound)
+            self.strikes.fail_disk(actor, rng.choice(("write", "sync", "full")), lambda: rng.choice((0.01, 0.05, 0.2, 0.5)))
 
     def _blackout(self) -> None:
         """All replicas lose power at once."""

@@ -156,7 +156,7 @@ class Graph:
     # ---------------------------------------------------------------------------------------------------------------- causal past
 
     def _causal(self, order: list[int]) -> None:
-        """I-CCV, I-FLOOR: every read saw at least the newest write of its causal past."""
+        """I-CCV: every read saw at least the newest write of its causal past."""
         tracks = len(self.certificate.history.tracks)
         clocks: list[list[int] | None] = [None] * len(self.nodes)
         reads = {operation.node: (operation, found) for operation, found in self.reads}

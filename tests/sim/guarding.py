@@ -46,7 +46,7 @@ class Guards:
             return
         world, divergence = self.world, actor.core.divergence
         if not actor.paused:
-            actor.core.node.now = world.now
+            actor.core.node.now = actor.clock.now()
             if divergence.work(world.options.hash_keys):
                 actor.wake()
             self._judge(actor)

@@ -1,4 +1,4 @@
-"""What must hold at every moment, looked at after every turn and every completion. Names in capitals are those of docs/protocol.md."""
+"""What must hold at every moment, looked at after every turn and every completion. Names in capitals are explained in docs/planted.md."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Observer:
                     raise Violation(f"I-VOTE: {actor.name} voted for {self.votes[key]} and {record.voted_for} in view {record.view}")
 
     def _capture(self, actor: ReplicaActor) -> None:
-        """I-VIEW, I-ORDER, I-MATCH, I-COMP, I-SESS over what is new in a replica's log."""
+        """I-VIEW, I-MATCH, I-COMP, I-SESS over what is new in a replica's log."""
         node = actor.core.node
         seen = self.seen.setdefault(actor.id, Seen())
         if node.commit_index < seen.commit or node.applied_index < seen.applied or node.view < self.views.get(actor.id, 0):

@@ -11,6 +11,9 @@ from replica.core.config import MODES, CoreConfig, Mode
 
 DURABLE_SHARE = 0.6
 """Worlds whose replicas have disks."""
+CLOCKS_SALT = 45
+DISKS_SALT = 66
+"""Which worlds have clocks that are wrong, and disks that fail: none of those whose seeds are recorded for planted bugs, which stay as they were."""
 COMMANDS_MIN = 600
 """Of all sessions together."""
 
@@ -39,6 +42,8 @@ class Faults:
     """Client processes that die for good."""
     changes: int = 0
     """Times somebody asks for a change of the members; so many replicas stand by to join."""
+    disk_failures: int = 0
+    """Disks that fail, once or for a while: the process ends, and has acknowledged nothing of what they did not take."""
     rot: int = 0
     """Replicas whose state is altered: fewer than half."""
     succession: bool = False
@@ -86,6 +91,8 @@ class Options:
     """Positions between two hashes of a small state."""
     hash_keys: int = 1000
     """Keys that a guard hashes at a time."""
+    drift: float = 1.0
+    """Replicas' clocks begin anywhere and run between so many times as slowly and as fast while faults strike; 1: they are right."""
     encore: int = 0
     """Strong puts of each session at the end, in calm and without a pause, first with conflicts, then without: the fast path must be back."""
     faults: Faults = Faults()
@@ -125,7 +132,9 @@ def draw(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Op
     quick = rng.choice((0.0001, 0.0005, 0.002))
     durable = rng.random() < DURABLE_SHARE
     faults = draw_faults(rng, durable=durable)
-    faults = attrs.evolve(faults, changes=draw_changes(seed, faults, durable=durable), succession=True)
+    faults = attrs.evolve(
+        faults, changes=draw_changes(seed, faults, durable=durable), succession=True, disk_failures=draw_disk_failures(seed, durable=durable)
+    )
     core = CoreConfig(
         id=0, voters=tuple(range(replicas)), mode=mode, durable=durable,
         heartbeat_seconds=rng.choice((0.02, 0.05)),
@@ -152,7 +161,7 @@ def draw(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Op
         snapshot_share=rng.choice((0.0, 0.002, 0.02)), snapshot_seconds=rng.choice((0.0, 5.0, 50.0)) * quick,
         sync_seconds=rng.choice((0.0, 1.0, 10.0)) * quick if durable else 0.0,
         apply_commands=rng.choice((1 << 30, 8, 2)), apply_seconds=rng.choice((0.0, 1.0, 20.0)) * quick,
-        encore=rng.choice((0, 120)), faults=faults,
+        encore=rng.choice((0, 120)), faults=faults, drift=draw_drift(seed),
         guard_seconds=guard_rng.choice((0.0, 0.02)), hash_every=guard_rng.choice((16, 64)), hash_keys=guard_rng.choice((1, 5, 1000)),
         fault_seconds=rng.choice((0.5, 2.0)), core=core, client=client,
     )  # fmt: skip
@@ -180,3 +189,15 @@ def draw_changes(seed: int, faults: Faults, *, durable: bool) -> int:
     rng = random.Random(f"changes {seed}")
     steady = durable or not faults.crashes
     return rng.choice((0, 0, 0, 3)) if steady else 0
+
+
+def draw_disk_failures(seed: int, *, durable: bool) -> int:
+    """Draw how many disks fail: in two fifths of the worlds that have any."""
+    rng = random.Random(f"disks {DISKS_SALT} {seed}")
+    return rng.choice((0, 0, 0, 1, 3)) if durable else 0
+
+
+def draw_drift(seed: int) -> float:
+    """Draw how wrong clocks are: a quarter of the worlds has clocks that are."""
+    rng = random.Random(f"clocks {CLOCKS_SALT} {seed}")
+    return rng.choice((1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 2.0))

@@ -27,6 +27,7 @@ from replica.core.voter import Voter
 from replica.core.witness import SESSION_SHIFT, Witness
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, evaluate_cas
 from tests.sim.planted_members import MEMBER_BUGS, MEMBER_RECORDED
+from tests.sim.planted_skews import SKEW_BUGS, SKEW_RECORDED
 from tests.sim.planted_states import STATE_BUGS, STATE_RECORDED
 from tests.sim.planted_views import VIEW_BUGS, VIEW_RECORDED
 from tests.sim.storms import STORMS
@@ -327,9 +328,9 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         scan_version_of_rows, cas_tells_nothing, lost_outcome, later_own_writes_in_scans, unapplied_read,
         cas_hides_cas, uncovered_own_writes, stale_deadline,
     )
-} | VIEW_BUGS | MEMBER_BUGS | STATE_BUGS  # fmt: skip
+} | VIEW_BUGS | MEMBER_BUGS | STATE_BUGS | SKEW_BUGS  # fmt: skip
 
-IN_STORMS: dict[str, tuple[int, str, str]] = VIEW_RECORDED | MEMBER_RECORDED | STATE_RECORDED
+IN_STORMS: dict[str, tuple[int, str, str]] = VIEW_RECORDED | MEMBER_RECORDED | STATE_RECORDED | SKEW_RECORDED
 """``{bug: (a seed that finds it, what its failure says, the storm it is found in)}``."""
 
 RECORDED: dict[str, tuple[int, str]] = {
@@ -337,12 +338,12 @@ RECORDED: dict[str, tuple[int, str]] = {
     "k_majority": (3, "I-FAST"),
     "no_overlay": (1, "a version foretold"),
     "read_dirty": (1, "I-BARRIER"),
-    "no_floor": (3, "I-CCV"),
+    "no_floor": (7, "I-CCV"),
     "version_in_result": (7, "a version foretold"),
     "refused_is_final": (137, "liveness: only"),
     "out_of_order_log": (18, "AssertionError"),
     "dedup_only_executed": (3, "AssertionError: session"),
-    "scan_start_key_only": (9, "read your writes"),
+    "scan_start_key_only": (1, "read your writes"),
     "shared_value": (9, "I-SPEC"),
     "no_compound_footprint": (43, "I-WIT"),
     "read_without_anchor": (34, "I-FAST"),
@@ -352,7 +353,7 @@ RECORDED: dict[str, tuple[int, str]] = {
     "later_own_writes_in_scans": (7, "I-CCV"),
     "unapplied_read": (8, "read your writes"),
     "cas_hides_cas": (19, "I-CCV"),
-    "uncovered_own_writes": (19, "read your writes"),
+    "uncovered_own_writes": (43, "read your writes"),
     "stale_deadline": (10, "spins"),
 } | {bug: (seed, failure) for bug, (seed, failure, _) in IN_STORMS.items()}
 """``{bug: (a seed that finds it, what its failure says)}``; a change of the cores may move it to another seed, which the test then looks for."""
@@ -365,7 +366,13 @@ def world_of(name: str) -> str | None:
 
 @contextmanager
 def plant(name: str) -> Iterator[None]:
-    """Plant a bug for a while."""
+    """Plant a bug, or a storm, for a while.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    if name not in BUGS and name not in STORMS:
+        raise ValueError(f"no storm and no planted bug has the name {name!r}; names are {', '.join([*STORMS, *BUGS])}")
     world = name if name in STORMS else world_of(name)
     patches = [*(STORMS[world]() if world else ()), *(BUGS[name]() if name in BUGS else ())]
     originals = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in patches]

@@ -48,6 +48,8 @@ class Report:
     faults: int = 0
     """Frames and links that faults struck."""
     struck: tuple[tuple[str, int], ...] = ()
+    drift: bool = False
+    """Clocks were wrong."""
     faulty: bool = False
     sessions: int = 1
     short: bool = False
@@ -148,6 +150,6 @@ def make_report(world: World, failure: str, story: tuple[str, ...]) -> Report:
         options.seed, options.mode, options.replicas, options.command_line, failure, story,
         world.history.completed, world.history.fast, world.history.slow, world.observer.conflicts,
         leader_changes(world.observer.leaders),
-        sum(counts.values()), tuple(counts.items()), any(attrs.astuple(faults)), options.clients * options.sessions,
+        sum(counts.values()), tuple(counts.items()), options.drift != 1.0, any(attrs.astuple(faults)), options.clients * options.sessions,
         sum(actor.alive for actor in world.replicas) < fast_quorum(options.replicas), world.events, world.now, world.network.digest,
     )  # fmt: skip

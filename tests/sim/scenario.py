@@ -45,6 +45,8 @@ def _shares(options: Options) -> list[str]:
     told = [f"{share:.1%} {name}" for name, share in shares.items() if share]
     if options.sync_seconds:
         told.append(f"syncs take up to {1000 * options.sync_seconds:.2g} ms")
+    if options.drift != 1.0:
+        told.append(f"clocks run up to {options.drift:g} times as fast or as slowly")
     return told
 
 

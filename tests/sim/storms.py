@@ -4,8 +4,9 @@ A recovery has something to recover when commands completed that no follower has
 on their way and its answers have arrived, again and again, and clients that never rest.  In a *storm* replicas are far from each other and near
 to their clients, have disks, and die when they lead.  In an *outage* syncs are slow, and all replicas die together.  In a *schism* nobody dies, but
 links between replicas are down for longer than it takes to elect another leader, and clients hear both sides.  In *churn* members come and go
-while all that happens; in an *upheaval* the leader dies, or is cut off from some, just when it has begun to change them.  Where there is *rot*,
-the state of a replica changes by itself, and replicas compare theirs.
+while all that happens; in an *upheaval* the leader dies, or is cut off from some, just when it has begun to change them.  In a *skew*
+the disk of whoever leads fails, and all clocks are wrong.  Where there is *rot*, the state of a replica changes by itself, and replicas compare
+theirs.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def draw_storm(seed: int, mode: Mode | None = None, replicas: int | None = None)
     return attrs.evolve(
         base, clients=3, sessions=2, waves=1, guard_seconds=0.0, keys=rng.choice((4, 16, 64)), commands=150, depth=6, burst=2,
         think_seconds=0.01, delays=(0.0003, 0.0006),
-        turn_seconds=0.0, apply_commands=1 << 30, apply_seconds=0.0, encore=0, snapshot_share=0.0, fault_seconds=1.5,
+        drift=1.0, turn_seconds=0.0, apply_commands=1 << 30, apply_seconds=0.0, encore=0, snapshot_share=0.0, fault_seconds=1.5,
         sync_seconds=rng.choice((0.0, 0.0, 0.002)),
         faults=Faults(crashes=rng.choice((5, 10)), blackouts=rng.choice((0, 1)), partitions_gap=rng.choice((0.0, 0.3))), core=core,
     )  # fmt: skip
@@ -61,6 +62,16 @@ def draw_schism(seed: int, mode: Mode | None = None, replicas: int | None = None
     """Draw the world of a schism."""
     calmer = draw_storm(seed, mode, replicas)
     return attrs.evolve(calmer, faults=Faults(breaks_gap=0.03), client=attrs.evolve(calmer.client, resend_seconds=0.05))
+
+
+def draw_skew(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of a skew."""
+    calmer = draw_storm(seed, mode, replicas)
+    rng = random.Random(f"skew {seed}")
+    faults = Faults(
+        disk_failures=rng.choice((3, 8)), crashes=rng.choice((0, 5)), blackouts=rng.choice((0, 2)), partitions_gap=rng.choice((0.0, 0.1)),
+    )  # fmt: skip
+    return attrs.evolve(calmer, drift=rng.choice((1.5, 2.0)), faults=faults, snapshot_share=rng.choice((0.0, 0.01)))
 
 
 def draw_churn(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
@@ -86,6 +97,10 @@ def draw_rot(seed: int, mode: Mode | None = None, replicas: int | None = None) -
     )  # fmt: skip
 
 
+DURATIONS: dict[Callable[..., Options], tuple[float, ...]] = {draw_schism: (0.3, 0.5), draw_skew: (0.05, 0.1, 0.3)}
+"""How long faults last where it matters that they last long, seconds."""
+
+
 def storm(draw: Callable[..., Options] = draw_storm) -> list[Patch]:
     """Make every world one that ``draw`` draws, with replicas far from each other; no bug."""
     from tests.sim import run as run_module
@@ -99,7 +114,7 @@ def storm(draw: Callable[..., Options] = draw_storm) -> list[Patch]:
                 way = link.ways[sender]
                 way.delays = (way.delays[0] * FAR_FACTOR, way.delays[1] * FAR_FACTOR)
 
-    durations = (0.3, 0.5) if draw is draw_schism else (0.01, 0.05, 0.1)
+    durations = DURATIONS.get(draw, (0.01, 0.05, 0.1))
 
     def lasts(self: Any) -> float:
         return float(self.world.rng.choice(durations))
@@ -112,6 +127,11 @@ def storm(draw: Callable[..., Options] = draw_storm) -> list[Patch]:
 def outage() -> list[Patch]:
     """Make every world one of outages; no bug."""
     return storm(draw_outage)
+
+
+def skew() -> list[Patch]:
+    """Make every world one of skews; no bug."""
+    return storm(draw_skew)
 
 
 def churn() -> list[Patch]:
@@ -160,4 +180,6 @@ def schism() -> list[Patch]:
     return [*storm(draw_schism), (Saboteur, "_link", between_replicas)]
 
 
-STORMS: dict[str, Callable[[], list[Patch]]] = {"storm": storm, "outage": outage, "schism": schism, "churn": churn, "upheaval": upheaval, "rot": rot}
+STORMS: dict[str, Callable[[], list[Patch]]] = {
+    "storm": storm, "outage": outage, "schism": schism, "skew": skew, "churn": churn, "upheaval": upheaval, "rot": rot,
+}  # fmt: skip

@@ -22,11 +22,16 @@ class Streams:
     """One generator for every concern."""
 
     def __init__(self, seed: int) -> None:
+        self.seed = seed
         self.shared = random.Random(seed)
 
     def of(self, concern: str) -> random.Random:  # noqa: ARG002 - recordings tell concerns apart
         """Return a concern's generator."""
         return self.shared
+
+    def apart(self, concern: str) -> random.Random:
+        """Return a generator of its own for a concern that only some worlds have: what it draws changes nothing that the others draw."""
+        return random.Random(f"{concern} {self.seed}")
 
 
 class RecordedStreams(Streams):

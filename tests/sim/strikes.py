@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from tests.sim.network import Direction, Link, Place
     from tests.sim.world import World
 
+DISKS_FAILED = "disks failed"
+"""What is counted when a disk that fails has ended its process."""
 NOTICE_SECONDS = 0.02
 """An end of a broken link notices within this time."""
+START_SECONDS = 0.05
+"""A process that ended because its disk is full is started again after this time, whether there is room or not."""
 AGAIN_SECONDS = 0.05
 """A planned change that is refused is tried again after this time."""
 
@@ -56,6 +60,10 @@ class Strikes:
             case "crash":
                 if self.replica(fault.whom[0]) in self.expendable():
                     self.crash(fault.whom[0], lasts)
+            case "disk":
+                actor = self.replica(fault.whom[0])
+                if actor in self.expendable():
+                    self.fail_disk(actor, str(fault.how[0]), lasts)
             case "death":
                 self.death(fault.whom[0])
             case "cut off":
@@ -172,6 +180,33 @@ class Strikes:
         seconds = lasts()
         self._note("crash", (name,), seconds)
         when = world.now + seconds
+        if when < world.calm_at:
+            world.at(when, lambda: self._restart(actor))
+
+    def fail_disk(self, actor: ReplicaActor, how: str, lasts: Callable[[], float]) -> None:
+        """Let a replica's disk refuse the next write or sync, or all writes for a while: the process that gives it something ends."""
+        world, disk = self.world, actor.disk
+        if disk.failing:
+            return
+        disk.failing, seconds = how, lasts()
+        self._note("disk", (actor.name,), seconds, (how,))
+        world.tell("fault", f"the disk of {actor.name} is about to fail: {how}")
+        if how == "full":
+            world.at(world.now + seconds, lambda: self._mend(actor))
+        actor.down_seconds = START_SECONDS if how == "full" else seconds
+
+    @staticmethod
+    def _mend(actor: ReplicaActor) -> None:
+        actor.disk.failing = ""
+
+    def end_with_disk(self, actor: ReplicaActor, why: str) -> None:
+        """End a replica whose disk refused something, in the midst of a turn that says nothing to anybody."""
+        world = self.world
+        world.network.count(DISKS_FAILED)
+        world.tell("fault", f"{actor.name}: {why}")
+        actor.crash()
+        self._kill(actor.name)
+        when = world.now + actor.down_seconds
         if when < world.calm_at:
             world.at(when, lambda: self._restart(actor))
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from tests.sim.strikes import DISKS_FAILED
+
 if TYPE_CHECKING:
     from tests.sim.run import Report
 
@@ -36,6 +38,10 @@ class Tally:
     fast: int = 0
     slow: int = 0
     faults: int = 0
+    drifts: int = 0
+    """Seeds with clocks that are wrong."""
+    disks: int = 0
+    """Seeds in which a disk failed and ended its process."""
 
     def add(self, report: Report) -> None:
         """Count a seed."""
@@ -45,6 +51,8 @@ class Tally:
         self.changes += report.leader_changes
         self.led_by_one += not report.leader_changes
         self.fast, self.slow, self.faults = self.fast + report.fast, self.slow + report.slow, self.faults + report.faults
+        self.drifts += report.drift
+        self.disks += dict(report.struck).get(DISKS_FAILED, 0) > 0
         if not report.passed:
             self.failed.append(report)
 
@@ -53,7 +61,8 @@ class Tally:
         seeds, share = max(1, self.done), self.fast / max(1, self.fast + self.slow)
         return (
             f"{self.done}/{self.seeds} seeds, {len(self.failed)} failed, {self.little} vacuous; a seed: {self.completed / seeds:.0f} commands, "
-            f"{self.changes / seeds:.1f} leader changes (none in {self.led_by_one}), {self.faults / seeds:.0f} faults; "
+            f"{self.changes / seeds:.1f} leader changes (none in {self.led_by_one}), {self.faults / seeds:.0f} faults "
+            f"(wrong clocks in {self.drifts}, disks failed in {self.disks}); "
             f"{share:.0%} of strong commands fast"
         )
 
@@ -66,6 +75,8 @@ class Tally:
             return f"{self.completed / self.done:.0f} commands completed on average, {COMMANDS_MIN} are wanted"
         if self.changes < CHANGES_MIN * self.done:
             return f"{self.changes / self.done:.2f} leader changes on average, {CHANGES_MIN} are wanted"
+        if not (self.drifts and self.disks):
+            return f"clocks were wrong in {self.drifts} seeds and disks failed in {self.disks}: some of each are wanted"
         if self.little > VACUOUS_SHARE * self.done:
             return f"{self.little} of {self.done} seeds show little"
         return ""

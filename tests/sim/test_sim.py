@@ -11,7 +11,9 @@ import attrs
 import pytest
 
 from replica.core.config import MODES, Mode
+from tests.sim.__main__ import main
 from tests.sim.options import Faults, draw
+from tests.sim.planted import plant
 from tests.sim.run import Report, play, run
 from tests.sim.world import World
 
@@ -84,3 +86,15 @@ def test_the_command_line_runs_seeds_and_replays_one() -> None:
     assert failing.returncode == 1
     assert "FAILED  python -m tests.sim --seed 1 --mode curp --replicas 3" in failing.stdout
     assert "I-BARRIER" in failing.stdout
+
+
+def test_what_is_not_known_cannot_be_planted(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name with a slip of the pen would plant nothing: every seed would pass, and the bug seem not to be found."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--planted", "read_durty", "--seeds", "1"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert "no storm and no planted bug has the name 'read_durty'" in told
+    assert "read_dirty" in told
+    with pytest.raises(ValueError, match="'nope'"), plant("nope"):
+        pytest.fail("planted")

@@ -8,7 +8,10 @@ import pytest
 from tests.sim.run import Report, leader_changes
 from tests.sim.tally import JUDGED_MIN, Tally
 
-GOOD = Report(1, "ho", 3, "", completed=1200, fast=30, slow=10, conflicts=5, leader_changes=2, faults=9, faulty=True, sessions=2)
+GOOD = Report(
+    1, "ho", 3, "", completed=1200, fast=30, slow=10, conflicts=5, leader_changes=2, faults=9, struck=(("disks failed", 2),), drift=True,
+    faulty=True, sessions=2,
+)  # fmt: skip
 
 
 def tally(report: Report, seeds: int = JUDGED_MIN) -> Tally:
@@ -21,13 +24,20 @@ def tally(report: Report, seeds: int = JUDGED_MIN) -> Tally:
 def test_averages_are_in_its_line() -> None:
     told = tally(GOOD)
     told.add(attrs.evolve(GOOD, completed=190, leader_changes=0, failure="I-LIN"))
-    assert "101/100 seeds, 1 failed, 0 vacuous; a seed: 1190 commands, 2.0 leader changes (none in 1), 9 faults; 75% of strong" in told.line()
+    assert "101/100 seeds, 1 failed, 0 vacuous; a seed: 1190 commands, 2.0 leader changes (none in 1), 9 faults" in told.line()
+    assert "(wrong clocks in 101, disks failed in 101); 75% of strong" in told.line()
     assert [report.failure for report in told.failed] == ["I-LIN"]
 
 
 @pytest.mark.parametrize(
     ("worse", "why"),
-    [({"completed": 999}, "999 commands"), ({"leader_changes": 0}, "0.00 leader changes"), ({"faults": 0}, "100 of 100 seeds show little")],
+    [
+        ({"completed": 999}, "999 commands"),
+        ({"leader_changes": 0}, "0.00 leader changes"),
+        ({"faults": 0}, "100 of 100 seeds show little"),
+        ({"drift": False}, "clocks were wrong in 0 seeds"),
+        ({"struck": ()}, "clocks were wrong in 100 seeds and disks failed in 0"),
+    ],
 )
 def test_seeds_that_are_about_little_on_average_are_vacuous(worse: dict[str, int], why: str) -> None:
     assert tally(GOOD).vacuous == ""

@@ -196,6 +196,7 @@ class World:
                 actor.resume()
             elif not actor.out_of_service:
                 self.at(self.now, actor.restart)
+            actor.disk.failing = ""
         network.loss = network.duplication = network.reordering = 0.0
         for link in dict.fromkeys(network.links.values()):
             for way in link.ways.values():
@@ -203,6 +204,8 @@ class World:
             if not link.up:
                 self.at(self.now + 0.05, lambda link=link: self.reconnect(link))  # type: ignore[misc]
         self.calm = True
+        for actor in self.replicas:
+            actor.clock.calm_down()
         self.tell("world", "calm from now on")
 
     def what_is_left(self) -> str:

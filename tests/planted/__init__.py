@@ -1,0 +1,1 @@
+"""What finds each planted bug: the tables of docs/planted.md, written by ``python -m tests.planted``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 import trio
@@ -11,7 +12,9 @@ import trio.testing
 from replica.admin import AdminServer, Page, Stream, text_page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tests.fuzz.judging import Tell
 
 STATUSES = frozenset({200, 400, 403, 404, 405, 408, 431, 501})
 REASONS = frozenset({"malformed", "header_too_large", "body", "timeout"})
@@ -44,12 +47,33 @@ def _stream(_query: Mapping[str, str]) -> Stream:
 
 def hold_conversation(data: bytes) -> str:
     """Send bytes and end: nothing fails inside, and what closes the connection has one of the reasons that are told."""
+    verdicts: list[str | Exception] = []
+    hold_conversations([data], lambda _data, verdict, _seconds: verdicts.append(verdict))
+    (verdict,) = verdicts
+    if isinstance(verdict, Exception):
+        raise verdict
+    return verdict
+
+
+def hold_conversations(inputs: Iterable[bytes], tell: Tell) -> None:
+    """Hold one conversation after the other in one run of Trio: beginning and ending a run takes as long as a conversation."""
     log = logging.getLogger("replica.admin")
     log.disabled, before = True, log.disabled  # it tells of every connection that it closes
     try:
-        return trio.run(_hold, data, clock=trio.testing.MockClock(autojump_threshold=0))
+        trio.run(_hold_all, inputs, tell, clock=trio.testing.MockClock(autojump_threshold=0))
     finally:
         log.disabled = before
+
+
+async def _hold_all(inputs: Iterable[bytes], tell: Tell) -> None:
+    for data in inputs:
+        begun = time.process_time()
+        verdict: str | Exception
+        try:
+            verdict = await _hold(data)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+            verdict = error
+        tell(data, verdict, time.process_time() - begun)
 
 
 async def _hold(data: bytes) -> str:

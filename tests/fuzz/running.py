@@ -6,18 +6,21 @@ import hashlib
 import resource
 import shutil
 import sys
-import time
 import traceback
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import attrs
 
 from tests.fuzz.stored import scratch
 from tests.fuzz.targets import TARGETS, Target
+
+if TYPE_CHECKING:
+    from tests.fuzz.judging import Tell
 
 CORPUS = Path(__file__).parent / "corpus"
 BLOCK = 1000
@@ -61,22 +64,28 @@ def fuzz(target: Target, blocks: range, inputs: int, seed: int, corpus: Path) ->
         if place == max(len(blocks) // 10, 1):
             before = resident_kib()
         source = target.source(Random(f"{seed}/{block}"))
-        for _ in range(min(BLOCK, inputs - block * BLOCK)):
-            data = source()
-            begun = time.process_time()
-            try:
-                verdict = target.judge(data)
-                seconds = time.process_time() - begun
-                report.slowest_seconds = max(report.slowest_seconds, seconds)
-                assert seconds < INPUT_SECONDS_MAX, f"{seconds:.1f} s for {len(data)} bytes"
-                report.verdicts[verdict] += 1
-            except Exception:  # noqa: BLE001 - whatever it is, it is the finding
-                report.verdicts["BROKEN"] += 1
-                traceback.print_exc()
-                report.kept.append(str(keep(target, data, corpus)))
-                sys.stderr.write(f"{target.name}: seed {seed}, block {block}: kept as {report.kept[-1]}\n")
+        told = _told(report, target, f"seed {seed}, block {block}", corpus)
+        target.judging((source() for _ in range(min(BLOCK, inputs - block * BLOCK))), told)
     report.growth_kib = resident_kib() - before
     return report
+
+
+def _told(report: Report, target: Target, where: str, corpus: Path) -> Tell:
+    """Return what takes verdicts down; inputs that broke a promise are kept."""
+
+    def tell(data: bytes, verdict: str | Exception, seconds: float) -> None:
+        report.slowest_seconds = max(report.slowest_seconds, seconds)
+        if isinstance(verdict, str) and seconds >= INPUT_SECONDS_MAX:
+            verdict = TimeoutError(f"{seconds:.1f} s for {len(data)} bytes")
+        if isinstance(verdict, str):
+            report.verdicts[verdict] += 1
+            return
+        report.verdicts["BROKEN"] += 1
+        traceback.print_exception(verdict)
+        report.kept.append(str(keep(target, data, corpus)))
+        sys.stderr.write(f"{target.name}: {where}: kept as {report.kept[-1]}\n")
+
+    return tell
 
 
 def keep(target: Target, data: bytes, corpus: Path) -> Path:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from tests.fuzz import files, stored
-from tests.fuzz.conversation import hold_conversation, requests
+from tests.fuzz.conversation import hold_conversation, hold_conversations, requests
+from tests.fuzz.judging import Judge, Judging, one_by_one
 from tests.fuzz.mutations import Mutator
 from tests.fuzz.promises import judge as judge_payload
 from tests.fuzz.promises import judge_frames, judge_hello
@@ -22,8 +23,8 @@ from tests.fuzz.spoiling import Spoiler
 if TYPE_CHECKING:
     from random import Random
 
-Judge = Callable[[bytes], str]
 Source = Callable[[], bytes]
+REQUEST_WORDS = (b"\r\n", b"\r\n\r\n", b" ", b":", b"HTTP/1.1", b"?", b"%", b"chunked")
 
 
 @attrs.frozen
@@ -34,11 +35,18 @@ class Target:
         name: on the command line, and in the names of kept inputs.
         judge: gives it bytes.
         source: makes an endless supply of inputs from a seeded generator.
+        together: gives it many, one after the other, where that saves setting everything up for each.
     """
 
     name: str
     judge: Judge
     source: Callable[[Random], Source]
+    together: Judging | None = None
+
+    @property
+    def judging(self) -> Judging:
+        """What gives it many inputs."""
+        return self.together or one_by_one(self.judge)
 
 
 def spoiled(good: Callable[[], Sequence[bytes]], words: Sequence[bytes] = ()) -> Callable[[Random], Source]:
@@ -79,7 +87,7 @@ TARGETS = {
         Target("journal", stored.judge_journal, spoiled(stored.journal_records)),
         Target("snapshot", stored.judge_snapshot, spoiled(stored.snapshots)),
         Target("snapshot-sealed", stored.judge_snapshot, sealed(spoiled(stored.snapshot_parts), stored.seal_snapshot)),
-        Target("admin", hold_conversation, spoiled(requests, (b"\r\n", b"\r\n\r\n", b" ", b":", b"HTTP/1.1", b"?", b"%", b"chunked"))),
+        Target("admin", hold_conversation, spoiled(requests, REQUEST_WORDS), hold_conversations),
         Target("cluster", files.judge_cluster_file, spoiled(files.cluster_files, files.CLUSTER_WORDS)),
         Target("addresses", files.judge_addresses, spoiled(files.address_lists, files.ADDRESS_WORDS)),
         Target("settings", files.judge_settings, spoiled(files.settings_files, files.SETTINGS_WORDS)),

@@ -9,13 +9,17 @@ import attrs
 import pytest
 
 from replica.wire_cbor import REASONS
+from tests.fuzz.conversation import hold_conversation, hold_conversations
 from tests.fuzz.mutations import Mutator
-from tests.fuzz.running import BLOCK, CORPUS, fuzz
+from tests.fuzz.running import BLOCK, CORPUS, INPUT_SECONDS_MAX, fuzz
 from tests.fuzz.spoiling import Spoiler
 from tests.fuzz.targets import TARGETS, target_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from tests.fuzz.judging import Tell
 
 WIRE_INPUTS = 20_000
 INPUTS = {"admin": 400}
@@ -84,3 +88,18 @@ def test_a_broken_promise_is_kept_and_counted(tmp_path: Path, capsys: pytest.Cap
     assert {str(path) for path in kept} == set(report.kept)
     assert 1 <= len(kept) <= 3
     assert "frames: seed 1, block 0: kept as" in capsys.readouterr().err
+
+
+def test_what_takes_too_long_is_a_broken_promise(tmp_path: Path) -> None:
+    def late(inputs: Iterable[bytes], tell: Tell) -> None:
+        for data in inputs:
+            tell(data, "taken", INPUT_SECONDS_MAX)
+
+    assert fuzz(attrs.evolve(TARGETS["frames"], together=late), range(1), 3, 1, tmp_path).verdicts == {"BROKEN": 3}
+
+
+def test_conversations_that_are_held_together_end_as_each_does_alone() -> None:
+    source = TARGETS["admin"].source(Random("7/0"))
+    inputs, told = [source() for _ in range(50)], []
+    hold_conversations(inputs, lambda data, verdict, _seconds: told.append((data, verdict)))
+    assert told == [(data, hold_conversation(data)) for data in inputs]

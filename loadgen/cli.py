@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import tempfile
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,14 +17,16 @@ import trio
 from loadgen import floors, report
 from loadgen.checked_run import finish_history
 from loadgen.coordinator import run_load
+from loadgen.files import check_files, write_or_tell
 from loadgen.machine import commit, machine, package_version
 from loadgen.observer import Observer
 from loadgen.page import page
 from loadgen.progress import Progress
 from loadgen.settings import CLUSTER_FLAGS, add_load_flags, load_settings
+from loadgen.stopping import EXIT_SIGNAL, until_signal
 from replica.cluster_file import parse_cluster
 from replica.config import SettingError
-from triskele.cli.framework import only_error
+from triskele.cli.framework import complain
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -38,71 +40,45 @@ if TYPE_CHECKING:
 add_arguments = add_load_flags
 """Declares the flags."""
 
+REPORTS: Final[dict[str, Callable[[report.Result], str]]] = {
+    "json": lambda result: json.dumps(result, indent=1) + "\n",
+    "html": page,
+    "csv": report.to_csv,
+}
+"""``{setting that names a file: what is in it}``."""
+
 EXIT_DONE: Final = 0
 EXIT_FAILED: Final = 1
-EXIT_SIGNAL: Final = 128
-"""Plus the signal's number, as shells have it."""
 
 
 def run(arguments: Namespace) -> int:
-    """Run the command; returns the exit status: 1 if operations failed, none completed, or a check did not pass; 130 after Ctrl-C.
+    """Run the command.
+
+    Returns:
+        The exit status: 1 if operations failed, none completed, a check did not pass, or a file could not be written; 130 after Ctrl-C.
 
     Raises:
         SettingError: a flag is wrong (exit status 2).
         LoadFailed: the cluster cannot be reached, or a process failed (exit status 1).
     """
     settings, cluster_settings = load_settings(arguments, os.environ)
-    for name in ("history", "json", "html", "csv"):
-        check_writable(settings.written(name), getattr(settings, name))
+    check_files({settings.written(name): getattr(settings, name) for name in ("history", *REPORTS)})
+    unwritten: list[str] = []
     with tempfile.TemporaryDirectory(prefix="triskele-load-") as folder:
-        result = trio.run(until_signal, settings, cluster_settings, Path(folder))
-        if isinstance(result, int):
-            print(f"triskele: load: stopped by {signal.Signals(result).name}, nothing is reported", file=sys.stderr)
-            return EXIT_SIGNAL + result
+        result, stopped = trio.run(until_signal, measure, settings, cluster_settings, Path(folder))
+        if stopped is not None:
+            complain(f"load: stopped by {stopped.name}, nothing is reported")
+            return EXIT_SIGNAL + stopped
         say = Progress(settings.clients, 0.0, 0, None if settings.quiet else sys.stderr).say
         if settings.records:
-            result["check"] = finish_history(settings, Path(folder), say)
-    write_reports(settings, result)
+            result["check"] = finish_history(settings, Path(folder), say, unwritten)
+    unwritten += write_reports(settings, result)
     if not settings.quiet:
         print(report.table(result))
-    if result["reasons"]:
-        told = ", ".join(f"{count} {reason}" for reason, count in result["reasons"].items())
-        print(f"triskele: load: {result['failed']} operations failed, {result['unknown']} have an unknown outcome: {told}", file=sys.stderr)
-    passed = result["check"] is None or report.check_passed(result["check"])
-    return EXIT_DONE if result["operations"] and not result["failed"] and not result["unknown"] and passed else EXIT_FAILED
-
-
-def check_writable(what: str, text: str) -> None:
-    """Refuse a file that cannot be written before the run, not after it.
-
-    Raises:
-        SettingError: its folder is missing, or it is a folder.
-    """
-    if not text:
-        return
-    file = Path(text)
-    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise SettingError(what, text, "cannot be written")
-
-
-async def until_signal(settings: LoadSettings, cluster_settings: Settings, folder: Path) -> report.Result | int:
-    """As ``measure``; SIGINT or SIGTERM ends everything that was started, and is returned."""
-    found: report.Result | int = 0
-
-    async def watch(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-        nonlocal found
-        found = await anext(signals)
-        scope.cancel()
-
-    try:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(watch, signals, nursery.cancel_scope)
-                found = await measure(settings, cluster_settings, folder)
-                nursery.cancel_scope.cancel()
-    except ExceptionGroup as group:  # of one: the nursery has no other task that fails
-        raise only_error(group) from None
-    return found
+    problems = [*unwritten, *(f"load: {problem}" for problem in report.problems(result))]
+    for problem in problems:
+        complain(problem)
+    return EXIT_FAILED if problems or result["failed"] or result["unknown"] else EXIT_DONE
 
 
 async def measure(settings: LoadSettings, cluster_settings: Settings, folder: Path = Path()) -> report.Result:
@@ -185,14 +161,11 @@ def told(cluster: ClusterFile) -> dict[str, Any]:
     return {"mode": cluster.mode, "durability": cluster.durability, "batching": None, "batch_delay_us": None}
 
 
-def write_reports(settings: LoadSettings, result: report.Result) -> None:
-    """Write the files that were asked for."""
-    texts: dict[str, Callable[[], str]] = {
-        "json": lambda: json.dumps(result, indent=1) + "\n",
-        "html": lambda: page(result),
-        "csv": lambda: report.to_csv(result),
-    }
-    for name, make in texts.items():
-        file = getattr(settings, name)
-        if file:
-            Path(file).write_text(make(), encoding="utf-8")
+def write_reports(settings: LoadSettings, result: report.Result) -> list[str]:
+    """Write the files that were asked for; return a line for each that could not be written."""
+    unwritten = []
+    for name, make in REPORTS.items():
+        if file := getattr(settings, name):
+            text = make(result)
+            unwritten += write_or_tell(settings.written(name), file, partial(Path(file).write_text, text, encoding="utf-8"))
+    return unwritten

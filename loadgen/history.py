@@ -12,6 +12,7 @@ answered get: what it read, null if nothing; an answered scan: rows of key, valu
 ``end`` and ``limit`` (scan), ``more`` (answered scan: true where the page ends behind its last row though there is more, or the key where it
 ends), ``reason`` (fail, unknown). A cas that did not swap is a ``fail``: it had no effect; it has ``"swapped": false``, which a ``fail`` for
 other reasons has not. What has no response at the end of the file was never answered: its outcome is unknown.
+Where the store may have held something before, the first line says so (``{"type": "before", "state": "unknown"}``).
 
 A file whose name ends in ``.edn`` is written as Jepsen's EDN, for others' checkers (``loadgen.checkers.jepsen``).
 """
@@ -21,12 +22,14 @@ from __future__ import annotations
 import heapq
 import json
 import marshal
+from itertools import chain
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from loadgen.checkers.jepsen import edn_lines
+from loadgen.checkers.pairing import BEFORE
 from replica.core.flights import CompletionKind
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, DELETE
 
@@ -148,10 +151,27 @@ def merge(parts: Iterable[Path]) -> Iterator[Event]:
         yield event
 
 
-def write(parts: Iterable[Path], file: Path) -> int:
-    """Write captured files as one history, JSON lines or EDN by its name; return the number of events."""
+def trim(parts: Iterable[Path]) -> None:
+    """Cut captured files of processes that were ended in the midst to the time until which all are whole.
+
+    Each process writes once a second: what one read may else be a value whose writer had not told of it yet.
+    """
+    captured = {part: list(_tuples(part)) for part in parts}
+    last = min(events[-1][0] if events else 0 for events in captured.values())
+    for part, events in captured.items():
+        part.write_bytes(marshal.dumps([event for event in events if event[0] <= last]))
+
+
+def write(parts: Iterable[Path], file: Path, *, begins_empty: bool = True) -> int:
+    """Write captured files as one history, JSON lines or EDN by its name; return the number of events.
+
+    Args:
+        parts: the captured files.
+        file: where to.
+        begins_empty: the store held nothing before; else the history says first that nothing is known of that.
+    """
     count = 0
-    events = merge(parts)
+    events = merge(parts) if begins_empty else chain([BEFORE], merge(parts))
     with file.open("w", encoding="utf-8") as output:
         for line in edn_lines(events) if file.suffix == ".edn" else map(_json_line, events):
             output.write(line + "\n")
@@ -168,7 +188,7 @@ def _tuples(path: Path) -> Iterator[tuple[Any, ...]]:
         while True:
             try:
                 yield from marshal.load(file)  # noqa: S302 - a file that this program has just written
-            except EOFError:
+            except (EOFError, ValueError, TypeError):  # its end, or where a process was killed while it wrote
                 return
 
 

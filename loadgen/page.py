@@ -63,6 +63,7 @@ def _check(result: Result) -> list[str]:
     rows = [[name.replace("_", " "), check[name]] for name in CHECKED]
     parts = ["<h2>Check of the history</h2>", table(["promise", "holds"], rows)]
     parts.append(f"<p class=muted>{check['operations_checked']:,} operations, the warm-up's among them, in {check['seconds']:.1f} s</p>")
+    parts += [f"<p>The check is vacuous: {escape(check['vacuous'])}.</p>"] if check["vacuous"] else []
     parts += [f"<p>{escape(name.replace('_', ' '))}: {escape(reason)}</p>" for name, reason in check["reasons"].items()]
     for name, found in check["counterexamples"].items():
         parts.append(f"<h3>{escape(name.replace('_', ' '))}: {escape(found['pattern'])}</h3><p>{escape(found['why'])}</p>")

@@ -176,15 +176,31 @@ def floors_line(result: Result) -> str:
 
 
 def check_passed(check: Mapping[str, Any]) -> bool:
-    """Whether every verdict is yes; one that is unknown is none."""
-    return all(check[name] == "yes" for name in CHECKED)
+    """Whether every verdict is yes and means something; one that is unknown is none."""
+    return all(check[name] == "yes" for name in CHECKED) and not check["vacuous"]
 
 
 def check_line(check: Mapping[str, Any]) -> str:
     """Return the verdicts on a run's history."""
     verdicts = ", ".join(f"{name.replace('_', ' ')} {check[name]}" for name in CHECKED)
     reasons = "".join(f"; {reason}" for reason in check["reasons"].values())
-    return f"checked {check['operations_checked']:,} operations in {check['seconds']:.1f} s: {verdicts}{reasons}"
+    vacuous = f"vacuous ({check['vacuous']}); " if check["vacuous"] else ""
+    return f"checked {check['operations_checked']:,} operations in {check['seconds']:.1f} s: {vacuous}{verdicts}{reasons}"
+
+
+def problems(result: Result) -> list[str]:
+    """Say why a run is no success, a line each."""
+    found = []
+    if not result["operations"]:
+        found.append("no operation completed in the measured window: nothing was measured")
+    if result["reasons"]:
+        told = ", ".join(f"{count} {reason}" for reason, count in result["reasons"].items())
+        found.append(f"{result['failed']} operations failed, {result['unknown']} have an unknown outcome: {told}")
+    check = result["check"]
+    if check and not check_passed(check):
+        wrong = [f"{name.replace('_', ' ')} {check[name]}" for name in CHECKED if check[name] != "yes"]
+        found.append(f"the check is vacuous: {check['vacuous']}" if check["vacuous"] else f"the check did not pass: {', '.join(wrong)}")
+    return found
 
 
 def _replica_line(replica: Mapping[str, Any], seconds: float) -> str:

@@ -6,14 +6,13 @@ A run with a cluster of its own (``--local``) takes that cluster's settings from
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from loadgen.workload import KEY_SPACE_MAX, WORKLOADS, WorkloadSettings
-from replica.config import SETTINGS, Setting, SettingError, Settings
+from replica.config import SETTINGS, Setting, SettingError, Settings, read_toml
 from statemachine.command import VALUE_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -145,9 +144,10 @@ LOAD_SETTINGS: Final[dict[str, Setting]] = {
 
 
 def add_load_flags(parser: ArgumentParser) -> None:
-    """Gives a parser the flag of every setting; values stay text for ``load_settings``."""
+    """Gives a parser the flag of every setting; values stay text for ``load_settings``. As ``replica.config.add_settings_flags``."""
     from argparse import BooleanOptionalAction
 
+    parser.set_defaults(settings_flags=frozenset(LOAD_SETTINGS) | frozenset(SETTINGS))
     parser.add_argument("--config", metavar="FILE", default=None, help="TOML file of settings; flags and TRISKELE_… variables win over it")
     groups: dict[str, Any] = {}
     cluster = [attrs.evolve(SETTINGS[name], group="cluster (with --local)") for name in CLUSTER_FLAGS]
@@ -175,29 +175,23 @@ def load_settings(arguments: Namespace, environment: Mapping[str, str]) -> tuple
         SettingError: A value is not allowed, a key of the file names no setting, or settings contradict each other.
     """
     given = vars(arguments)
-    table = _read(Path(given["config"])) if given.get("config") else {}
+    table = read_toml(Path(given["config"]), "--config") if given.get("config") else {}
     for name, value in table.items():
-        if name not in LOAD_SETTINGS and name not in SETTINGS:
+        if name not in LOAD_SETTINGS and name not in SETTINGS and name not in given.get("other_keys", ()):
             raise SettingError(f"{name} in {given['config']}", value, "names no setting")
     values, origins = _resolve(LOAD_SETTINGS, given, environment, table, str(given.get("config")))
     if values.get("local") and origins.get("cluster", "--cluster") != "--cluster":
         del values["cluster"], origins["cluster"]  # the environment says where clusters usually are; --local says: not this time
     load = LoadSettings(**values, origins=origins)
+    for name in ("seconds", "operations"):
+        if name in origins and not values[name]:
+            raise SettingError(load.written(name), f"{values[name]:g}", "must be above 0: nothing would be measured")
     values, origins = _resolve(SETTINGS, {name: given.get(name) for name in CLUSTER_FLAGS}, environment, table, str(given.get("config")))
     if not load.local:
         for name in CLUSTER_FLAGS:
             if given.get(name) is not None:
                 raise SettingError(SETTINGS[name].flag, given[name], "is a setting of the cluster: it goes with --local")
     return load, Settings(**values, origins=origins)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingError("--config", file, error.strerror or str(error)) from None
-    except (ValueError, RecursionError) as error:
-        raise SettingError("--config", file, f"is no TOML: {error}") from None
 
 
 def _resolve(

@@ -20,7 +20,7 @@ from bisect import bisect_left
 from itertools import pairwise
 from typing import Final
 
-from loadgen.checkers.causal import conflicts, cyclic, in_order
+from loadgen.checkers.causal import conflicts, cyclic, in_order, thin_air
 from loadgen.checkers.causality import BEFORE, OVERWRITES, REAL_TIME, Causality, Clock, Graph
 from loadgen.checkers.operation import NEVER, Operation
 from loadgen.checkers.verdict import Counterexample, Verdict, judged
@@ -37,6 +37,8 @@ def check_hybrid(causality: Causality) -> Verdict:
 
 
 def _violation(causality: Causality) -> Counterexample | None:
+    if causality.sources.thin_air:  # no order has an answer that nobody can have given
+        return thin_air(causality.sources.thin_air[0], causality)
     if not causality.acyclic:
         return cyclic(causality)
     edges, stale = conflicts(causality)

@@ -16,7 +16,7 @@ import attrs
 
 from loadgen.checkers.edn import BadEdn, Keyword, forms, written
 from loadgen.checkers.operation import History, Operation, Unreadable
-from loadgen.checkers.pairing import Pairing
+from loadgen.checkers.pairing import BEFORE, Pairing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _TYPES: Final = {"invoke": "invoke", "ok": "ok", "fail": "fail", "info": "unknown"}
 _OPS: Final = {"read": "get", "write": "put", "get": "get", "put": "put", "append": "append", "cas": "cas", "delete": "delete", "scan": "scan"}
+PRIOR_STATE: Final = "prior-state"
+"""What the nemesis does, in an EDN history of ours, where the store may have held something before; Jepsen's checkers take no notice."""
 _LOG_LINE: Final = re.compile(r"\S+\s+jepsen\.util - (\S+)\s+:(\w+)\s+:(\w+)\s+(.*?)\s*")
 _OTHER_LOG_LINE: Final = re.compile(r"(?:\S+ )*?(?:INFO|WARN|DEBUG|ERROR)\s+(?!jepsen\.util - )\S+.*")
 
@@ -41,8 +43,10 @@ def read_edn(text: str) -> History:
             for item in form if isinstance(form, list) else (form,):
                 if not isinstance(item, dict):
                     raise Unreadable(line, f"{item!r:.60} is no map of an event")
-                if isinstance(item.get("process"), Keyword):
-                    continue  # :nemesis: what it did to the cluster is no operation
+                if isinstance(item.get("process"), Keyword):  # :nemesis: what it did to the cluster is no operation
+                    if item.get("f") == PRIOR_STATE:
+                        processes.pairing.take(BEFORE, line)
+                    continue
                 processes.take(_event(item, line), line)
     except BadEdn as error:
         raise Unreadable(error.line, error.why) from None
@@ -126,6 +130,9 @@ def edn_lines(events: Iterable[Event]) -> Iterable[str]:
     """Yield events of ours as EDN maps, a line each."""
     types = {ours: theirs for theirs, ours in _TYPES.items()}
     for index, event in enumerate(events):
+        if event["type"] == BEFORE["type"]:
+            yield written({"index": index, "type": Keyword("info"), "f": Keyword(PRIOR_STATE), "process": Keyword("nemesis"), "value": None})
+            continue
         table = {"index": index, "type": Keyword(types[event["type"]]), "f": Keyword(event["op"])}
         table |= {name: _plain(name, value) for name, value in event.items() if name not in {"type", "op"}}
         yield written(table)

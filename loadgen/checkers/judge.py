@@ -12,6 +12,7 @@ from loadgen.checkers.hybrid import check_hybrid
 from loadgen.checkers.linearizable import check_linearizable
 from loadgen.checkers.sessions import check_sessions
 from loadgen.checkers.sources import sources_of
+from loadgen.checkers.vacuous import vacuous
 from loadgen.checkers.verdict import NO, PROPERTIES, UNKNOWN, YES, Verdict
 
 if TYPE_CHECKING:
@@ -52,11 +53,12 @@ def answer_of(verdicts: Sequence[Verdict]) -> str:
     return NO if NO in answers else UNKNOWN if UNKNOWN in answers else YES
 
 
-def as_json(history: History, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Return the ``check`` object of a result, with the counterexamples."""
+def as_json(history: History, verdicts: Sequence[Verdict], operations_min: int = 0) -> dict[str, Any]:
+    """Return the ``check`` object of a result, with the counterexamples; ``vacuous`` says why it proves nothing, None if it does."""
     return {
         **{verdict.property.replace("-", "_"): verdict.answer for verdict in verdicts},
         "operations_checked": len(history.operations),
+        "vacuous": None if answer_of(verdicts) == NO else vacuous(history, operations_min) or None,
         "reasons": {verdict.property.replace("-", "_"): verdict.reason for verdict in verdicts if verdict.reason},
         "counterexamples": {
             verdict.property.replace("-", "_"): verdict.counterexample.as_json() for verdict in verdicts if verdict.counterexample is not None

@@ -169,6 +169,12 @@ _SHOWN_MAX: Final = 24
 
 @attrs.frozen(eq=False)
 class History:
-    """All operations in order of invocation, each at its ``place``."""
+    """What was asked and answered.
+
+    Attributes:
+        operations: all of them in order of invocation, each at its ``place``.
+        begins_empty: nothing was there before the first of them; False: something may have been, and the history does not tell what.
+    """
 
     operations: list[Operation]
+    begins_empty: bool = True

@@ -1,7 +1,7 @@
 """Makes operations of events: each response goes to its invocation; what cannot be true is unreadable, never a verdict.
 
 An event is a dictionary as ``loadgen.history`` writes it, whatever the format of the file was. Times may be missing; where they are given they
-must not go back, because the order of the events is the order of time.
+must not go back, because the order of the events is the order of time. An answer may leave out what was asked; what it repeats must be the same.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     Event = dict[str, Any]
+
+BEFORE: Final = {"type": "before", "state": "unknown"}
+"""The first event of a history whose store may have held something when it began; what, nobody tells."""
 
 _TYPES: Final = frozenset({"invoke", "ok", "fail", "unknown"})
 
@@ -28,6 +31,7 @@ class Pairing:
         self._texts: dict[str, bytes] = {}  # one object for equal values: most are read many times
         self._moment = 0
         self._time = 0
+        self._begins_empty = True
 
     def take(self, event: Event, line: int) -> None:
         """Take the next event.
@@ -35,6 +39,9 @@ class Pairing:
         Raises:
             Unreadable: it cannot be: the field and its value are named.
         """
+        if event.get("type") == BEFORE["type"]:
+            self._before(event, line)
+            return
         self._moment += 1
         try:
             type_, process, number = event["type"], event["process"], event["id"]
@@ -63,7 +70,14 @@ class Pairing:
 
     def history(self) -> History:
         """Return the operations of all events so far."""
-        return History(self.operations)
+        return History(self.operations, self._begins_empty)
+
+    def _before(self, event: Event, line: int) -> None:
+        if event.get("state") != BEFORE["state"]:
+            raise Unreadable(line, f"state {event.get('state')!r:.80} of what was there before is not {BEFORE['state']!r}")
+        if self.operations:
+            raise Unreadable(line, "what was there before is told behind what came after it")
+        self._begins_empty = False
 
     def _invoke(self, event: Event, line: int) -> None:
         op, process = event.get("op"), event["process"]
@@ -72,8 +86,10 @@ class Pairing:
         consistency, number = event.get("consistency", "strong"), event.get("number")
         if consistency not in ("strong", "causal"):
             raise Unreadable(line, f"consistency {consistency!r} is neither strong nor causal")
+        if op == "cas" and consistency == "causal":
+            raise Unreadable(line, "a causal cas: whether it swaps is decided by the one order of all commands, so that cas is always strong")
         if number is not None:
-            if not isinstance(number, int) or (process, number) in self._numbers:
+            if not isinstance(number, int) or isinstance(number, bool) or (process, number) in self._numbers:
                 raise Unreadable(line, f"number {number!r} is no number of its own in session {process}")
             self._numbers.add((process, number))
         value = self._data(event.get("value"), line) if op in {"put", "cas", "append"} else None
@@ -86,7 +102,10 @@ class Pairing:
             if operation.expected_version == 0:  # version 0 is what an absent key has
                 operation.expected_version = None
         elif op == "scan":
-            operation.end, operation.limit = self._data(event.get("end"), line), _whole(event, "limit", line) or 0
+            end = event.get("end")
+            if isinstance(end, int | float):
+                raise Unreadable(line, f"a scan's end is a key, not the number {end!r}")
+            operation.end, operation.limit = self._data(end, line), _whole(event, "limit", line) or 0
         self.operations.append(operation)
         self._open[process, event["id"]] = operation
 
@@ -94,6 +113,7 @@ class Pairing:
         if event.get("op", operation.kind) != operation.kind:
             raise Unreadable(line, f"a {operation.kind} is answered as {event['op']!r}; it was invoked in line {operation.line}")
         type_ = event["type"]
+        self._same(operation, event, line)
         operation.returned_at = self._time
         if type_ == "unknown":
             return
@@ -107,12 +127,39 @@ class Pairing:
         elif operation.kind == "scan":
             self._page(operation, event, line)
 
+    def _same(self, operation: Operation, event: Event, line: int) -> None:
+        """Look whether an answer repeats what was asked; what it leaves out is not told again."""
+        asked: dict[str, object] = {"key": operation.key}
+        if event["type"] != "unknown" and not operation.reads_only:  # some recorders tell there how it failed
+            asked["value"] = operation.value
+        if operation.kind == "cas" and operation.expected is not None:
+            asked["expected"] = operation.expected
+        elif operation.kind == "scan":
+            asked["end"] = operation.end
+        for name, data in asked.items():
+            told = event.get(name)
+            if told is not None and self._data(told, line) != data:
+                raise self._other(operation, line, name, told)
+        version = _whole(event, "version", line)
+        if operation.kind == "cas" and operation.expected_version is not None and version not in (None, operation.expected_version):
+            raise self._other(operation, line, "version", version)
+        if event.get("consistency") not in (None, "strong" if operation.strong else "causal"):
+            raise self._other(operation, line, "consistency", event["consistency"])
+        for name, number in (("number", operation.number), ("limit", operation.limit or None)):
+            if event.get(name) not in (None, number):
+                raise self._other(operation, line, name, event[name])
+
+    @staticmethod
+    def _other(operation: Operation, line: int, name: str, told: object) -> Unreadable:
+        return Unreadable(line, f"answers with another {name}, {told!r:.80}, than the {operation.kind} in line {operation.line} asked with")
+
     def _page(self, scan: Operation, event: Event, line: int) -> None:
         """Take a scan's answer; without ``more``, a full page may have been cut and a short one was not."""
         rows: list[Row] = []
         try:
-            for key, value, *version in event.get("value") or ():
-                rows.append((self._data(key, line) or b"", self._data(value, line) or b"", version[0] if version else 0))
+            for key, value, *rest in event.get("value") or ():
+                version = _whole({"version": rest[0]}, "version", line) if rest else 0
+                rows.append((self._data(key, line) or b"", self._data(value, line) or b"", version or 0))
         except (TypeError, ValueError):
             raise Unreadable(line, f"a scan's value is a list of [key, value, version], not {event.get('value')!r:.80}") from None
         scan.rows = tuple(rows)
@@ -140,8 +187,8 @@ class Pairing:
 
 def _whole(event: Event, name: str, line: int) -> int | None:
     number = event.get(name)
-    if number is not None and not isinstance(number, int):
-        raise Unreadable(line, f"{name} {number!r} is no whole number")
+    if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 0):
+        raise Unreadable(line, f"{name} {number!r} is no whole number from 0")
     return number
 
 

@@ -30,7 +30,7 @@ class Sources:
 
     Attributes:
         writes: {key: what changed it or may have, in order of invocation}. What has an unknown outcome and was never seen is not among them.
-        deletes: {key: those of them that leave it absent}.
+        deletes: {key: what left it absent or may have; also what has an unknown outcome, since nobody can see who it was}.
         sights: {place of an operation: what it saw}.
         versions: {place of a write: its version}, where some read told it.
         thin_air: readings of values that nobody had written by then.
@@ -84,10 +84,12 @@ def sources_of(history: History) -> Sources:
         if version:
             sources.versions.setdefault(writer.place, version)
     for operation in history.operations:
-        if not operation.reads_only and not operation.failed and (operation.answered or operation.place in seen):
+        if operation.reads_only or operation.failed:
+            continue
+        if operation.answered or operation.place in seen:
             sources.writes.setdefault(operation.key, []).append(operation)
-            if operation.kind == "delete":
-                sources.deletes.setdefault(operation.key, []).append(operation)
+        if operation.kind == "delete":
+            sources.deletes.setdefault(operation.key, []).append(operation)
     _add_absent(history, sources)
     return sources
 

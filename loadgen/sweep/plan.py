@@ -148,8 +148,11 @@ def read_plan(text: str, file: str, changes: Changes) -> Plan:
         if any(axis.name == POINT for axis in axes):
             raise SettingError(f"{POINT} in {file}", "", "is an axis and a list of [[point]] tables: give one of them")
         axes.append(axis_of(POINT, table[POINT], file))
-    points = points_of(_changed(base, axes, changes, file), axes, file)
-    repeats = int(REPEATS.check(table.get("repeats", REPEATS.default) if changes.repeats is None else changes.repeats, f"repeats in {file}"))
+    points = points_of(base, axes, file)  # what the file says must be right, also where the command line says otherwise
+    if (changed := _changed(base, axes, changes, file)) != base:
+        points = points_of(changed, axes, file)
+    repeats = int(REPEATS.check(table.get("repeats", REPEATS.default), f"repeats in {file}"))
+    repeats = int(REPEATS.check(changes.repeats, "--repeats")) if changes.repeats is not None else repeats
     if len(points) * repeats > RUNS_MAX:
         raise SettingError(f"repeats in {file}", repeats, f"makes {len(points) * repeats} runs of {len(points)} points; the most is {RUNS_MAX}")
     about = table.get("about", "")

@@ -13,6 +13,7 @@ from loadgen.checkers.formats import read
 from loadgen.history import _ANSWERS, _COMMANDS, _READS
 from loadgen.settings import LoadSettings
 from statemachine.command import PUT
+from triskele.cli.framework import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ def captured(folder: Path, seen: bytes | None) -> None:
 
 
 def finished(folder: Path, said: list[str] | None = None, **settings: Any) -> dict[str, Any] | None:
-    return finish_history(LoadSettings(clients=1, **settings), folder, (said if said is not None else []).append)
+    return finish_history(LoadSettings(clients=1, **settings), folder, (said if said is not None else []).append, [])
 
 
 def test_what_holds_leaves_no_file(tmp_path: Path) -> None:
@@ -40,6 +41,15 @@ def test_what_holds_leaves_no_file(tmp_path: Path) -> None:
     assert check is not None
     assert (check["linearizable"], check["hybrid"], check["operations_checked"], check["history"]) == ("yes", "yes", 2, None)
     assert [file.name for file in tmp_path.iterdir()] == ["captured-0"]
+
+
+def test_a_history_that_cannot_be_written_is_checked_all_the_same_and_few_operations_are_vacuous(tmp_path: Path) -> None:
+    captured(tmp_path, b"new")
+    unwritten: list[str] = []
+    check = finish_history(LoadSettings(clients=1, local=3, check=True, history="/dev/full"), tmp_path, lambda _: None, unwritten)
+    assert unwritten == ["--history /dev/full: could not be written: No space left on device"]
+    assert check is not None
+    assert (check["linearizable"], check["vacuous"]) == ("yes", "2 operations were answered, fewer than 100")
 
 
 def test_a_violation_leaves_the_history_and_pictures_beside_the_report(tmp_path: Path) -> None:
@@ -70,6 +80,21 @@ def test_only_a_cluster_of_one_s_own_begins_empty(tmp_path: Path, local: int, an
     check = finished(tmp_path, local=local, check=True, json=str(tmp_path / "r.json"))
     assert check is not None
     assert check["linearizable"] == answer
+
+
+@pytest.mark.parametrize("name", ["mine.jsonl", "mine.edn"])
+@pytest.mark.parametrize(("local", "status"), [(3, 1), (0, 0)])
+def test_the_written_history_says_itself_whether_it_begins_empty(tmp_path: Path, name: str, local: int, status: int) -> None:
+    """So that whoever checks it later need not know where it was recorded."""
+    events = [
+        (1, _COMMANDS, 7, 0, bytes([PUT]), [b"y"], [b"new"], 1),
+        (2, _ANSWERS, 0, 1, None, None, None),
+        (10, _READS, 8, 1, "strong", [b"x", b"y"]),
+        (20, _ANSWERS, 1, 2, None, [b"old", b"new"], [3, 4]),
+    ]
+    (tmp_path / "captured-0").write_bytes(marshal.dumps(events))
+    assert finished(tmp_path, local=local, history=str(tmp_path / name)) is None
+    assert main(["check", str(tmp_path / name), "--property", "linearizable"]) == status
 
 
 def test_a_beginning_may_be_enough(tmp_path: Path) -> None:

@@ -67,18 +67,44 @@ def test_failed_operations_fail_the_command(result: dict[str, Any], capsys: pyte
 def test_a_check_that_did_not_pass_fails_the_command(
     result: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    check = dict.fromkeys(report.CHECKED, "yes") | {"operations_checked": 9, "seconds": 0.1, "reasons": {}, "counterexamples": {}}
+    check: dict[str, Any] = dict.fromkeys(report.CHECKED, "yes") | {
+        "operations_checked": 9,
+        "seconds": 0.1,
+        "reasons": {},
+        "counterexamples": {},
+        "vacuous": None,
+    }
     assert result["check"] is None
     monkeypatch.setattr(cli, "finish_history", lambda *_: check)
     for answer, status in (("yes", 0), ("no", 1), ("unknown", 1)):
         check["hybrid"] = answer
         assert cli.run(arguments("--local", "3", "--check")) == status
-        assert f"hybrid {answer}" in capsys.readouterr().out
+        told = capsys.readouterr()
+        assert f"hybrid {answer}" in told.out
+        assert (f"triskele: load: the check did not pass: hybrid {answer}\n" in told.err) == bool(status)
+    check |= {"hybrid": "yes", "vacuous": "9 operations were answered"}
+    assert cli.run(arguments("--local", "3", "--check", "--quiet")) == 1
+    assert capsys.readouterr() == ("", "triskele: load: the check is vacuous: 9 operations were answered\n")
 
 
-def test_a_run_in_which_nothing_completed_fails(result: dict[str, Any]) -> None:
+def test_a_run_in_which_nothing_completed_fails_and_says_so(result: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     result["operations"] = 0
     assert cli.run(arguments("--local", "3", "--quiet")) == 1
+    assert capsys.readouterr().err == "triskele: load: no operation completed in the measured window: nothing was measured\n"
+
+
+@pytest.mark.parametrize("name", ["json", "html", "csv"])
+def test_a_report_that_cannot_be_written_after_the_run_is_a_line_and_costs_nothing_else(
+    name: str, result: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A device that is always full can be opened, and then not be written."""
+    other = tmp_path / "other"
+    assert result
+    assert cli.run(arguments("--local", "3", f"--{name}", "/dev/full", "--csv" if name == "json" else "--json", str(other))) == 1
+    told = capsys.readouterr()
+    assert told.err == f"triskele: --{name} /dev/full: could not be written: No space left on device\n"
+    assert told.out.startswith("1,000 operations in 1.00 s")
+    assert other.stat().st_size
 
 
 @pytest.mark.parametrize("name", ["json", "html", "csv", "history"])
@@ -124,7 +150,8 @@ def test_a_run_from_flags_to_reports_and_history(
     assert written["operations"] == written["throughput_series"][0][1] == sum(client["operations"] for client in written["clients"])
     assert [replica["role"] for replica in written["replicas"]].count("leader") == 1
     assert all(replica["syscalls"]["send"] > 0 for replica in written["replicas"])
-    assert {json.loads(line)["type"] for line in history.read_text().splitlines()} == {"invoke", "ok"}
+    assert written["check"]["vacuous"] is None
+    assert {json.loads(line)["type"] for line in history.read_text().splitlines()} == {"before", "invoke", "ok"}
     assert [written["check"][name] for name in ("linearizable", "sessions", "causal", "hybrid", "exactly_once")] == ["yes"] * 5
     assert written["check"]["operations_checked"] >= written["operations"]
     assert "linearizable yes, sessions yes, causal yes, hybrid yes, exactly once yes" in shown.out

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import marshal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
 from loadgen import history
-from loadgen.history import Capture, merge, text, write
+from loadgen.history import Capture, merge, text, trim, write
 from loadgen.runner import Runner, Stream
 from loadgen.window import Window
 from loadgen.workload import KeySampler, Operations, WorkloadSettings
@@ -165,3 +166,15 @@ async def test_a_whole_run_is_recorded(autojump_clock: MockClock, tmp_path: Path
 
 def test_bytes_that_are_no_text() -> None:
     assert [text(data) for data in (b"key", b"\xff\x00", b"", None)] == ["key", {"hex": "ff00"}, "", None]
+
+
+def test_captures_of_processes_that_were_ended_are_cut_to_where_all_are_whole(tmp_path: Path) -> None:
+    """What the second had not written away, the first may have read."""
+    parts = [tmp_path / "one", tmp_path / "two"]
+    parts[0].write_bytes(marshal.dumps([(1, "a"), (5, "b")]) + marshal.dumps([(9, "c")]) + marshal.dumps([(11, "cut")])[:-2])
+    parts[1].write_bytes(marshal.dumps([(2, "d"), (6, "e")]))
+    trim(parts)
+    assert [marshal.loads(part.read_bytes()) for part in parts] == [[(1, "a"), (5, "b")], [(2, "d"), (6, "e")]]
+    parts[1].write_bytes(b"")
+    trim(parts)
+    assert list(merge(parts)) == []

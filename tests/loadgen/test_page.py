@@ -34,10 +34,13 @@ def test_a_violation_is_told_on_the_page() -> None:
     found = {"pattern": "no linearization", "why": "because", "operations": [operation], "order": []}
     result["check"] = dict.fromkeys(CHECKED, "yes") | {
         "linearizable": "no", "operations_checked": 12, "seconds": 0.1, "reasons": {"hybrid": "late"}, "counterexamples": {"linearizable": found},
-        "history": "h.jsonl",
+        "history": "h.jsonl", "vacuous": None,
     }  # fmt: skip
     shown = page(result)
     assert "Check of the history" in shown
     assert "linearizable: no linearization" in shown
     assert "1 get &lt;x&gt; = nothing" in shown
     assert "hybrid: late" in shown
+    assert "vacuous" not in shown
+    result["check"]["vacuous"] = "9 operations were answered"
+    assert "The check is vacuous: 9 operations were answered." in page(result)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+from typing import Any
 
 import pytest
 
-from loadgen.report import CHECKED, SCHEMA, bottleneck, build, check_line, check_passed, floors_line, table, to_csv
+from loadgen.report import CHECKED, SCHEMA, bottleneck, build, check_line, check_passed, floors_line, problems, table, to_csv
 from loadgen.settings import LOAD_SETTINGS
 from tests.loadgen.results import built, client_result
 
@@ -152,7 +153,7 @@ def test_a_window_of_no_length_has_no_rate() -> None:
 
 def test_the_verdicts_on_the_history_are_in_the_table_and_in_csv() -> None:
     result = built([client_result([(100, 9, 1)] * 10)])
-    check = dict.fromkeys(CHECKED, "yes") | {"operations_checked": 1200, "seconds": 0.25, "reasons": {}}
+    check: dict[str, Any] = dict.fromkeys(CHECKED, "yes") | {"operations_checked": 1200, "seconds": 0.25, "reasons": {}, "vacuous": None}
     result["check"] = check
     assert table(result).splitlines()[-1] == (
         "checked 1,200 operations in 0.2 s: linearizable yes, sessions yes, causal yes, hybrid yes, exactly once yes"
@@ -162,3 +163,20 @@ def test_the_verdicts_on_the_history_are_in_the_table_and_in_csv() -> None:
     unknown = check | {"linearizable": "unknown", "reasons": {"linearizable": "key x: too hard"}}
     assert not check_passed(unknown)
     assert check_line(unknown).endswith("; key x: too hard")
+
+
+def test_a_check_that_means_nothing_has_not_passed() -> None:
+    check = dict.fromkeys(CHECKED, "yes") | {"operations_checked": 1, "seconds": 0.0, "reasons": {}, "vacuous": "1 operations were answered"}
+    assert not check_passed(check)
+    assert check_line(check).startswith("checked 1 operations in 0.0 s: vacuous (1 operations were answered); linearizable yes")
+
+
+def test_what_makes_a_run_no_success_is_said() -> None:
+    result = built([client_result([(100, 9, 1)] * 10)])
+    assert problems(result) == []
+    result |= {"operations": 0, "failed": 1, "unknown": 2, "reasons": {"busy": 3}, "check": dict.fromkeys(CHECKED, "no") | {"vacuous": None}}
+    assert problems(result) == [
+        "no operation completed in the measured window: nothing was measured",
+        "1 operations failed, 2 have an unknown outcome: 3 busy",
+        "the check did not pass: linearizable no, sessions no, causal no, hybrid no, exactly once no",
+    ]

@@ -81,7 +81,7 @@ def is_hybrid(causality: Causality) -> bool:
     """Whether some order of strong operations and writes extends causality and real time and explains every answer."""
     order = causal_order(causality)
     operations = causality.history.operations
-    if any(a == b for a, b in order):
+    if causality.sources.thin_air or any(a == b for a, b in order):
         return False
     strong = [operation for operation in operations if operation.strong]
     timed = {(a.place, b.place) for a in strong for b in strong if a.returned != NEVER and a.returned < b.invoked}

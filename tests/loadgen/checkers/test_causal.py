@@ -55,6 +55,7 @@ def test_each_bad_pattern_is_named(pattern: str, text: str) -> None:
         "a causal put x 1\nb causal put x 2\na causal get x = 1\nb causal get x = 2\na causal get x = 2",
         "one> a put x 1\na causal get x = 1\none< unknown",
         "a put x 1\na delete x\na causal get x = -",
+        "a put x 1\nb delete x unknown\na causal get x = -",
         "a put x 1\nb delete x\nc causal get x = 1\nc causal get x = -",
         "a put x 1 unknown\na put x 2\nb causal get x = 2\nb causal get x = 2",
         "a put x 1\nb cas x 1 2\nc cas x 2 3\na causal get x = 3",

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 from loadgen.checkers.operation import NEVER, Unreadable
-from loadgen.checkers.pairing import paired
+from loadgen.checkers.pairing import BEFORE, paired
 
 PUT: dict[str, Any] = {"type": "invoke", "process": 1, "id": 0, "time": 5, "op": "put", "key": "x", "value": "1", "number": 1}
+
+CAS: dict[str, Any] = {**PUT, "op": "cas", "expected": "0"}
+SCAN: dict[str, Any] = {"type": "invoke", "process": 1, "id": 0, "op": "scan", "key": "a", "end": "c", "limit": 2}
+GET: dict[str, Any] = {"type": "invoke", "process": 1, "id": 0, "op": "get", "key": "a"}
 
 
 def test_an_answer_finds_its_invocation() -> None:
@@ -22,6 +26,21 @@ def test_an_answer_finds_its_invocation() -> None:
 def test_ids_may_be_each_processes_own() -> None:
     made = paired([PUT, {**PUT, "process": 2}, {**PUT, "process": 2, "type": "ok"}])
     assert [operation.answered for operation in made.operations] == [False, True]
+
+
+def test_a_history_may_say_that_something_was_there_before() -> None:
+    assert paired([PUT]).begins_empty
+    made = paired([BEFORE, PUT])
+    assert not made.begins_empty
+    assert [operation.invoked for operation in made.operations] == [1]
+
+
+def test_an_answer_need_not_repeat_what_was_asked() -> None:
+    [operation] = paired([PUT, {"type": "ok", "process": 1, "id": 0}]).operations
+    assert (operation.answered, operation.key, operation.value) == (True, b"x", b"1")
+    told_how = {**PUT, "type": "unknown", "value": "timed out"}
+    [operation] = paired([PUT, told_how]).operations
+    assert (operation.answered, operation.value) == (False, b"1")
 
 
 def test_keys_and_values_may_be_hexadecimal() -> None:
@@ -58,6 +77,23 @@ def test_outcomes_tell_failed_refused_and_unknown_apart() -> None:
         ([{**PUT, "op": "cas", "version": "1"}], 1, "version '1' is no whole number"),
         ([{**PUT, "process": []}], 1, "neither a number nor text"),
         ([{key: value for key, value in PUT.items() if key != "id"}], 1, "needs 'id'"),
+        ([PUT, BEFORE], 2, "told behind what came after it"),
+        ([BEFORE | {"state": "empty?"}], 1, "state 'empty[?]'"),
+        ([PUT, {**PUT, "type": "ok", "key": "y"}], 2, "another key, 'y', than the put in line 1"),
+        ([PUT, {**PUT, "type": "unknown", "key": "y"}], 2, "another key"),
+        ([PUT, {**PUT, "type": "ok", "value": "2"}], 2, "another value, '2'"),
+        ([PUT, {**PUT, "type": "ok", "consistency": "causal"}], 2, "another consistency, 'causal'"),
+        ([PUT, {**PUT, "type": "ok", "number": 2}], 2, "another number, 2"),
+        ([PUT, {**PUT, "type": "ok", "version": "x"}], 2, "version 'x' is no whole number"),
+        ([CAS, {**CAS, "type": "ok", "expected": "3"}], 2, "another expected, '3'"),
+        ([CAS | {"expected": None, "version": 4}, {**CAS, "expected": None, "type": "ok", "version": 5}], 2, "another version, 5"),
+        ([{**CAS, "consistency": "causal"}], 1, "cas is always strong"),
+        ([{**SCAN, "limit": -1}], 1, "limit -1 is no whole number from 0"),
+        ([{**SCAN, "end": 5}], 1, "a scan's end is a key"),
+        ([SCAN, {**SCAN, "type": "ok", "limit": 3}], 2, "another limit, 3"),
+        ([SCAN, {**SCAN, "type": "ok", "end": "d"}], 2, "another end, 'd'"),
+        ([SCAN, {**SCAN, "type": "ok", "value": [["a", "1", "new"]]}], 2, "version 'new' is no whole number"),
+        ([GET, {**GET, "type": "ok", "value": "1", "version": -3}], 2, "version -3 is no whole number"),
     ],
 )
 def test_what_cannot_be_is_unreadable(events: list[dict[str, Any]], line: int, why: str) -> None:

@@ -79,7 +79,7 @@ def histories(draw: st.DrawFn, values: int) -> list[dict[str, Any]]:
             answer["value"] = seen
         elif op == "scan":
             event |= {"key": "a", "end": None, "limit": 10}
-            answer["value"] = [[key, str(draw(st.integers(1, 3))), 0] for key in keys if draw(st.booleans())]
+            answer |= {"key": "a", "value": [[key, str(draw(st.integers(1, 3))), 0] for key in keys if draw(st.booleans())]}
         events.append(event)
         waiting.append(answer)
         while len(waiting) > 0 and draw(st.booleans()):

@@ -55,6 +55,7 @@ def test_a_broken_guarantee_is_named(guarantee: str, text: str) -> None:
         "a put x 1\nb put x 2\nc causal get x = 2\na causal get x = 2\nc causal get x = 2",
         "a put x 1\na delete x\nb causal get x = 1\nb causal get x = -",
         "a put x 1\nb delete x\na causal get x = -",  # somebody deleted it
+        "a put x 1\nb delete x unknown\na causal get x = -",  # somebody may have
         "a put x 1 fail\na causal get x = -",
         "a put x 1\na cas x 1 2\na causal get x = 2",
         "a put x 1\nb get x = 1 @4\nb put x 2\nc get x = 2 @5\nc get x = 2",

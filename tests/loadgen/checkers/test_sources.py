@@ -37,6 +37,12 @@ def test_what_nobody_saw_and_nobody_knows_never_happened() -> None:
     assert (sources.versions, list(sources.deletes)) == ({1: 9}, [b"y"])
 
 
+def test_a_delete_that_nobody_knows_of_may_be_why_a_key_is_absent() -> None:
+    sources = sources_of(history("a put x 1\nb delete x unknown\nc delete x fail\na get x = -"))
+    assert {key: [write.place for write in writes] for key, writes in sources.writes.items()} == {b"x": [0]}
+    assert {key: [delete.place for delete in deletes] for key, deletes in sources.deletes.items()} == {b"x": [1]}
+
+
 def test_values_from_nowhere_from_the_future_and_of_failed_commands_are_told() -> None:
     sources = sources_of(history("a get x = 1\na put x 1\na get x = 2\na put x 3 fail\na get x = 3"))
     assert [reading[0].place for reading in sources.thin_air] == [0, 2, 4]

@@ -85,6 +85,21 @@ def test_what_is_wrong_is_one_line(text: str, message: str) -> None:
     assert error.value.exit_status == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"repeats = 0\n{SHORT}", "repeats in two.toml 0: must be a whole number from 1 to 1000"),
+        (f"{SHORT}[base]\nseconds = 1\noperations = 5\n", "operations in two.toml 5: --seconds limits the run too: give one of them"),
+        (f"{SHORT}[base]\nseconds = 0\n", "seconds in two.toml 0: must be above 0: nothing would be measured"),
+    ],
+)
+def test_a_wrong_file_is_wrong_also_where_the_command_line_says_otherwise(text: str, message: str) -> None:
+    for changes in ({}, {"repeats": 2, "seconds": 1}):
+        with pytest.raises(SettingError) as error:
+            plan(text, **changes)
+        assert str(error.value).startswith(message)
+
+
 def test_points_as_an_axis_and_as_tables_are_one_too_many() -> None:
     with pytest.raises(SettingError, match=r"point in two.toml: is an axis and a list of"):
         plan("[axes]\npoint = [{ name = 'a' }]\n[[point]]\nname = 'b'\n")

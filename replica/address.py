@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 
-_PORT_MAX = 65_535
+PORT_MAX = 65_535
 _DIGITS_MAX = 9
 """Of a number in an address; Python refuses to read thousands of them, and not with an error of ours."""
 _SCHEMES = ("ws://", "http://")
@@ -39,8 +39,8 @@ def split_address(text: str) -> tuple[str, int]:
     if not colon or not host or any(sign.isspace() or sign in "/,@" for sign in host):
         message = "must be HOST:PORT"
         raise AddressError(message)
-    if not (_is_number(port) and int(port) <= _PORT_MAX):
-        message = f"must be HOST:PORT with a port from 0 to {_PORT_MAX}"
+    if not (_is_number(port) and int(port) <= PORT_MAX):
+        message = f"must be HOST:PORT with a port from 0 to {PORT_MAX}"
         raise AddressError(message)
     return host, int(port)
 

@@ -77,6 +77,8 @@ class AdminServer:
         routes: ``{path: function of the query that makes the page or the stream, now or later}``, for GET; one that raises is answered 500,
             and logged.
         actions: ``{path: function of the query that acts and tells}``, for POST; likewise.
+        parameters: ``{path: names that its query may have}``: any other is refused, for a misspelt one would be left out in silence. A path that is
+            not here takes whatever comes and looks at nothing.
         header_bytes_max: A request that has come to more without being complete is refused.
         connections_max: One more is closed at once.
         request_seconds: A request that is not complete by then closes the connection, and so does an answer, or 64 KiB of a stream, that is not
@@ -85,6 +87,7 @@ class AdminServer:
 
     routes: Mapping[str, Callable[[Query], Page | Stream | Later]]
     actions: Mapping[str, Callable[[Query], Page]] = attrs.field(factory=dict)
+    parameters: Mapping[str, frozenset[str]] = attrs.field(factory=dict, kw_only=True)
     header_bytes_max: int = HEADER_BYTES_MAX
     connections_max: int = CONNECTIONS_MAX
     request_seconds: float = REQUEST_SECONDS
@@ -162,8 +165,13 @@ class AdminServer:
             return attrs.evolve(text_page(f"only {method}\n", 405), headers={"Allow": method})
         if made is action and any(name == b"origin" for name, _ in request.headers):
             return text_page("not for web pages\n", 403)
+        given = parse_qsl(query, keep_blank_values=True)
+        known = self.parameters.get(path)
+        unknown = next((name for name, _ in given if known is not None and name not in known), None)
+        if unknown is not None:
+            return text_page(f"{unknown}: no such parameter; {path} takes {', '.join(sorted(known or ())) or 'none'}\n", 400)
         try:
-            return made(dict(parse_qsl(query)))
+            return made({name: value for name, value in given if value})
         except Exception:  # noqa: BLE001 - the same
             _LOG.exception("admin: %s failed", path)
             return text_page(FAILED, 500)

@@ -126,7 +126,9 @@ class ClientDriver:
             self._judge_cluster(theirs)
         except HelloError as error:
             self.refused[error.reason] = error.detail
-            raise HandshakeRefused(error.reason, error.detail) from None
+            # A removed replica never serves again; one that is no voter may be one later, or learn that it was removed.
+            removed, no_voter = error.reason == "removed", error.reason == "unknown_replica"
+            raise HandshakeRefused(error.reason, error.detail, expected=no_voter, final=removed) from None
         if self._client is not None:
             if theirs.config == FIRST:
                 self._client.members.learn_first(theirs.voters)

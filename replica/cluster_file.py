@@ -21,7 +21,8 @@ from replica.config import SETTINGS, Durability, Mode, SettingError, Settings, s
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-REPLICAS_MAX = 9
+REPLICAS_MAX = 16
+"""As many as a cluster can have members, the one included that takes the place of another."""
 REPLICA_ID_MAX = 65_535
 _CLUSTER_KEYS = frozenset({"cluster_id", "mode", "durability", "replica", "replicas", "leader"})
 _REPLICA_KEYS = frozenset({"id", "address", "websocket", "admin", "data_dir", "pid"})
@@ -129,7 +130,23 @@ def settings_for(settings: Settings, cluster: ClusterFile, replica_id: int) -> S
             agreed[name] = join_address(*split_address(address))
     settings = settings.changed("cluster file", **agreed)
     check_exposure(settings)
+    _check_distinct(settings)
     return settings
+
+
+def _check_distinct(settings: Settings) -> None:
+    """Refuses two listeners at one address: the port would seem to be another program's.
+
+    Raises:
+        SettingError: Two are the same.
+    """
+    seen: dict[str, str] = {}  # {address: setting that has it}
+    for name in ("listen", "websocket", "admin"):
+        address = getattr(settings, name)
+        if address in seen:
+            raise SettingError(settings.written(name), address, f"{settings.written(seen[address])} is the same: give each a port of its own")
+        if inherited_descriptor(address) is not None or split_address(address)[1]:
+            seen[address] = name
 
 
 def check_exposure(settings: Settings) -> None:
@@ -296,6 +313,14 @@ def _checked(cluster: ClusterFile, what: str, given: str) -> ClusterFile:
             if value != "" and value in seen:
                 raise SettingError(what, given, f"{kind} {value}: given twice")
             seen.add(value)
+    used: dict[str, str] = {}  # {HOST:PORT: what has it}
+    for place in cluster.replicas:
+        for kind in ("address", "websocket", "admin"):
+            where = getattr(place, kind).rpartition("/")[2]
+            if where in used:
+                raise SettingError(what, given, f"replica {place.id} {kind} {where}: {used[where]} too; each needs a port of its own")
+            if where and not where.endswith(":0"):
+                used[where] = f"{kind} of replica {place.id}"
     return cluster
 
 

@@ -23,7 +23,7 @@ from transport.frame import HEADER_BYTES
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 Mode = Literal["paxos", "curp", "ht", "ho"]
 Batching = Literal["turn", "fixed", "adaptive"]
@@ -245,11 +245,19 @@ class Settings:
         if self.out_queue_bytes_max < self.frame_bytes_max + HEADER_BYTES:
             why = f"must be more than frame_bytes_max ({self.frame_bytes_max}), or that frame never fits"
             raise SettingError(self.written("out_queue_bytes_max"), self.out_queue_bytes_max, why)
+        idle = self.batching != "fixed" and self.batch_delay_us != SETTINGS["batch_delay_us"].default
+        if idle and self._rank("batch_delay_us") >= self._rank("batching"):
+            raise SettingError(self.written("batch_delay_us"), self.batch_delay_us, f"is for batching fixed alone, and batching is {self.batching}")
         if self.election_seconds < HEARTBEATS_PER_ELECTION * self.heartbeat_seconds:
             why = (
                 f"must be at least {HEARTBEATS_PER_ELECTION} times heartbeat_seconds ({self.heartbeat_seconds}), or leaders are given up for nothing"
             )
             raise SettingError(self.written("election_seconds"), self.election_seconds, why)
+
+    def _rank(self, name: str) -> int:
+        """Returns how strong the place is where a value was written: what is overruled there contradicts nobody."""
+        origin = self.origin(name)
+        return 0 if origin == DEFAULT_ORIGIN else 3 if origin == SETTINGS[name].flag else 2 if origin == SETTINGS[name].variable else 1
 
     def origin(self, name: str) -> str:
         """Returns where the value was written: ``default``, ``--flag``, ``TRISKELE_…`` or ``FILE``."""
@@ -274,7 +282,7 @@ class Settings:
         """Returns the flags that give a child process these settings: every value that is not a default, addresses left out."""
         flags: list[str] = []
         for setting in SETTINGS.values():
-            if setting.name not in self.origins or setting.address:
+            if setting.name not in self.origins or setting.address or (setting.name == "batch_delay_us" and self.batching != "fixed"):
                 continue
             value = getattr(self, setting.name)
             if isinstance(value, bool):
@@ -290,7 +298,11 @@ SETTINGS: dict[str, Setting] = {
 
 
 def add_settings_flags(parser: ArgumentParser, *, without: frozenset[str] = frozenset()) -> None:
-    """Gives a parser ``--config`` and the flag of every setting but those in ``without``; values stay text for ``settings_from``."""
+    """Gives a parser ``--config`` and the flag of every setting but those in ``without``; values stay text for ``settings_from``.
+
+    The parser's default ``settings_flags`` names them, for whoever looks for values of the other flags.
+    """
+    parser.set_defaults(settings_flags=frozenset(SETTINGS) - without)
     parser.add_argument("--config", metavar="FILE", default=None, help="TOML file of settings; flags and TRISKELE_… variables win over it")
     groups: dict[str, Any] = {}
     for setting in SETTINGS.values():
@@ -319,16 +331,17 @@ def settings_from(arguments: Namespace, environment: Mapping[str, str]) -> Setti
     """
     given = vars(arguments)
     flags = {name: given[name] for name in SETTINGS if given.get(name) is not None}
-    return resolve(flags, environment, Path(given["config"]) if given.get("config") else None)
+    return resolve(flags, environment, Path(given["config"]) if given.get("config") else None, given.get("other_keys", ()))
 
 
-def resolve(flags: Mapping[str, str | bool], environment: Mapping[str, str], file: Path | None = None) -> Settings:
+def resolve(flags: Mapping[str, str | bool], environment: Mapping[str, str], file: Path | None = None, other_keys: Collection[str] = ()) -> Settings:
     """Puts settings together: flags win over the environment, that over the TOML file, that over the defaults.
 
     Args:
         flags: ``{setting name: text, or bool for a switch}``.
         environment: ``os.environ`` or a stand-in. Variables that name no setting are left alone: orchestrators make up their own.
         file: TOML file of settings, or None.
+        other_keys: Keys of the file that are no settings of a replica: it serves other commands as well.
 
     Raises:
         SettingError: A value is not allowed, a key of the file names no setting, or the file cannot be read.
@@ -336,7 +349,9 @@ def resolve(flags: Mapping[str, str | bool], environment: Mapping[str, str], fil
     values: dict[str, Value] = {}
     origins: dict[str, str] = {}
     if file is not None:
-        for name, value in _read_toml(file).items():
+        for name, value in read_toml(file, "--config").items():
+            if name in other_keys:
+                continue
             if name not in SETTINGS:
                 raise SettingError(f"{name} in {file}", value, "names no setting" + _nearest(name))
             values[name] = SETTINGS[name].check(value, f"{name} in {file}")
@@ -360,12 +375,17 @@ def _nearest(name: str) -> str:
     return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def read_toml(file: Path, what: str) -> dict[str, Any]:
+    """Reads a file of settings; ``what`` named it.
+
+    Raises:
+        SettingError: It cannot be read, or is no TOML.
+    """
     import tomllib
 
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingError("--config", file, error.strerror or str(error)) from None
+        raise SettingError(what, file, error.strerror or str(error)) from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is neither of tomllib's own errors
-        raise SettingError("--config", file, f"is no TOML: {error}") from None
+        raise SettingError(what, file, f"is no TOML: {error}") from None

@@ -17,6 +17,7 @@ import attrs
 from replica.alarm import Alarm
 from replica.core.effects import Event, LinkDown, LinkUp, Persisted, Received, Source
 from replica.core.messages import CausalRead, Message, ReadIndex, Record, StrongRead
+from replica.hello import refusal_in
 from replica.wire import WireError, WireLimits, assemble, decode, encode, encode_section
 from transport.fault_points import reach
 from transport.frame import FRAME_BYTES_MAX
@@ -26,6 +27,7 @@ from transport.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Sized
 
+    from replica.core.configuration import Configuration
     from replica.core.replica import Replica
     from replica.persistence import Persistence
     from transport.handshake import Identity
@@ -72,7 +74,8 @@ class ReplicaDriver:
 
     Attributes:
         turns: end in ``end_turn``; the hub and the mesh are made with it.
-        on_configured: told, at the end of a turn, that the configuration is another one.
+        on_configured: told, at the end of a turn, that the configuration is another one, that it is committed, or that another replica leads.
+        on_refused: told the word and the explanation with which another replica refuses us.
         broken: the core or the turn raised: nothing is handled or sent any more.
     """
 
@@ -99,8 +102,9 @@ class ReplicaDriver:
         self._sources: dict[Link, Source] = {}  # {link: its name in the core}
         self._links: dict[Source, Link] = {}  # {name in the core: live link}
         self._clients = 0
-        self._configuration = core.node.configuration
+        self._configured: tuple[Configuration, bool, int] = core.node.configuration, core.node.settled, core.node.leader
         self.on_configured: Callable[[], None] = lambda: None
+        self.on_refused: Callable[[str, str], None] = lambda _reason, _detail: None
 
     # -------------------------------------------------------------------------------------------------------- called by the mesh
 
@@ -143,7 +147,14 @@ class ReplicaDriver:
             try:
                 _incarnation, messages = decode(payload, limits=limits)
             except WireError as error:
-                self._refuse_link(source, link, error.reason, error.detail)
+                refusal = refusal_in(payload)
+                if refusal is None:
+                    self._refuse_link(source, link, error.reason, error.detail)
+                else:
+                    logger.info("link %s: the other side refuses us: %s", link.name, refusal)
+                    link.close("refused")
+                    if isinstance(source, int):
+                        self.on_refused(refusal.reason, refusal.detail)
                 return
             statistics.commands_in += sum(map(count_commands, messages))
             self._step(Received(source, messages), now)
@@ -200,8 +211,9 @@ class ReplicaDriver:
         if more:
             self.turns.wake()
         self._alarm.set(core.deadline())
-        if core.node.configuration is not self._configuration:
-            self._configuration = core.node.configuration
+        node, told = core.node, self._configured
+        if node.configuration is not told[0] or node.settled is not told[1] or node.leader != told[2]:
+            self._configured = node.configuration, node.settled, node.leader
             self.on_configured()
         reach("turn.end")
 

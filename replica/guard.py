@@ -33,7 +33,7 @@ BUSY_SECONDS, IDLE_SECONDS = 0.01, 0.2
 class Diverged(Exception):
     """The replica was out of service when it was stopped; the message says why."""
 
-    exit_status = 4
+    exit_status = 1
 
 
 class Guard:

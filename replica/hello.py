@@ -36,7 +36,7 @@ class HelloError(Exception):
 
     Attributes:
         reason: one machine word: ``malformed_hello``, ``wrong_magic``, ``wrong_version``, ``wrong_cluster``, ``wrong_mode``, ``wrong_role``,
-            ``wrong_voters``, ``unknown_replica``; or the word with which the other side refused us.
+            ``wrong_voters``, ``unknown_replica``, ``removed``; or the word with which the other side refused us.
         detail: for a person: what was expected and what came.
         told: the other side refused us, not we it.
     """
@@ -110,6 +110,16 @@ def decode_hello(payload: bytes) -> Hello:
             )  # fmt: skip
         case _:
             raise HelloError("malformed_hello", "fields are missing or of a wrong type")
+
+
+def refusal_in(payload: bytes) -> HelloError | None:
+    """Return what a payload tells if it refuses us, else None: both sides send their hello at once, so a link may be up here when the other side has
+    judged ours."""
+    try:
+        decode_hello(payload)
+    except HelloError as error:
+        return error if error.told else None
+    return None
 
 
 def _is_number(item: Any) -> bool:

@@ -7,16 +7,20 @@ knows that, and that it forgot the rest: the core lets it follow in higher views
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from replica.config import SettingError
 from replica.guard import DIVERGED
 from replica.persistence import DURABILITY, Persistence, load, recall
+from replica.standing import FORGOTTEN
 from replica.storage.errors import StateDiverged
 from replica.surroundings import PROCESS, Surroundings
 from transport.errors import HandshakeRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from replica.cluster_file import ClusterFile
     from replica.config import Settings
     from replica.core.config import CoreConfig
@@ -28,7 +32,14 @@ if TYPE_CHECKING:
 OPENINGS_BITS = 32
 FOLDER_BITS = 31
 """An incarnation is a signed 64-bit number that is not negative."""
-PEERS, JOINED = "peers", "joined"
+PEERS, JOINED, MODE = "peers", "joined", "mode"
+
+AMNESIA = (
+    "this replica forgot what it had acknowledged (memory durability): it votes again when the others, without it a majority that forgot nothing, "
+    "have committed a view for it; if they are none any more, what was acknowledged is lost, and this cluster cannot serve again"
+)
+
+logger = logging.getLogger("triskele.replica")
 
 
 class HomeFolder:
@@ -58,31 +69,39 @@ class HomeFolder:
         self.folder: DataFolder | None = None
         self.incarnation = int.from_bytes(surroundings.entropy(8)) >> 1 | 1
         self._peers: dict[int, int] = {}  # {peer: the folder it came with}
+        self._refused: set[int] = set()  # peers that came with another one
         self._read: tuple[DurableLog, Durable | None] | None = None
         if not place.data_dir:
             if self.durable:
                 raise SettingError("--data-dir", "", f"the cluster file names no data_dir for replica {replica_id}: give one")
             return
         folder = surroundings.open_folder(place.data_dir, cluster_id=cluster.cluster_id or "unnamed", replica_id=replica_id)
-        self._agree(folder, settings.durability, place.data_dir)
-        if folder.recall(DIVERGED):
+        given = {DURABILITY: settings.durability, MODE: settings.mode}
+        try:
+            self._agree(folder, place.data_dir, given)
+            if folder.created:
+                folder.remember_all({**given, JOINED: True} if place.joins else given)
+        except BaseException:
             folder.close()
-            raise StateDiverged(place.data_dir, folder.recall(DIVERGED))
-        if folder.created and place.joins:
-            folder.remember(JOINED, value=True)
+            raise
+        self._mode = settings.mode
         self.joins = bool(folder.recall(JOINED, default=False))
         self.folder = folder
         self.incarnation = (int(folder.identity.folder_id, 16) & ((1 << FOLDER_BITS) - 1)) << OPENINGS_BITS | folder.identity.incarnation
         self._peers = {int(peer): number for peer, number in folder.recall(PEERS, {}).items()}
 
-    def _agree(self, folder: DataFolder, durability: str, path: str) -> None:
-        """Require the durability that the folder was made for: what one kind keeps the other does not look at, the vote included."""
-        made_for = folder.recall(DURABILITY)
-        if made_for is None and folder.created:
-            folder.remember(DURABILITY, durability)
-        elif made_for != durability:
-            folder.close()
-            raise SettingError("--durability", durability, f"{path} was made for {made_for or 'another durability'}; give that, or another folder")
+    def _agree(self, folder: DataFolder, path: str, given: Mapping[str, str]) -> None:
+        """Require what the folder was made for, and that it may be used at all.
+
+        What one durability keeps another does not look at, the vote included; what one mode acknowledged another would not recover.
+        A folder of a version that did not remember the mode is taken as it is, and belongs to this mode from now on.
+        """
+        for name, value in given.items():
+            made_for = folder.recall(name)
+            if made_for != value and not folder.created and (made_for is not None or name == DURABILITY):
+                raise SettingError(f"--{name}", value, f"{path} was made for {made_for or 'another one'}; give that")
+        if folder.recall(DIVERGED):
+            raise StateDiverged(path, folder.recall(DIVERGED))
 
     def read(self, tombstone_sessions_max: int, progress: Progress | None = None) -> None:
         """Read what the folder holds, in any thread; ``load`` then has it.
@@ -111,12 +130,22 @@ class HomeFolder:
         if self.folder is None:
             return Persistence(None, None), None
         if not self.durable:
-            return Persistence(self.folder, None), recall(self.folder)
+            self._use(self.folder)
+            durable = recall(self.folder)
+            if durable is not None:
+                logger.warning("%s", AMNESIA)
+            return Persistence(self.folder, None), durable
         if self._read is None:
             self.read(config.tombstone_sessions_max)
         assert self._read is not None
         (log, durable), self._read = self._read, None
+        self._use(self.folder)
         return Persistence(self.folder, log, self._surroundings.in_thread), durable
+
+    def _use(self, folder: DataFolder) -> None:
+        """Nothing speaks against this start: let it count, before anything is said to anybody."""
+        folder.count_opening()
+        folder.remember(MODE, self._mode)
 
     def judge_peer(self, peer: int, incarnation: int) -> None:
         """Remember which folder a peer has, or refuse one that lost it.
@@ -129,10 +158,11 @@ class HomeFolder:
         if known == told:
             return
         if known is not None:
-            raise HandshakeRefused(
-                "forgotten_state",
-                f"replica {peer} came back without what it had promised and must not vote again under its id: add it under a new one",
-            )
+            why = f"replica {peer} came back without what it had promised and must not vote again under its id: add it under a new one"
+            if peer not in self._refused:
+                self._refused.add(peer)
+                logger.warning("%s (its folder is another one than before)", why)
+            raise HandshakeRefused(FORGOTTEN, why)
         self._peers[peer] = told
         if self.folder is not None:
             self.folder.remember(PEERS, {str(number): name for number, name in self._peers.items()})

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from replica.core.reconfiguration import Reconfiguration
     from replica.core.replica import Replica
+    from replica.whereabouts import Whereabouts
 
 SNAPSHOT = "application/octet-stream"
 CONFLICT, UNAVAILABLE = 409, 503
@@ -37,11 +38,13 @@ class Operations:
         core: The replica.
         hand_over: Lets a follower lead (-1: the one that is furthest) and ends the turn; tells whether there is one that can.
         wake: Ends the turn.
+        whereabouts: Knows where the members listen.
     """
 
     core: Replica
     hand_over: Callable[[int], bool]
     wake: Callable[[], None]
+    whereabouts: Whereabouts
     _telling: bool = False  # a snapshot is on its way
 
     @property
@@ -53,6 +56,14 @@ class Operations:
     def actions(self) -> dict[str, Callable[[Mapping[str, str]], Page]]:
         """What a POST does."""
         return {"/transfer-leader": self.transfer_leader, "/members/add": self.add_member, "/members/remove": self.remove_member}
+
+    @property
+    def parameters(self) -> dict[str, frozenset[str]]:
+        """What each takes."""
+        return {
+            "/snapshot": frozenset(), "/members": frozenset(), "/transfer-leader": frozenset({"to"}),
+            "/members/add": frozenset({"id", "address", "replaces"}), "/members/remove": frozenset({"id"}),
+        }  # fmt: skip
 
     # ------------------------------------------------------------------------------------------------------------------ handing over
 
@@ -97,7 +108,7 @@ class Operations:
 
     def members(self, _query: Mapping[str, str]) -> Page:
         """Tell who belongs to the cluster, as this replica's log has it, and, from a leader, how far each is."""
-        return json_page(describe_members(self.core))
+        return json_page(describe_members(self.core, self.whereabouts))
 
     def add_member(self, query: Mapping[str, str]) -> Page:
         """Begin to add the learner ``id`` at ``address``, in place of the voter ``replaces`` if that is given; see ``Reconfiguration.add``.
@@ -113,6 +124,10 @@ class Operations:
             address = join_address(*split_address(address))
         except AddressError as error:
             return text_page(f"address {address}: {error}\n", 400)
+        holder = self.whereabouts.holder(address)
+        told = self.core.node.configuration
+        if holder not in (None, replaces) and member not in told.members + told.removed:  # a lost one leaves its address to who takes its place
+            return text_page(f"replica {holder} listens at {address} already\n", CONFLICT)
         return self._change(lambda change: change.add(member, address, -1 if replaces is None else replaces))
 
     def remove_member(self, query: Mapping[str, str]) -> Page:
@@ -132,7 +147,7 @@ class Operations:
         except ChangeRefused as refused:
             return text_page(f"{refused}\n", CONFLICT)
         self.wake()
-        return json_page(describe_members(self.core))
+        return json_page(describe_members(self.core, self.whereabouts))
 
     # ---------------------------------------------------------------------------------------------------------------------- snapshots
 
@@ -160,13 +175,15 @@ class Operations:
             self._telling = False
 
 
-def describe_members(core: Replica) -> dict[str, object]:
+def describe_members(core: Replica, whereabouts: Whereabouts) -> dict[str, object]:
     """Return the configuration in a replica's log as plain items; ``pending``: a change that is not committed yet."""
     node, leader = core.node, core.leader
     told = node.configuration
     rows = []
     for member in told.members:
-        row: dict[str, object] = {"id": member, "role": "voter" if member in told.voters else "learner", "address": told.address(member)}
+        place = whereabouts.of(member)
+        row: dict[str, object] = {"id": member, "role": "voter" if member in told.voters else "learner"}
+        row |= {"address": place.address, "websocket": place.websocket, "admin": place.admin}
         progress = leader.progress.get(member) if leader is not None else None
         if progress is not None:
             row |= {"linked": progress.linked, "behind": node.log.last_index - progress.match}

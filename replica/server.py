@@ -29,9 +29,11 @@ from replica.peering import Peering
 from replica.profiling.collector import COLLECTOR
 from replica.profiling.pages import Profiling
 from replica.reading import read_folder
+from replica.standing import Standing
 from replica.statistics import process_statistics, render_prometheus
 from replica.storage.sync_thread import SyncThread
 from replica.surroundings import PROCESS, Surroundings
+from replica.whereabouts import Whereabouts
 from transport.adaptive import policy_named
 from transport.errors import EndedEarly, HandshakeRefused
 from transport.fault_points import reach
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
     from replica.cluster_file import ClusterFile
     from replica.config import Settings
+    from transport.link import Link
 
 logger = logging.getLogger("triskele.replica")
 
@@ -97,15 +100,16 @@ class Server:
         hello = Hello(
             cluster_id=cluster.cluster_id, mode=settings.mode, role="replica", id=replica_id, incarnation=self.incarnation, config=1, voters=voters
         )
-        self.peering = Peering(self.core.node, cluster, hello)
-        self.driver.on_configured = self.peering.on_configured
+        self.peering = Peering(self.core.node, cluster, hello, Standing(self.core, self.home, hello))
+        self.driver.on_configured, self.driver.on_refused = self.peering.on_configured, self.peering.on_refused
+        self.whereabouts = Whereabouts(self.core, cluster)
         self._strangers = 0
         limits = Limits(
             frame_bytes_max=settings.frame_bytes_max, out_queue_bytes_max=settings.out_queue_bytes_max,
             connections_max=settings.connections_max, handshake_seconds=settings.handshake_seconds,
         )  # fmt: skip
         self.mesh = Mesh(
-            self.turns, encode_hello(self.peering.hello), self._judge, on_link_up=self.driver.on_link_up, on_link_down=self.driver.on_link_down,
+            self.turns, encode_hello(self.peering.hello), self._judge, on_link_up=self._on_link_up, on_link_down=self.driver.on_link_down,
             on_frames=self.driver.on_frames, hub=self.hub, limits=limits, policy=policy_named(settings.batching, settings.batch_delay_us * 1e-6),
             refusal=encode_refusal, jitter=surroundings.draw,
             fabric=surroundings.fabric, fabric_name=surroundings.fabric_name,
@@ -124,9 +128,7 @@ class Server:
             theirs = decode_hello(payload)
             self.peering.judge(theirs)
         except HelloError as error:
-            if error.told:
-                self.peering.on_refused(error.reason, error.detail)
-            raise HandshakeRefused(error.reason, error.detail) from None
+            raise HandshakeRefused(error.reason, error.detail, told=error.told, expected=error.reason == "removed") from None
         if theirs.role == "client":
             self._strangers += 1
             return Identity(f"client {self._strangers}", exclusive=False)
@@ -134,6 +136,11 @@ class Server:
             raise HandshakeRefused("own_id", f"replica {theirs.id} runs already")
         self.home.judge_peer(theirs.id, theirs.incarnation)
         return Identity(theirs.id, exclusive=True)
+
+    def _on_link_up(self, identity: Identity, link: Link) -> None:
+        self.driver.on_link_up(identity, link)
+        if identity.exclusive and self.whereabouts.own:
+            self.peering.introduce(link, self.whereabouts.own)
 
     # ------------------------------------------------------------------------------------------------------------------ what is shown
 
@@ -148,9 +155,9 @@ class Server:
             reasons.append("broken: an invariant failed")
         if node.muted:
             reasons.append("it forgot what it had acknowledged, and waits for a view of its own to commit")
-        if self.peering.removed or self.id in node.configuration.removed:
-            reasons.append(self.peering.removed or f"replica {self.id} was removed from the cluster")
-        elif not node.votes:
+        if self.peering.gone:
+            return [*reasons, self.peering.gone]
+        if not node.votes:
             reasons.append(f"a learner: it catches up with the log, at position {node.applied_position}")
         if node.leader < 0:
             reasons.append(f"nobody is known to lead view {node.view}")
@@ -167,7 +174,7 @@ class Server:
             self._hash_wanted.set()
         status = self.core.status()
         status["state_hash"] = f"{self.core.node.store.state_hash():016x}" if hashed else None
-        if self.peering.removed:
+        if self.peering.gone:
             status["role"] = "removed"
         status |= self._turns()
         status["out_of_service"] = self.guard.verdict
@@ -222,6 +229,7 @@ class Server:
             self.hub.gathers = True  # a turn ends with a sync
         try:
             addresses = {name: bound_address(opened) for name, opened in sockets.items()}
+            self.whereabouts.own = (addresses["listen"], addresses["websocket"], addresses["admin"])
             listeners = [(addresses["listen"], sockets["listen"]), ("ws://" + addresses["websocket"] + "/", sockets["websocket"])]
             with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async with trio.open_nursery() as nursery:
@@ -301,9 +309,10 @@ class Server:
     async def _serve_admin(self, opened: socket.socket, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         routes = admin_routes(status=self.status, ready=self.ready, metrics=self.metrics)
         routes["/counters"] = lambda _query: self._counters_page()
-        operations = Operations(self.core, self.hand_over, self.turns.wake)
+        operations = Operations(self.core, self.hand_over, self.turns.wake, self.whereabouts)
         profiling = Profiling(f"replica {self.id}", self._counters_and_role)
-        self._admin = AdminServer(routes | operations.routes | profiling.routes, operations.actions)
+        taken = operations.parameters | profiling.parameters
+        self._admin = AdminServer(routes | operations.routes | profiling.routes, operations.actions, parameters=taken)
         await self._admin.serve([trio.SocketListener(trio.socket.from_stdlib_socket(opened))], task_status=task_status)
 
     def _counters_page(self) -> Page:

@@ -94,6 +94,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(30, m.SnapshotAck, (_I, _I, _I, _I)),
     Layout(31, m.Rejoin, (_I, _I)),
     Layout(34, m.StateHash, (_I, _I)),
+    Layout(35, m.Contact, (_F.KEYS,)),
     ENTRY,
 )
 """Every section, by tag; last the Entry, which has none. The documentation and the tests read the table here."""

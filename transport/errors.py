@@ -69,8 +69,19 @@ class HandshakeRefused(RemoteMisbehaviour):
 
     reason = "handshake_refused"
 
-    def __init__(self, why: str, detail: str = "") -> None:
-        """Keep the judge's word, with which the link closes (``handshake_refused:<why>``), and its explanation for the other side."""
+    def __init__(self, why: str, detail: str = "", *, told: bool = False, expected: bool = False, final: bool = False) -> None:
+        """Keep the judge's word, with which the link closes (``handshake_refused:<why>``), and its explanation for the other side.
+
+        Args:
+            why: one word.
+            detail: for a person.
+            told: the other side refused us, not we it.
+            expected: part of a normal day, and no reason for a warning.
+            final: likewise; and the other side will never be wanted: it is not dialed again.
+        """
         self.why = why
         self.explanation = detail
+        self.told = told
+        self.expected = expected or final
+        self.final = final
         super().__init__(f"handshake_refused:{why}")

@@ -22,6 +22,7 @@ from zlib import crc32
 import attrs
 import trio
 
+from transport.endpoints import Endpoints
 from transport.errors import AddressInUse, DialFailed
 from transport.fault_points import reach
 from transport.sockets import SILENCE_SECONDS
@@ -215,16 +216,20 @@ class Fabric:
 
     Args:
         seed: decides every fault; the same calls in the same order meet the same faults.
+        guests: endpoints whose names begin so may come at any time, so that faults may be about them before they do.
 
     Attributes:
+        endpoints: whom faults may be about: who listened or dialed once, and whoever was added here.
         frames: how many were sent, those that were lost included.
         digest: CRC-32 of all of them, with their times and ends: equal for equal runs.
 
-    A pair of endpoints is named by ``between``; without it a fault holds for all pairs that have none of their own.
+    A pair of endpoints is named by ``between``; without it a fault holds for all pairs that have none of their own.  A fault that could not
+    strike (a name that nobody has, a rate above 1) is a ``ValueError``: a test that went on without it would show nothing.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, guests: str = "") -> None:
         """Start without faults."""
+        self.endpoints = Endpoints(guests)
         self.sequence = count()
         self.frames = 0
         self.digest = 0
@@ -241,7 +246,10 @@ class Fabric:
 
     def partition(self, left: Collection[str], right: Collection[str]) -> None:
         """Part two groups of endpoints: nothing passes between them until ``heal``; what is sent meanwhile, or is on its way, is lost."""
-        self._partitions.append((frozenset(left), frozenset(right)))
+        groups = self.endpoints.group(left), self.endpoints.group(right)
+        if groups[0] & groups[1]:
+            raise ValueError(f"a partition cannot have {', '.join(sorted(groups[0] & groups[1]))} on both sides")
+        self._partitions.append(groups)
         for conduit in self._conduits:
             if self.parted(conduit.name, conduit.other):
                 conduit.lose_inbox()
@@ -254,40 +262,43 @@ class Fabric:
 
     def drop(self, rate: float, between: tuple[str, str] | None = None) -> None:
         """Lose this share of the frames."""
-        self._of(between).drop = rate
+        self._of(between).drop = _share(rate)
 
     def duplicate(self, rate: float, between: tuple[str, str] | None = None) -> None:
         """Deliver this share of the frames twice."""
-        self._of(between).duplicate = rate
+        self._of(between).duplicate = _share(rate)
 
     def reorder(self, rate: float, between: tuple[str, str] | None = None) -> None:
         """Let this share of the frames come late, overtaken by others."""
-        self._of(between).reorder = rate
+        self._of(between).reorder = _share(rate)
 
     def delay(self, seconds_min: float, seconds_max: float, between: tuple[str, str] | None = None) -> None:
         """Let each frame take this long, evenly drawn; without ``reorder`` order is kept."""
+        if not 0 <= seconds_min <= seconds_max < math.inf:
+            raise ValueError(f"a frame cannot take from {seconds_min} to {seconds_max} s")
         faults = self._of(between)
         faults.delay_min, faults.delay_max = seconds_min, seconds_max
 
     def clog(self, name: str, other: str) -> None:
         """Stop what ``name`` sends to ``other`` without losing it, until ``unclog`` or ``heal``; queues grow and push back."""
-        self._clogged.add((name, other))
+        self._clogged.add(self.endpoints.pair(name, other))
 
     def unclog(self, name: str, other: str) -> None:
         """Let it flow again."""
-        self._clogged.discard((name, other))
+        self._clogged.discard(self.endpoints.pair(name, other))
         self._stir()
 
     def half_open(self, name: str, other: str) -> None:
         """Let ``other`` lose its connections with ``name`` while ``name`` believes them alive for a while: what it sends there vanishes."""
+        ends = self.endpoints.pair(name, other)
         for conduit in list(self._conduits):
-            if (conduit.name, conduit.other) == (name, other):
+            if (conduit.name, conduit.other) == ends:
                 conduit.sever()
 
     def _of(self, between: tuple[str, str] | None) -> Faults:
         if between is None:
             return self._faults
-        return self._pair_faults.setdefault(frozenset(between), attrs.evolve(self._faults))
+        return self._pair_faults.setdefault(frozenset(self.endpoints.pair(*between)), attrs.evolve(self._faults))
 
     def _stir(self) -> None:
         self._changed.set()
@@ -305,6 +316,7 @@ class Fabric:
         """
         if name in self._listeners:
             raise AddressInUse(f"memory:{name}")
+        self.endpoints.add(name)
         listener = self._listeners[name] = MemoryListener(self, name)
         return listener
 
@@ -320,6 +332,7 @@ class Fabric:
             DialFailed: nobody listens there.
         """
         await trio.lowlevel.checkpoint()
+        self.endpoints.add(from_name)
         while self.parted(name, from_name):
             await self._changed.wait()
         reach("fabric.dial")
@@ -368,3 +381,9 @@ class Fabric:
             else:
                 arrivals.append(conduit.in_order(due))
         return arrivals
+
+
+def _share(rate: float) -> float:
+    if not 0 <= rate <= 1:
+        raise ValueError(f"{rate} is no share of the frames: from 0 to 1")
+    return rate

@@ -50,10 +50,11 @@ class Connection:
     Attributes:
         link: set by ``begin``.
         identity: None until the handshake is done.
+        refused: why the other side is not wanted, if it is not.
         settled: set when the handshake is done or the link is closed.
     """
 
-    __slots__ = ("_dialed", "_expected", "_hello", "_judge", "_on_up", "_refusal", "identity", "link", "settled", "told_down")
+    __slots__ = ("_dialed", "_expected", "_hello", "_judge", "_on_up", "_refusal", "identity", "link", "refused", "settled", "told_down")
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class Connection:
         self._expected = expected
         self.link: Link | None = None
         self.identity: Identity | None = None
+        self.refused: HandshakeRefused | None = None
         self.settled = trio.Event()
         self.told_down = False
 
@@ -95,7 +97,8 @@ class Connection:
             if self._expected is not None and identity != self._expected:
                 raise HandshakeRefused("unexpected_identity")  # noqa: TRY301 - refused as by the judge
         except HandshakeRefused as refused:
-            if self._refusal is not None:
+            self.refused = refused
+            if self._refusal is not None and not refused.told:
                 link.send((self._refusal(refused.why, refused.explanation),))
             link.close(refused.reason)
             return

@@ -23,7 +23,7 @@ from transport.address import Address, parse
 from transport.backoff import Backoff
 from transport.batch import BatchPolicy, TurnPolicy
 from transport.carriers import Carriers, Wire
-from transport.errors import DialFailed
+from transport.errors import DialFailed, HandshakeRefused
 from transport.handshake import Connection, Identity, Judge
 from transport.limits import Limits
 from transport.link import Link
@@ -174,12 +174,15 @@ class Mesh:
 
     # ------------------------------------------------------------------------------------------------------------------------ dialing
 
-    async def dial(self, identity: Identity | None, address: str) -> None:
-        """Keep one link to the address alive: dial, and after its end dial again, with exponential back-off; returns only when cancelled.
+    async def dial(self, identity: Identity | None, address: str, on_refused: Callable[[HandshakeRefused], None] = lambda _: None) -> None:
+        """Keep one link to the address alive: dial, and after its end dial again, with exponential back-off.
+
+        Returns only when cancelled, or when our judge's refusal of who answers is final.
 
         Args:
             identity: who must answer; None: anybody the judge accepts.
             address: where.
+            on_refused: told between turns when a handshake ends in a refusal, ours or theirs; what it raises comes out here.
 
         Raises:
             BadAddress: not an address.
@@ -208,6 +211,10 @@ class Mesh:
                 other, begun = target.location, trio.current_time()
                 self._begin(connection, self._carriers.link(wire, target.kind, other, connection.on_frames, connection.on_closed, dialed=True))
                 await self._serve(connection)
+                if connection.refused is not None:
+                    on_refused(connection.refused)
+                    if connection.refused.final:
+                        return
                 if connection.identity is not None:
                     self._dials_succeeded += 1
                     backoff.succeeded(trio.current_time() - begun)
@@ -234,7 +241,7 @@ class Mesh:
         finally:
             link.abort("cancelled")
             del self._connections[connection]
-            self._count(str(link.close_reason), f"link {link.name}")
+            self._count(str(link.close_reason), f"link {link.name}", quiet=connection.refused is not None and connection.refused.expected)
             self._forget(connection)
         self._down(connection)
 
@@ -281,9 +288,9 @@ class Mesh:
 
     # ------------------------------------------------------------------------------------------------------------------------ numbers
 
-    def _count(self, reason: str, what: str) -> None:
+    def _count(self, reason: str, what: str, *, quiet: bool = False) -> None:
         self._add_reason(reason)
-        logger.log(logging.WARNING if reason.startswith(MISBEHAVIOUR) else logging.INFO, "%s closed: %s", what, reason)
+        logger.log(logging.WARNING if reason.startswith(MISBEHAVIOUR) and not quiet else logging.INFO, "%s closed: %s", what, reason)
 
     def _add_reason(self, reason: str) -> None:
         if reason not in self._reasons and len(self._reasons) >= REASONS_MAX:

@@ -151,6 +151,8 @@ class _Exchange:
         self._stream = stream
         self._host = host
         self._http = h11.Connection(h11.CLIENT)
+        self._ended = False  # the other side has
+        self._is_http = True  # for all that has come
 
     async def __aenter__(self) -> Self:
         return self
@@ -176,9 +178,22 @@ class _Exchange:
                 return b""
 
     async def _event(self) -> object:
-        while (event := self._http.next_event()) is h11.NEED_DATA:
-            self._http.receive_data(bytes(await self._stream.receive_some(_RECEIVE_BYTES)))
+        while (event := self._parsed()) is h11.NEED_DATA:
+            data = bytes(await self._stream.receive_some(_RECEIVE_BYTES))
+            self._ended = not data
+            self._is_http &= not data
+            self._http.receive_data(data)
+        self._is_http = True
         return event
+
+    def _parsed(self) -> object:
+        """Return the next event, if it has come."""
+        try:
+            return self._http.next_event()
+        except h11.RemoteProtocolError:
+            if self._ended and self._is_http:
+                raise trio.BrokenResourceError("the connection ended before the answer did") from None
+            raise
 
 
 async def get_status(admin: str, *, timeout: float = 2.0) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import attrs
 import trio
 
 from triskele.cluster_status import gather_status
+from triskele.present_members import present_members
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from replica.cluster_file import ClusterFile
 
@@ -45,13 +46,18 @@ class _Said:
     """What the replicas said so far."""
 
     hashes: dict[int, dict[int, str]] = attrs.field(factory=dict)  # {position: {replica id: hash}}
-    rows: Sequence[dict[str, Any]] = ()  # the last answers
+    last: dict[int, dict[str, Any]] = attrs.field(factory=dict)  # {replica id: its last answer}
 
-    def take(self, rows: Sequence[dict[str, Any]]) -> None:
-        self.rows = rows
-        for row in rows:
-            if row.get("state_hash") is not None:
-                self.hashes.setdefault(row["applied"], {})[row["id"]] = row["state_hash"]
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The last answers, by id."""
+        return [self.last[replica] for replica in sorted(self.last)]
+
+    def take(self, row: dict[str, Any]) -> None:
+        """Take a replica's answer."""
+        self.last[row["id"]] = row
+        if row.get("state_hash") is not None:
+            self.hashes.setdefault(row["applied"], {})[row["id"]] = row["state_hash"]
 
     def judge(self) -> Agreement | None:
         """Return what is certain by now; None if asking again may help."""
@@ -67,8 +73,13 @@ class _Said:
                 return Agreement("unknown" if errors else "equal", position, hashes, errors)
         return None
 
-    def give_up(self) -> Agreement:
-        """Say why nothing is certain."""
+    def give_up(self, asked: Iterable[int], timeout: float) -> Agreement:
+        """Say why nothing is certain after so many seconds; ``asked``: who should have answered."""
+        for replica in asked:
+            self.last.setdefault(replica, {"id": replica, "error": f"no answer within {timeout:g} s"})
+        agreement = self.judge()
+        if agreement is not None:
+            return agreement
         waiting = [row["id"] for row in self.rows if "error" not in row and row.get("state_hash") is None]
         if waiting:
             return Agreement("unknown", why=f"still counting the state hash: replica {', '.join(map(str, waiting))}")
@@ -77,18 +88,19 @@ class _Said:
 
 
 async def compare_states(cluster: ClusterFile, timeout: float = COMPARE_SECONDS) -> Agreement:
-    """Compare the states of all replicas at one position.
+    """Compare the states of all voters at one position.
 
     Args:
-        cluster: Whose replicas.
+        cluster: Whose replicas; who votes by now is asked of them.
         timeout: Seconds to find such a position in.
     """
-    said = _Said()
+    said, voters = _Said(), cluster
     with trio.move_on_after(timeout):
+        voters = (await present_members(cluster, min(_ASK_SECONDS, timeout / 2))).voters
         while True:
-            said.take(await gather_status(cluster, _ASK_SECONDS))
+            await gather_status(voters, _ASK_SECONDS, said.take)
             agreement = said.judge()
             if agreement is not None:
                 return agreement
             await trio.sleep(_POLL_SECONDS)
-    return said.give_up()
+    return said.give_up((place.id for place in voters.replicas), timeout)

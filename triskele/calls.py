@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from enum import Enum
 from types import EllipsisType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 import trio
@@ -40,6 +40,9 @@ class Consistency(Enum):
 
 
 STRONG, CAUSAL = Consistency.STRONG, Consistency.CAUSAL
+
+ConsistencyName = Literal["strong", "causal"]
+"""A consistency as text is taken too."""
 
 
 class Room:
@@ -195,6 +198,29 @@ def cas_condition(expected: bytes | EllipsisType | None, version: int | Ellipsis
     if isinstance(expected, EllipsisType) and not isinstance(version, EllipsisType):
         return CAS_VERSION, version
     raise TypeError("cas takes either expected= (a value, or None for a missing key) or version=")
+
+
+def consistency_or_refuse(given: Consistency | ConsistencyName) -> Consistency:
+    """Return a consistency that may have been given as text.
+
+    Raises:
+        Refused: there is no such consistency: nobody gets another than was asked for.
+    """
+    try:
+        return Consistency(given)
+    except ValueError:
+        raise Refused(f"consistency {given!r}: there is strong and causal") from None
+
+
+def seconds_or_refuse(timeout: object) -> float:
+    """Return how long a wait may take.
+
+    Raises:
+        Refused: nobody can wait so long.
+    """
+    if not isinstance(timeout, int | float) or not timeout >= 0:  # not a number is not >= 0
+        raise Refused(f"timeout {timeout!r}: must be a number of seconds from 0")
+    return timeout
 
 
 def command_or_refuse(kind: int, key: bytes, item: Value) -> None:

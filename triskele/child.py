@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from replica.config import VARIABLE_PREFIX
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
@@ -139,7 +141,7 @@ async def start_child(
             stderr=subprocess.PIPE,
             pass_fds=[opened.fileno() for opened in sockets.values()],
             process_group=0,
-            env=child_environment(),
+            env={name: value for name, value in child_environment().items() if not name.startswith(VARIABLE_PREFIX)},  # its settings are flags
         )
     finally:
         for opened in sockets.values():

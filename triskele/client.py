@@ -9,15 +9,29 @@ What must not live here: numbering, tallies, retries (``replica.core``), links a
 
 from __future__ import annotations
 
+import os
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal, get_args, overload
 
 from replica.client_driver import ClientDriver, ClientSettings, Unreachable, open_client
 from replica.cluster_file import parse_cluster
+from replica.config import SettingError
 from replica.surroundings import PROCESS, Surroundings
 from statemachine.command import CAUSAL as CAUSAL_BIT
 from statemachine.command import DELETE, PUT
-from triskele.calls import CAUSAL, STRONG, Consistency, cas_condition, command_or_refuse, limited, on_completions, query_or_refuse
+from triskele.calls import (
+    CAUSAL,
+    STRONG,
+    Consistency,
+    ConsistencyName,
+    cas_condition,
+    command_or_refuse,
+    consistency_or_refuse,
+    limited,
+    on_completions,
+    query_or_refuse,
+    seconds_or_refuse,
+)
 from triskele.errors import Refused, TriskeleError, Unavailable, Unknown
 from triskele.live_session import LiveSession
 from triskele.pipeline import Pipeline, Result
@@ -30,6 +44,8 @@ if TYPE_CHECKING:
     from replica.core.messages import Value
 
 __all__ = ["CAUSAL", "STRONG", "Consistency", "Pipeline", "Refused", "Result", "Store", "TriskeleError", "Unavailable", "Unknown", "connect"]
+
+Transport = Literal["native", "websocket"]
 
 
 class Store:
@@ -52,14 +68,14 @@ class Store:
 
     @overload
     async def get(
-        self, key: bytes, *, consistency: Consistency = ..., with_version: Literal[False] = ..., timeout: float | None = ...
+        self, key: bytes, *, consistency: Consistency | ConsistencyName = ..., with_version: Literal[False] = ..., timeout: float | None = ...
     ) -> bytes | None: ...
     @overload
     async def get(
-        self, key: bytes, *, consistency: Consistency = ..., with_version: Literal[True], timeout: float | None = ...
+        self, key: bytes, *, consistency: Consistency | ConsistencyName = ..., with_version: Literal[True], timeout: float | None = ...
     ) -> tuple[bytes | None, int]: ...
     async def get(
-        self, key: bytes, *, consistency: Consistency = STRONG, with_version: bool = False, timeout: float | None = None
+        self, key: bytes, *, consistency: Consistency | ConsistencyName = STRONG, with_version: bool = False, timeout: float | None = None
     ) -> bytes | tuple[bytes | None, int] | None:
         """Read a key.
 
@@ -71,13 +87,13 @@ class Store:
             timeout: seconds; None for the store's.
 
         Raises:
-            Refused: the key is over its limit.
+            Refused: the key is over its limit; no such consistency or time, as for all commands.
             Unavailable: no answer in time.
         """
         query_or_refuse(key)
-        seconds = self._seconds(timeout)
+        wanted, seconds = consistency_or_refuse(consistency), self._seconds(timeout)
         with limited(seconds, _nothing_sent):
-            call = await self._live.read([key], consistency)
+            call = await self._live.read([key], wanted)
             if with_version and call.values[0] is not None and call.versions[0] == 0:
                 await self._live.wait_committed()
                 call = await self._live.read([key], STRONG, versioned=True)
@@ -88,7 +104,13 @@ class Store:
         return value
 
     async def scan(
-        self, start: bytes = b"", end: bytes | None = None, limit: int = 1000, *, consistency: Consistency = STRONG, timeout: float | None = None
+        self,
+        start: bytes = b"",
+        end: bytes | None = None,
+        limit: int = 1000,
+        *,
+        consistency: Consistency | ConsistencyName = STRONG,
+        timeout: float | None = None,
     ) -> list[tuple[bytes, bytes]]:
         """Read the keys in ``[start, end)`` in order, up to ``limit``; each page of 1000 rows is linearizable (or causal) by itself.
 
@@ -104,16 +126,16 @@ class Store:
             Unavailable: not all pages came in time.
         """
         query_or_refuse([start, end, limit])
-        scan = Scan(start, end, limit)
+        scan, wanted = Scan(start, end, limit), consistency_or_refuse(consistency)
         with limited(self._seconds(timeout), _nothing_sent):
             while not scan.finished:
-                call = await self._live.read([scan.query], consistency)
+                call = await self._live.read([scan.query], wanted)
                 scan.take(call.values[0])
         return scan.rows
 
     # ------------------------------------------------------------------------------------------------------------------ writes
 
-    async def put(self, key: bytes, value: bytes, *, consistency: Consistency = STRONG, timeout: float | None = None) -> None:
+    async def put(self, key: bytes, value: bytes, *, consistency: Consistency | ConsistencyName = STRONG, timeout: float | None = None) -> None:
         """Write a key.
 
         Args:
@@ -129,7 +151,7 @@ class Store:
         """
         await self._record(PUT, key, value, consistency, timeout)
 
-    async def delete(self, key: bytes, *, consistency: Consistency = STRONG, timeout: float | None = None) -> None:
+    async def delete(self, key: bytes, *, consistency: Consistency | ConsistencyName = STRONG, timeout: float | None = None) -> None:
         """Remove a key; a missing one is no error (ask with ``cas`` whether it was there). Raises as ``put``."""
         await self._record(DELETE, key, None, consistency, timeout)
 
@@ -178,9 +200,9 @@ class Store:
         Args:
             timeout: seconds for all of them, from the block's end; None for the store's.
         """
-        batch = Pipeline()
+        batch, seconds = Pipeline(), self._seconds(timeout)
         yield batch
-        await batch.send(self._live, self._seconds(timeout))
+        await batch.send(self._live, seconds)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Store]:
@@ -211,18 +233,20 @@ class Store:
 
     # ------------------------------------------------------------------------------------------------------------------ inside
 
-    async def _record(self, kind: int, key: bytes, value: Value, consistency: Consistency, timeout: float | None) -> Value:
+    async def _record(self, kind: int, key: bytes, value: Value, consistency: Consistency | ConsistencyName, timeout: float | None) -> Value:
         command_or_refuse(kind, key, value)
+        if consistency_or_refuse(consistency) is CAUSAL:
+            kind |= CAUSAL_BIT
         seconds, sent = self._seconds(timeout), False
         with limited(seconds, lambda: sent):
             session = await self._live.ready()
-            call = self._live.submit_record(session, bytes([kind | CAUSAL_BIT if consistency is CAUSAL else kind]), [key], [value])
+            call = self._live.submit_record(session, bytes([kind]), [key], [value])
             sent = True
             await call.done.wait()
         return call.result(0, seconds)
 
     def _seconds(self, timeout: float | None) -> float:
-        return self._timeout if timeout is None else timeout
+        return self._timeout if timeout is None else seconds_or_refuse(timeout)
 
 
 def _nothing_sent() -> bool:
@@ -234,7 +258,7 @@ def _sent() -> bool:
 
 
 @asynccontextmanager
-async def connect(cluster: str, *, timeout: float = 5.0, transport: Literal["native", "websocket"] = "native") -> AsyncIterator[Store]:
+async def connect(cluster: str | os.PathLike[str], *, timeout: float = 5.0, transport: Transport = "native") -> AsyncIterator[Store]:
     """Connect to a cluster and open a session.
 
     Args:
@@ -243,11 +267,19 @@ async def connect(cluster: str, *, timeout: float = 5.0, transport: Literal["nat
         transport: which of a file's addresses to use; a list of addresses says it itself.
 
     Raises:
+        Refused: ``cluster`` is neither a file nor addresses, or has none for clients; no such transport; no such time.
         Unavailable: nobody answered in time, or no leader opened a session.
-        replica.config.SettingError: ``cluster`` is neither a file nor addresses.
     """
-    places = parse_cluster(cluster)
-    async with open_store(places.addresses(transport) or places.addresses("native") or places.addresses("websocket"), timeout) as store:
+    if transport not in get_args(Transport):
+        raise Refused(f"transport {transport!r}: there is {' and '.join(get_args(Transport))}")
+    try:
+        places = parse_cluster(os.fspath(cluster), "cluster")
+    except SettingError as error:  # as a command would be told it
+        raise Refused(str(error)) from None
+    addresses = places.addresses(transport) or places.addresses("native") or places.addresses("websocket")
+    if not addresses:
+        raise Refused(f"cluster {cluster}: has no address for clients")
+    async with open_store(addresses, seconds_or_refuse(timeout)) as store:
         yield store
 
 

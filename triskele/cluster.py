@@ -11,18 +11,21 @@ from __future__ import annotations
 import json
 import os
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
-from replica.cluster_file import ClusterFile, write_ready_file
+from replica.address import AddressError
+from replica.cluster_file import ClusterFile, ReplicaPlace, write_ready_file
 from replica.config import SettingError, Settings
 from triskele.admin_client import AdminUnreachable, get, get_status
 from triskele.child import REPLICA_PROGRAM, Child, start_child
 from triskele.cluster_folder import open_folder
 from triskele.cluster_ports import reserve_ports
 from triskele.lines import Lines
+from triskele.memory_loss import MemoryLoss, lost
+from triskele.present_members import present_members
 from triskele.supervision import NO_RESTART, RESTARTS, Keeper, RestartPolicy, stop_all
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ READY_SECONDS = 20.0
 _LEADING_POLL_SECONDS = 1.0
 _LEADERLESS_POLL_SECONDS = 0.2
 _START_POLL_SECONDS = 0.05
+_MEMBERS_SECONDS = 1.0
+"""For an answer to who belongs to the cluster."""
 
 
 class ClusterFailed(Exception):
@@ -48,8 +53,9 @@ class LocalCluster:
     """A running local cluster.
 
     Attributes:
-        file: Who is where now: pids (None: dead) and the leader, as the ready file has them.
-        keepers: ``{replica id: what keeps it running}``.
+        file: Who is where now: pids (None: dead) and the leader. The ready file has the same, but for who came or left by ``triskele members``:
+            ``present``.
+        keepers: ``{replica id: what keeps it running}``; one that was removed from the cluster is kept running too, and says that it was.
     """
 
     file: ClusterFile
@@ -58,7 +64,10 @@ class LocalCluster:
     _ready_file: Path | None
     _say: Callable[[str], None]
     _ready: bool = False
-    _written: bool = False  # the ready file is there
+    _written: ClusterFile | None = None  # what the ready file says
+    _members: tuple[ReplicaPlace, ...] | None = None  # as a leader told last; None: as it began
+    _statuses: dict[int, dict[str, Any]] = attrs.field(factory=dict)  # {replica: what it said of itself when a leader was looked for}
+    _loss: MemoryLoss = attrs.field(factory=MemoryLoss)
     _stopping: bool = False
     _news: trio.Event = attrs.field(factory=trio.Event)  # set, and replaced, when anything here changes
 
@@ -71,6 +80,14 @@ class LocalCluster:
     def alive(self) -> list[int]:
         """Ids of the replicas whose process lives."""
         return [replica_id for replica_id, keeper in self.keepers.items() if keeper.alive]
+
+    @property
+    def present(self) -> ClusterFile:
+        """The cluster's members: those of our replicas that were not removed, and those of others that came, whose processes are not ours."""
+        if self._members is None:
+            return self.file
+        own = {place.id: place for place in self.file.replicas}
+        return attrs.evolve(self.file, replicas=tuple(own.get(place.id, place) for place in self._members))
 
     # ------------------------------------------------------------------------------------------------------------------ for scripts
 
@@ -95,10 +112,11 @@ class LocalCluster:
         """
         return await self.keepers[replica_id].listening()
 
-    async def wait_all_ended(self) -> None:
-        """Wait until no replica lives and none will be started again."""
-        while not all(keeper.left_dead for keeper in self.keepers.values()):
+    async def wait_over(self) -> str:
+        """Wait until the cluster cannot serve any more, whatever comes; return why, in words."""
+        while not (self._loss.verdict or all(keeper.left_dead for keeper in self.keepers.values())):
             await self._news.wait()
+        return self._loss.verdict or "no replica is left"
 
     async def wait_ready(self, timeout: float, *, patient: bool = False) -> None:
         """Wait until a leader serves and as many replicas listen as must.
@@ -148,15 +166,14 @@ class LocalCluster:
         """Bring ``file`` and the ready file up to date, and wake who waits for a change."""
         alive = {replica_id: self.children[replica_id].pid for replica_id in self.alive}
         places = tuple(attrs.evolve(place, pid=alive.get(place.id)) for place in self.file.replicas)
-        file = attrs.evolve(self.file, replicas=places, leader=leader if leader in alive else None)
-        if self._ready and (file != self.file or not self._written):
-            self._write(file)
-        self.file = file
+        self.file = attrs.evolve(self.file, replicas=places, leader=leader if leader in self._admins() else None)
+        if self._ready and self.present != self._written:
+            self._write(self.present)
         news, self._news = self._news, trio.Event()
         news.set()
 
     def _write(self, file: ClusterFile) -> None:
-        self._written = True
+        self._written = file
         if self._ready_file is None:
             return
         try:
@@ -175,26 +192,47 @@ class LocalCluster:
     async def follow_leader(self) -> None:
         """Ask the replicas who leads, again and again, and keep the ready file true.
 
-        While one leads, it alone is asked, and only for what costs it nothing: ``/status`` brings its state hash up to date.
+        While one leads, it alone is asked, who belongs to the cluster too, which costs it nothing: ``/status`` brings its state hash up to date.
         """
         while True:
             if self.file.leader is None or not await self._still_leads(self.file.leader):
+                await self._look_for_members()
                 self._lead(await self._serving_leader())
+                self._look_for_loss()
             if self.file.leader is not None:
                 await trio.sleep(_LEADING_POLL_SECONDS)
             else:
                 await trio.sleep(_LEADERLESS_POLL_SECONDS if self._ready else _START_POLL_SECONDS)
 
+    def _admins(self) -> dict[int, str]:
+        """Return ``{id: admin address}`` of the replicas that may lead: those of ours that live, and members that are not ours."""
+        ours = {replica_id: self.file.replica(replica_id).admin for replica_id in self.alive}
+        return {place.id: place.admin for place in self._members or () if place.id not in self.keepers and place.admin} | ours
+
+    async def _look_for_members(self) -> None:
+        """Ask everybody who belongs to the cluster: one that came may lead now, before the leader that let it in was asked again."""
+        found = await present_members(self.present, _MEMBERS_SECONDS) if self._ready else None
+        if found is not None and found.told is not None:
+            self._members = found.members.replicas
+
     async def _still_leads(self, replica_id: int) -> bool:
         try:
-            answer = await get(self.file.replica(replica_id).admin, "/counters")
-        except AdminUnreachable:
+            answer = await get(self._admins().get(replica_id, ""), "/members")
+            told = json.loads(answer.body) if answer.status == 200 else {}  # noqa: PLR2004 - HTTP
+        except (AdminUnreachable, AddressError, ValueError):
             return False
-        return answer.status == 200 and bool(json.loads(answer.body).get("role") == "leader")  # noqa: PLR2004 - HTTP
+        if told.get("leader") != replica_id:
+            return False
+        if not told["pending"]:
+            members = tuple(sorted((_place(row) for row in told["members"]), key=lambda place: place.id))
+            if members != self._members:
+                self._members = members
+                self._tell(replica_id)
+        return True
 
     def _lead(self, leader: int | None) -> None:
         """Take note of who leads now, if it has not died since it said so."""
-        leader = leader if leader in self.alive else None
+        leader = leader if leader in self._admins() else None
         if not self._ready:
             self._ready = leader is not None and sum(keeper.listens for keeper in self.keepers.values()) >= self._needed
             if not self._ready:
@@ -205,22 +243,31 @@ class LocalCluster:
             self._say(f"replica {leader} leads")
         self._tell(leader)
 
+    def _look_for_loss(self) -> None:
+        """Find out whether nobody can lead any more, because too many forgot what they had in memory."""
+        if not self._ready or self.file.durability != "memory" or self._loss.verdict:
+            return
+        dead = [replica_id for replica_id in self.keepers if replica_id not in self.alive]
+        suspected = lost(self._statuses, dead, self.keepers) if self.file.leader is None else ""
+        if self._loss.look(suspected, trio.current_time()):
+            self._tell(None)
+
     async def _serving_leader(self) -> int | None:
         """Return the id of the replica that leads the highest view and says it can serve."""
         found: list[tuple[int, int]] = []  # (view, id)
+        self._statuses = {}
 
-        async def ask(replica_id: int) -> None:
-            admin = self.file.replica(replica_id).admin
+        async def ask(replica_id: int, admin: str) -> None:
             try:
-                status = await get_status(admin)
+                status = self._statuses[replica_id] = await get_status(admin)
                 if status.get("role") == "leader" and (await get(admin, "/readyz")).status == 200:  # noqa: PLR2004 - HTTP
                     found.append((int(status.get("view", 0)), replica_id))
             except AdminUnreachable:
                 pass  # starting, stopped or dead: not a leader that serves
 
         async with trio.open_nursery() as nursery:
-            for replica_id in self.alive:
-                nursery.start_soon(ask, replica_id)
+            for replica_id, admin in self._admins().items():
+                nursery.start_soon(ask, replica_id, admin)
         return max(found)[1] if found else None
 
 
@@ -300,6 +347,11 @@ async def _running(cluster: LocalCluster) -> AsyncIterator[None]:
             nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+def _place(row: Mapping[str, Any]) -> ReplicaPlace:
+    """Return where a member is, as ``/members`` tells it."""
+    return ReplicaPlace(id=row["id"], address=row["address"], websocket=row["websocket"], admin=row["admin"])
 
 
 def _remove_old(ready_file: Path) -> None:

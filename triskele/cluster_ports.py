@@ -36,6 +36,7 @@ ADMIN_OFFSET = 200
 """Replica i of a cluster at port P: native P + i, WebSocket P + 100 + i, admin P + 200 + i."""
 
 REPLICA_COUNTS = (1, 3, 5, 7, 9)
+PORTS = 1 << 16
 
 
 @attrs.frozen
@@ -100,9 +101,15 @@ def base_addresses(settings: Settings, port: int | None) -> dict[str, tuple[str,
     websocket = split_address(settings.websocket) if settings.websocket else (host, base and base + WEBSOCKET_OFFSET)
     admin = split_address(settings.admin) if settings.admin else ("127.0.0.1", base and base + ADMIN_OFFSET)
     bases = {"listen": (host, base), "websocket": websocket, "admin": admin}
-    for name, (_, number) in bases.items():
-        if number + max(REPLICA_COUNTS) > 65_536:  # noqa: PLR2004 - ports are 16 bits
-            raise SettingError("--port" if port is not None else settings.written(name), number, "leaves no room for a port per replica")
+    for name, (_, number) in reversed(bases.items()):  # those 200 above first: they leave the least
+        beyond = number + max(REPLICA_COUNTS) - PORTS
+        if beyond <= 0:
+            continue
+        if own := getattr(settings, name):
+            raise SettingError(settings.written(name), own, f"its port must be {number - beyond} at most: each replica takes the next")
+        what, value = ("--port", port) if port is not None else (settings.written("listen"), settings.listen)
+        why = f"the port must be {base - beyond} at most: replicas listen there and {number - base} above, each at the next"
+        raise SettingError(what, value, why)
     return bases
 
 

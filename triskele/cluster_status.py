@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from replica.address import join_address, split_address
+from replica.address import PORT_MAX, join_address, split_address
 from triskele.admin_client import AdminUnreachable, get_status
 from triskele.cluster_ports import ADMIN_OFFSET
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from replica.cluster_file import ClusterFile, ReplicaPlace
 
 
@@ -19,11 +21,16 @@ def admin_of(place: ReplicaPlace) -> str:
     if place.admin or not place.address:
         return place.admin
     host, port = split_address(place.address)
-    return f"http://{join_address(host, port + ADMIN_OFFSET)}"
+    return f"http://{join_address(host, port + ADMIN_OFFSET)}" if port + ADMIN_OFFSET <= PORT_MAX else ""
 
 
-async def gather_status(cluster: ClusterFile, timeout: float) -> list[dict[str, Any]]:
+async def gather_status(cluster: ClusterFile, timeout: float, take: Callable[[dict[str, Any]], object] = lambda _row: None) -> list[dict[str, Any]]:
     """Return the status of every replica in the order of the cluster file.
+
+    Args:
+        cluster: Whose.
+        timeout: Seconds for each.
+        take: Given each when it comes: not all may have come when the caller's own time is over.
 
     Returns:
         What ``/status`` says, or ``{"id": …, "error": why}``.
@@ -40,6 +47,7 @@ async def gather_status(cluster: ClusterFile, timeout: float) -> list[dict[str, 
         except AdminUnreachable as error:
             hint = "" if place.admin else " (guessed: the native port and 200; a ready file or http://HOST:PORT tells the true one)"
             found[number] = {"id": place.id, "error": f"{error}{hint}"}
+        take(found[number])
 
     async with trio.open_nursery() as nursery:
         for number, place in enumerate(cluster.replicas):

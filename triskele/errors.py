@@ -16,4 +16,4 @@ class Unavailable(TriskeleError):
 
 
 class Refused(TriskeleError):
-    """The command is not one the store takes, and nothing was sent; the message names the limit."""
+    """What was asked for is nothing the store or the library takes, and nothing was sent; the message names the limit, or what there is."""

@@ -10,6 +10,7 @@ import trio
 
 from triskele.admin_client import post
 from triskele.cluster_status import admin_of, gather_status
+from triskele.present_members import present_members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +84,7 @@ async def transfer_leader(cluster: ClusterFile, to: int | None = None, *, timeou
         LeadershipError: Nobody leads, the leader refuses, or in time nobody, or somebody else than ``to``, took over.
         AdminUnreachable: The leader did not answer; it may hand over all the same.
     """
+    cluster = (await present_members(cluster, ASK_SECONDS)).everybody
     rows = await gather_status(cluster, ASK_SECONDS)
     before = find_leader(cluster, rows)
     if before is None:

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-import attrs
 import trio
 
-from replica.cluster_file import ReplicaPlace
 from triskele.admin_client import AdminUnreachable, get, post
-from triskele.cluster_status import admin_of, gather_status
+from triskele.cluster_status import gather_status
 from triskele.leadership import ASK_SECONDS, LeadershipError, describe, find_leader
+from triskele.present_members import present_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from replica.cluster_file import ClusterFile
     from triskele.leadership import Leading
+    from triskele.present_members import Membership
 
 CHANGE_SECONDS = 10.0
 """For a change to be committed."""
 _POLL_SECONDS = 0.05
 _DONE = 200
-
-Membership = dict[str, Any]
-"""What ``/members`` of the leader tells: ``config_id, leader, view, pending, members [{id, role, address, linked, behind}], replacing, removed``."""
 
 
 class MembershipError(Exception):
@@ -113,26 +110,13 @@ async def _change(cluster: ClusterFile, path: str, made: Callable[[Membership], 
 
 
 async def _leader_of(cluster: ClusterFile) -> Leading:
-    """Find the leader, also one that came by a change and is in no file yet: its admin port is guessed from its address."""
-    rows = await gather_status(cluster, ASK_SECONDS)
-    leading = find_leader(cluster, rows)
-    for place, row in zip(cluster.replicas, rows, strict=True):
-        if leading is not None:
-            return leading
-        if "error" not in row:
-            answer = await get(admin_of(place), "/members", timeout=ASK_SECONDS)
-            grown = _grown(cluster, json.loads(answer.body)) if answer.status == _DONE else cluster
-            leading = find_leader(grown, await gather_status(grown, ASK_SECONDS))
+    """Find the leader, also one that came by a change and is in no file."""
+    present = (await present_members(cluster, ASK_SECONDS)).everybody
+    rows = await gather_status(present, ASK_SECONDS)
+    leading = find_leader(present, rows)
     if leading is None:
         raise LeadershipError(f"nobody leads: {describe(rows)}")
     return leading
-
-
-def _grown(cluster: ClusterFile, told: Membership) -> ClusterFile:
-    """Return the cluster with the members that it lacks."""
-    known = [place.id for place in cluster.replicas]
-    places = [ReplicaPlace(id=row["id"], address=row["address"]) for row in told["members"] if row["id"] not in known and row["address"]]
-    return attrs.evolve(cluster, replicas=(*cluster.replicas, *places))
 
 
 async def _try_read(cluster: ClusterFile) -> Membership | None:

@@ -6,6 +6,7 @@ A write waits for the reads before it that it would change: commands on their wa
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar, cast, overload
 
 import attrs
@@ -13,13 +14,24 @@ import trio
 
 from statemachine.command import CAUSAL as CAUSAL_BIT
 from statemachine.command import DELETE, PUT
-from triskele.calls import CAUSAL, STRONG, Call, Consistency, cas_condition, command_or_refuse, no_answer, query_or_refuse
-from triskele.errors import TriskeleError, Unavailable
+from triskele.calls import (
+    CAUSAL,
+    STRONG,
+    Call,
+    Consistency,
+    ConsistencyName,
+    cas_condition,
+    command_or_refuse,
+    consistency_or_refuse,
+    no_answer,
+    query_or_refuse,
+)
+from triskele.errors import Refused, TriskeleError, Unavailable
 from triskele.live_session import command_bytes
 from triskele.scanning import Scan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import EllipsisType
 
     from replica.core.messages import Query, Value
@@ -45,6 +57,7 @@ class Result(Generic[T]):
         Raises:
             Unknown: this command was sent and has no answer.
             Unavailable: it took no effect.
+            Refused: it is none the store takes, and was not sent; the others were.
             RuntimeError: the pipeline's block has not ended.
         """
         if self._find is None:
@@ -77,24 +90,29 @@ class Queued:
 
 
 class Pipeline:
-    """Commands that leave together, in order; made by ``Store.pipeline``."""
+    """Commands that leave together, in order; made by ``Store.pipeline``.
+
+    A command that the store does not take fails alone: its result says ``Refused``.
+    """
 
     def __init__(self) -> None:
         self._queued: list[Queued] = []
+        self._refused: list[tuple[Result[object], Refused]] = []
 
-    def get(self, key: bytes, *, consistency: Consistency = STRONG) -> Result[bytes | None]:
-        """Queue a read. Raises ``Refused`` at once for a bad key."""
-        query_or_refuse(key)
+    def get(self, key: bytes, *, consistency: Consistency | ConsistencyName = STRONG) -> Result[bytes | None]:
+        """Queue a read."""
         result: Result[bytes | None] = Result()
-        self._add(result, consistency, query=key)
+        with self._failing_alone(result):
+            query_or_refuse(key)
+            self._add(result, consistency_or_refuse(consistency), query=key)
         return result
 
-    def put(self, key: bytes, value: bytes, *, consistency: Consistency = STRONG) -> Result[None]:
-        """Queue a write. Raises ``Refused`` at once for a bad key or value."""
+    def put(self, key: bytes, value: bytes, *, consistency: Consistency | ConsistencyName = STRONG) -> Result[None]:
+        """Queue a write."""
         return self._write(PUT, key, value, consistency)
 
-    def delete(self, key: bytes, *, consistency: Consistency = STRONG) -> Result[None]:
-        """Queue a removal. Raises ``Refused`` at once for a bad key."""
+    def delete(self, key: bytes, *, consistency: Consistency | ConsistencyName = STRONG) -> Result[None]:
+        """Queue a removal."""
         return self._write(DELETE, key, None, consistency)
 
     @overload
@@ -106,33 +124,40 @@ class Pipeline:
 
         Raises:
             TypeError: not exactly one of ``expected`` and ``version`` is given.
-            Refused: a bad key, value or version.
         """
         kind, condition = cas_condition(expected, version)
-        command_or_refuse(kind, key, [condition, value])
         result: Result[bool] = Result()
-        self._add(result, STRONG, kind=kind, key=key, value=[condition, value])
+        with self._failing_alone(result):
+            command_or_refuse(kind, key, [condition, value])
+            self._add(result, STRONG, kind=kind, key=key, value=[condition, value])
         return result
 
     def scan(
-        self, start: bytes = b"", end: bytes | None = None, limit: int = 1000, *, consistency: Consistency = STRONG
+        self, start: bytes = b"", end: bytes | None = None, limit: int = 1000, *, consistency: Consistency | ConsistencyName = STRONG
     ) -> Result[list[tuple[bytes, bytes]]]:
-        """Queue a scan. Its first page is read in its turn, further ones (from 1000 rows or 4 MiB on) when the other commands are done.
-
-        Raises:
-            Refused: bad bounds, or a limit below 1.
-        """
-        query_or_refuse([start, end, limit])
+        """Queue a scan. Its first page is read in its turn, further ones (from 1000 rows or 4 MiB on) when the other commands are done."""
         result: Result[list[tuple[bytes, bytes]]] = Result()
-        scan = Scan(start, end, limit)
-        self._add(result, consistency, query=scan.query, scan=scan)
+        with self._failing_alone(result):
+            query_or_refuse([start, end, limit])
+            scan = Scan(start, end, limit)
+            self._add(result, consistency_or_refuse(consistency), query=scan.query, scan=scan)
         return result
 
-    def _write(self, kind: int, key: bytes, value: bytes | None, consistency: Consistency) -> Result[None]:
-        command_or_refuse(kind, key, value)
+    def _write(self, kind: int, key: bytes, value: bytes | None, consistency: Consistency | ConsistencyName) -> Result[None]:
         result: Result[None] = Result()
-        self._add(result, consistency, kind=kind | CAUSAL_BIT if consistency is CAUSAL else kind, key=key, value=value)
+        with self._failing_alone(result):
+            command_or_refuse(kind, key, value)
+            wanted = consistency_or_refuse(consistency)
+            self._add(result, wanted, kind=kind | CAUSAL_BIT if wanted is CAUSAL else kind, key=key, value=value)
         return result
+
+    @contextmanager
+    def _failing_alone(self, result: Result[T]) -> Iterator[None]:
+        """Let a refused command be its own result's matter, which is read after the block like any other."""
+        try:
+            yield
+        except Refused as error:
+            self._refused.append((cast("Result[object]", result), error))
 
     def _add(
         self, result: Result[T], consistency: Consistency, *, kind: int = -1, key: bytes = b"", value: Value = None, query: Query = b"",
@@ -147,6 +172,8 @@ class Pipeline:
             live: the session.
             timeout: seconds for all of it; what has no answer then is Unknown or Unavailable by itself.
         """
+        for result, error in self._refused:
+            result.settle(_raiser(error))
         queued, self._queued = self._queued, []
         calls: list[tuple[Call, list[Queued]]] = []
         scope = trio.move_on_after(timeout)

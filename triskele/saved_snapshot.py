@@ -14,6 +14,7 @@ from replica.storage.disk import OsDisk
 from triskele.admin_client import download
 from triskele.cluster_status import admin_of, gather_status
 from triskele.leadership import ASK_SECONDS, describe, find_leader
+from triskele.present_members import present_members
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +73,7 @@ async def save_snapshot(cluster: ClusterFile, file: Path, source: int | None = N
 
 async def _find_source(cluster: ClusterFile, source: int | None) -> tuple[int, str]:
     """Return a replica's id and its admin address."""
+    cluster = (await present_members(cluster, ASK_SECONDS)).everybody
     rows = await gather_status(cluster, ASK_SECONDS)
     if source is None:
         leader = find_leader(cluster, rows)

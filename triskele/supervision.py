@@ -3,7 +3,7 @@
 A death is answered by a pause that doubles from one death to the next, so that a replica that cannot live costs its machine little, and that is
 short again once a process has served for a while, so that a single crash costs little time.  Processes that refuse to run (wrong usage, or a
 data folder that cannot be used) get a few more chances, for the reason may pass: a folder is locked while its former process still dies.
-After that the replica is left dead, and its last line has told why.
+After that the replica is left dead, and its last line has told why.  One whose disk fails is tried for ever: there may be room again.
 
 Nothing here asks whether a replica is well: one that hangs is alive.  Rejected: killing what does not answer (a replica that recovers a long
 log would never get through, and a stopped process is what somebody wanted).
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from triskele.child import Child
 
-REFUSALS = (2, 3)
-"""Exit statuses of a replica that refuses to run: wrong usage, a data folder that cannot be used."""
+REFUSAL = 2
+"""Exit status of a replica that refuses to run: wrong usage, a data folder that is not its own or was altered, a cluster that refuses it."""
 
 NO_RESTART = "it is left dead (--no-restart)"
 LAST_LINE_MAX = 500
-"""Signs of a replica's last line that are told again when it refuses to run."""
+"""Signs of a replica's last line that are told again when it ended by itself."""
 AS_ASKED = "it is left dead, as asked"
 
 
@@ -78,7 +78,7 @@ class Backoff:
         served = served_seconds >= self.policy.served_seconds
         if served:
             self.reset()
-        self._refusals = self._refusals + 1 if status in REFUSALS and not served else 0
+        self._refusals = self._refusals + 1 if status == REFUSAL and not served else 0
         if self._refusals >= self.policy.refusals_max:
             return None
         self._pause = min(self.policy.most_seconds, 2 * self._pause or self.policy.first_seconds)
@@ -213,7 +213,7 @@ class Keeper:
         self._tell()
         await child.listen(self._say)
         status = child.process.returncode
-        told = f" ({child.last_line[:LAST_LINE_MAX]})" if status in REFUSALS and child.last_line else ""
+        told = f" ({child.last_line[:LAST_LINE_MAX]})" if status is not None and status > 0 and child.last_line else ""
         self.ending = child.ending() + told
         return self._backoff.pause(status, child.served_seconds())
 

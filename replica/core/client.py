@@ -384,7 +384,7 @@ class Client:
 
     def freeze(self) -> Frozen:
         """Return the state in canonical form: equal states of different histories are equal."""
-        waiting = (self.touched, self.completions, self.resending, self._requests, self._again, self._ping_at, self._open_at)
+        waiting = (self.now, self.touched, self.completions, self.resending, self._requests, self._again, self._ping_at, self._open_at)
         return freeze((self.view, self.members, self.leader, self.sessions, self.opening, self.homes, *waiting), (id(self),))
 
     def deadline(self) -> float:

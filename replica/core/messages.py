@@ -19,6 +19,7 @@ from replica.core.peer_messages import (
     AcceptAck,
     AcceptNack,
     Collect,
+    Contact,
     Entry,
     Forward,
     Rejoin,
@@ -48,6 +49,7 @@ __all__ = [
     "CausalReadReply",
     "CloseSession",
     "Collect",
+    "Contact",
     "Entry",
     "Forward",
     "Home",
@@ -306,5 +308,5 @@ Message = (
     OpenSession | CloseSession | KeepAlive | Home | Record | StrongRead | Anchor | ReadIndex | CausalRead | Ping
     | SessionOpened | RecordAck | SpecReply | Applied | StrongReadReply | AnchorAck | CausalReadReply | Leader | Members | Pong
     | Accept | AcceptAck | AcceptNack | Forward | Vote | VoteReply | Collect | WitnessState | TakeOver
-    | SnapshotPart | SnapshotAck | Rejoin | StateHash
+    | SnapshotPart | SnapshotAck | Rejoin | StateHash | Contact
 )  # fmt: skip

@@ -99,6 +99,11 @@ class Node:
         return self.config.id in self.configuration.voters
 
     @property
+    def settled(self) -> bool:
+        """Whether the configuration that counts is known to be committed; any other may be cut off again."""
+        return self.configurations.told[-1][0] <= self.commit_index
+
+    @property
     def may_lead(self) -> bool:
         """Whether this replica may stand for election: it votes, or did before a change that is not known to be committed.
 

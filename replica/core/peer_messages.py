@@ -176,3 +176,10 @@ class StateHash:
 
     position: int
     hash: int
+
+
+@message
+class Contact:
+    """Where the sender listens, said once on each link: native protocol, WebSocket, admin, each ``host:port``. For operators: no rule rests on it."""
+
+    addresses: list[bytes]

@@ -29,6 +29,8 @@ class Peers:
     voter: Voter
     roles: Roles
     divergence: Divergence
+    contacts: dict[int, tuple[str, ...]] = attrs.Factory(dict)
+    # {replica: where it listens, as it said: native, WebSocket, admin}
 
     def on_message(self, source: int, message: Message) -> None:
         """Give a section of another replica to its handler; what makes no sense from this source is dropped by name."""
@@ -66,6 +68,8 @@ class Peers:
                 roles.on_rejoin(message)
             case m.StateHash():
                 self.divergence.on_hash(source, message)
+            case m.Contact(addresses=[native, websocket, admin]):
+                self.contacts[source] = tuple(address.decode(errors="replace") for address in (native, websocket, admin))
             case m.WitnessState():
                 if roles.recovery is not None and message.view == node.view:
                     roles.recovery.on_state(source, message)

@@ -41,6 +41,10 @@ class ChangeRefused(Exception):
     """A change may not be made, or not now; the message says why."""
 
 
+class NotNow(ChangeRefused):
+    """A change may not be made at this moment, for what others do or do not do; it may be asked for again."""
+
+
 @attrs.define(eq=False)
 class Reconfiguration:
     """Changes of the configuration in one view."""
@@ -94,9 +98,8 @@ class Reconfiguration:
             raise ChangeRefused(f"replica {member} is the last voter")
         heard = self._heard(after)
         if member in now.voters and len(heard) < after.majority:
-            raise ChangeRefused(
-                f"without replica {member} the voters are {_names(after.voters)}, and {_names(heard) or 'none'} of them can be heard: no majority"
-            )
+            which = f"only {'replica' if len(heard) == 1 else 'replicas'} {_names(heard)}" if heard else "none"
+            raise NotNow(f"without replica {member} the voters are {_names(after.voters)}, and {which} of them can be heard: no majority")
         self._begin(after)
 
     def _heard(self, after: Configuration) -> list[int]:
@@ -112,7 +115,7 @@ class Reconfiguration:
     def _begin(self, wanted: Configuration) -> None:
         reason = self.obstacle()
         if reason:
-            raise ChangeRefused(reason)
+            raise NotNow(reason)
         self.wanted = wanted
         self.drained_at = self.leader.next_index
         self.leader.closed_before = NEVER

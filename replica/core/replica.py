@@ -234,6 +234,7 @@ class Replica:
             "applied": node.applied_position,
             "config_id": node.configuration.number,
             "mode": node.config.mode,
+            "muted": node.muted,
             "home_sessions": sum(chain.home for chain in node.witness.chains.values()),
             "sessions": len(node.witness.chains),
             "held_commands": node.witness.commands,

@@ -130,12 +130,15 @@ class Tail:
         return sure
 
     def _evaluate(self, session: int, kind: int, key: bytes, expected: object) -> bool | None:
-        """Evaluate a cas over the tail; None where its result would depend on somebody else's uncommitted write or on an uncommitted position."""
+        """Evaluate a cas over the tail; None where its result would depend on somebody else's uncommitted write or on an uncommitted position.
+
+        The session is not blocked. So no own outcome above the key is unknown: one that is blocks its session until its entry is applied.
+        """
         above = self.writes.get(key)
         value, version = self.store.get_entry(key)
         if not above:
             return evaluate_cas(kind, expected, value, version)
-        if kind == CAS_VERSION or any(write[0] != session or write[2] is Outcome.UNKNOWN for write in above):
+        if kind == CAS_VERSION or any(write[0] != session for write in above):
             return None
         for write in above:
             if write[2] is not Outcome.FAILED:

@@ -66,6 +66,14 @@ class Profiling:
         """What a GET asks for."""
         return {"/debug/pprof/profile": self.profile, "/debug/pprof/heap": self.heap, "/debug/tasks": self.tasks}
 
+    @property
+    def parameters(self) -> dict[str, frozenset[str]]:
+        """What each takes."""
+        return {
+            "/debug/pprof/profile": frozenset({"seconds", "hz", "format"}), "/debug/pprof/heap": frozenset({"seconds", "format"}),
+            "/debug/tasks": frozenset({"format"}),
+        }  # fmt: skip
+
     # ------------------------------------------------------------------------------------------------------------------ processor time
 
     def profile(self, query: Query) -> Page | Later:

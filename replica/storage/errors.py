@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+REPLACE = "let a new replica take this one's place: triskele members replace ID NEWID ADDRESS"
+"""What to do about a folder that is lost for good. An empty one under the same id would be refused: its replica could vote twice."""
+
+
 class StorageError(Exception):
     """The data folder cannot be used. The message is one line: the file, what is wrong with it, what to do."""
 
-    exit_status = 3
+    exit_status = 2
 
 
 class Corrupt(StorageError):
@@ -28,7 +32,7 @@ class Corrupt(StorageError):
         why: what is wrong there.
     """
 
-    advice = "restore the folder from a copy, or start this replica with an empty one"
+    advice = f"put back what the replica left there when it ended (an older copy lacks what it promised since), or {REPLACE}"
 
     def __init__(self, file: str, offset: int, why: str) -> None:
         self.file = file
@@ -44,13 +48,11 @@ class CorruptLog(Corrupt):
 class CorruptSnapshot(Corrupt):
     """A snapshot file was cut or altered; what was read from it before may be wrong too."""
 
-    advice = "remove the file if the log reaches back far enough, else start this replica with an empty folder"
+    advice = f"remove the file if the log reaches back far enough, else {REPLACE}"
 
 
 class CorruptFacts(Corrupt):
     """IDENTITY or FACTS cannot be read; the replica no longer knows who it is or what it promised."""
-
-    advice = "restore the file from a copy, or start this replica with an empty folder"
 
 
 class ForeignFolder(StorageError):
@@ -83,6 +85,22 @@ class StateDiverged(StorageError):
         super().__init__(f"{folder}: this replica diverged: {why}; remove it from the cluster, and add one under a new id with an empty folder")
 
 
+class StateForgotten(StorageError):
+    """Another replica knows this one with another folder: what it promised stood there, and without it it must not vote again.
+
+    Attributes:
+        folder: its path; empty for a replica without one.
+        told: who says so, and in which words.
+    """
+
+    def __init__(self, folder: str, replica_id: int, told: str) -> None:
+        self.folder = folder
+        self.told = told
+        replace = REPLACE.replace(" ID ", f" {replica_id} ")
+        put_back = "put that folder back as it was when the replica ended, or " if folder else ""
+        super().__init__(f"{folder or 'no data folder'}: not what replica {replica_id} had before: {told}; {put_back}{replace}")
+
+
 class FolderLocked(StorageError):
     """Another process has the folder open.
 
@@ -94,7 +112,7 @@ class FolderLocked(StorageError):
     def __init__(self, folder: str, pid: int) -> None:
         self.folder = folder
         self.pid = pid
-        super().__init__(f"{folder}: locked by process {pid or 'unknown'}; stop it, or give this replica a folder of its own")
+        super().__init__(f"{folder}: locked by process {pid or 'unknown'}; stop it first")
 
 
 class DiskFailed(StorageError):
@@ -108,6 +126,8 @@ class DiskFailed(StorageError):
         file: its path.
         why: the system's words.
     """
+
+    exit_status = 1
 
     def __init__(self, file: str, why: str) -> None:
         self.file = file

@@ -12,12 +12,13 @@ person can read them; nobody can alter them unnoticed. FACTS is made before IDEN
 damaged, and not new: a replica that forgot its vote could vote twice.
 
 The folder's id is random and made with the folder. A replica that comes back with another id has lost its disk, which peers may have to know.
-The incarnation is raised by every opening, durably, before anything else is done.
+The incarnation is raised by every opening that comes to be used, durably, before anything is said to anybody (``count_opening``); one that is
+refused counts for nothing.
 
 A folder of somebody else is refused before anything in it is changed, the lock file included.
 
-Rejected: ``fcntl.lockf`` (closing any descriptor of the file drops the lock), a lock file that is removed at the end (a killed process leaves
-it, and removing it races with who waits for it).
+Rejected: ``fcntl.lockf`` (closing any descriptor of the file drops the lock), a lock file that is removed at every end (a killed process leaves
+it all the same). Where it is removed, with a folder that is taken back, whoever locked it meanwhile finds that it is not the folder's any more.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
@@ -46,6 +48,7 @@ FACTS: Final = "FACTS"
 FACTS_BYTES_MAX: Final = 64 * 1024
 """Facts are few and small, for all of them are written each time; more is a bug."""
 FOLDER_ID_BYTES: Final = 16
+OWN_FOLDER: Final = "give this replica the folder that is its own; an empty one only if it never had any"
 
 _HARMLESS = {LOCK, FACTS, "lost+found"}
 """What may stand in a folder that is no data folder yet: leavings of a creation that a crash cut short, and what a file system puts there."""
@@ -76,7 +79,7 @@ class DataFolder:
     Attributes:
         disk: the folder's files.
         identity: whose it is; the incarnation is this opening's.
-        created: it was made by this opening.
+        created: it was made by this opening, in a place that was empty or not there.
     """
 
     def __init__(self, disk: Disk, identity: Identity, facts: dict[str, Any], lock_fd: int, *, created: bool) -> None:
@@ -85,6 +88,9 @@ class DataFolder:
         self.created = created
         self._facts = facts
         self._lock_fd = lock_fd
+        self._counted = created
+        self._remove_folder: Callable[[], None] = lambda: None  # where this opening made it
+        self._taken_back = False
         self._failure: DiskFailed | None = None
 
     @classmethod
@@ -106,16 +112,19 @@ class DataFolder:
         folder = Path(path)
         disk = OsDisk(folder)
         with disk_errors(str(folder)):
-            if folder.is_dir():
+            made = not folder.is_dir()
+            if not made:
                 _judge(disk, cluster_id, replica_id)
             else:
                 _make(folder)
         lock_fd = _lock(folder)
         try:
-            return cls.open_disk(disk, cluster_id=cluster_id, replica_id=replica_id, entropy=entropy, lock_fd=lock_fd)
+            opened = cls.open_disk(disk, cluster_id=cluster_id, replica_id=replica_id, entropy=entropy, lock_fd=lock_fd)
         except BaseException:
             os.close(lock_fd)
             raise
+        opened._remove_folder = folder.rmdir if made else opened._remove_folder  # noqa: SLF001 - its own
+        return opened
 
     @classmethod
     def open_disk(
@@ -124,16 +133,29 @@ class DataFolder:
         """Open a replica's folder on any disk, unlocked; else as ``open``. ``lock_fd`` is closed with the folder."""
         with disk_errors(disk.path):
             before = _judge(disk, cluster_id, replica_id)
-            facts = read_checked(disk, FACTS) if before else {}
-            remove_partials(disk, IDENTITY)
-            remove_partials(disk, FACTS)
-            if before is None:
-                replace_file(disk, FACTS, _encode(facts))
-                identity = Identity(cluster_id, replica_id, entropy(FOLDER_ID_BYTES).hex(), 1)
-            else:
+            if before is not None:
                 identity = attrs.evolve(before, incarnation=before.incarnation + 1)
+                return cls(disk, identity, read_checked(disk, FACTS), lock_fd, created=False)
+            identity = Identity(cluster_id, replica_id, entropy(FOLDER_ID_BYTES).hex(), 1)
+            for name in (IDENTITY, FACTS):
+                remove_partials(disk, name)
+            replace_file(disk, FACTS, _encode({}))
             replace_file(disk, IDENTITY, _encode(attrs.asdict(identity)))
-        return cls(disk, identity, facts, lock_fd, created=before is None)
+        return cls(disk, identity, {}, lock_fd, created=True)
+
+    def count_opening(self) -> None:
+        """Raise the incarnation on disk to this opening's; before anything is said to anybody. Does nothing a second time.
+
+        Raises:
+            DiskFailed: the disk refused.
+        """
+        if self._counted:
+            return
+        with disk_errors(f"{self.disk.path}/{IDENTITY}"):
+            for name in (IDENTITY, FACTS):
+                remove_partials(self.disk, name)
+            replace_file(self.disk, IDENTITY, _encode(attrs.asdict(self.identity)))
+        self._counted = True
 
     def recall(self, name: str, default: Any = None) -> Any:
         """Look a fact up; not to be changed in place."""
@@ -166,11 +188,29 @@ class DataFolder:
             raise self._failure from error
         self._facts = json.loads(json.dumps(changed))
 
+    def take_back(self) -> None:
+        """Let ``close`` remove everything that this opening made; only where it made the folder, and its replica has promised nothing to anybody."""
+        assert self.created
+        self._taken_back = True
+
     def close(self) -> None:
         """Let others open the folder. May be called twice."""
+        if self._taken_back:
+            self._taken_back = False
+            with suppress(OSError):  # what stays is refused later on
+                self._remove()
         fd, self._lock_fd = self._lock_fd, -1
         if fd >= 0:
             os.close(fd)
+
+    def _remove(self) -> None:
+        """Remove what is in the folder, the lock last of all, and the folder if it was made with it."""
+        last = [IDENTITY, FACTS, LOCK]
+        names = self.disk.names()
+        for name in [name for name in names if name not in {*last, *_HARMLESS}] + [name for name in last if name in names]:
+            self.disk.remove(name)
+        self.disk.sync_folder()
+        self._remove_folder()
 
 
 def read_identity(disk: Disk) -> Identity | None:
@@ -200,10 +240,9 @@ def _judge(disk: Disk, cluster_id: str, replica_id: int) -> Identity | None:
     if identity is None:
         strange = [name for name in disk.names() if name not in _HARMLESS and not name.endswith(PARTIAL)]
         if strange:
-            raise ForeignFolder(disk.path, f"{strange[0]!r} and no IDENTITY", "a data folder or an empty one", "give this replica another folder")
+            raise ForeignFolder(disk.path, f"{strange[0]!r} and no IDENTITY", "a data folder or an empty one", OWN_FOLDER)
         return None
-    file = f"{disk.path}/{IDENTITY}"
-    advice = "give this replica the folder that is its own, or an empty one"
+    file, advice = f"{disk.path}/{IDENTITY}", OWN_FOLDER
     if identity.cluster_id != cluster_id:
         raise ForeignFolder(file, f"cluster {identity.cluster_id!r}", f"cluster {cluster_id!r}", advice)
     if identity.replica_id != replica_id:
@@ -260,6 +299,8 @@ def _lock(folder: Path) -> int:
         fd = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(fd), file.stat()):  # a folder that was taken back just then, and made again
+                raise BlockingIOError  # noqa: TRY301 - as if it was locked a moment longer
             os.ftruncate(fd, 0)
             os.pwrite(fd, b"%d\n" % os.getpid(), 0)
         except BlockingIOError:

@@ -6,7 +6,7 @@ import random
 import re
 import resource
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -51,12 +51,12 @@ def failing(_query: Mapping[str, str]) -> Page:
 
 
 @asynccontextmanager
-async def running(reasons: list[str] | None = None, **limits: float) -> AsyncIterator[Running]:
+async def running(reasons: list[str] | None = None, **limits: Any) -> AsyncIterator[Running]:
     routes = admin_routes(status=lambda: {"id": 1, "role": "leader"}, ready=lambda: reasons or [], metrics=lambda: "triskele_view 1\n")
     routes["/failing"] = failing
     routes["/large"] = lambda query: text_page("x" * int(query["bytes"]))
     actions = {"/act": lambda query: json_page(query, 200 if query else 409), "/failing-act": failing}
-    server = AdminServer(routes, actions, **limits)  # type: ignore[arg-type]
+    server = AdminServer(routes, actions, **limits)
     listening = open_socket("127.0.0.1:0")
     address = listening.getsockname()
     async with trio.open_nursery() as nursery:
@@ -260,3 +260,15 @@ async def test_serve_admin_gives_its_server_and_closes_its_listeners() -> None:
         assert set(server.routes) == {"/healthz", "/readyz", "/status", "/metrics"}
         nursery.cancel_scope.cancel()
     assert listening.fileno() == -1 or listener.socket.fileno() == -1
+
+
+async def test_a_parameter_that_a_page_does_not_know_is_named_and_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    acted: list[object] = []
+    async with running(parameters={"/act": frozenset({"to", "by"}), "/large": frozenset()}) as admin:
+        monkeypatch.setitem(admin.server.actions, "/act", lambda query: json_page(acted.append(query)))  # type: ignore[func-returns-value]
+        answer = await admin.ask(b"POST /act?to=1&bogus=1 HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (*status_and_body(answer), acted) == (400, b"bogus: no such parameter; /act takes by, to\n", [])
+        assert status_and_body(await admin.ask(b"GET /large?x HTTP/1.1\r\nHost: h\r\n\r\n")) == (400, b"x: no such parameter; /large takes none\n")
+        assert status_and_body(await admin.ask(b"POST /act?to=1 HTTP/1.1\r\nHost: h\r\n\r\n"))[0] == 200
+        assert status_and_body(await admin.ask(b"GET /healthz?at=noon HTTP/1.1\r\nHost: h\r\n\r\n"))[0] == 200, "which looks at nothing"
+        assert acted == [{"to": "1"}]

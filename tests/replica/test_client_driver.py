@@ -11,11 +11,12 @@ import trio
 from replica.client_driver import ClientDriver, ClientSettings, Unreachable, open_client
 from replica.core import messages as m
 from replica.core.flights import Completion, CompletionKind
-from replica.hello import Hello, encode_hello
+from replica.hello import Hello, encode_hello, encode_refusal
 from replica.packing import FrameRoom
 from replica.surroundings import Surroundings
 from replica.wire import WireLimits, decode, encode
 from statemachine.command import PUT
+from transport.errors import HandshakeRefused
 from transport.fabric import Fabric
 from transport.handshake import Identity
 from transport.hub import Hub
@@ -130,6 +131,43 @@ async def test_a_refused_cluster_is_told_with_the_reason(autojump_clock: MockClo
     assert str(caught.value).startswith("cannot reach the cluster at memory:r0 within 0.5 s: ")
     assert why in str(caught.value)
     assert autojump_clock.current_time() - begun < 1
+
+
+async def test_a_replica_that_was_removed_is_dialed_once_and_no_line_is_printed(
+    autojump_clock: MockClock,  # noqa: ARG001 - virtual time
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fabric, dials = Fabric(), 0
+    turns = Turns(lambda: None)
+
+    def refuse(_hello: bytes) -> Identity:
+        nonlocal dials
+        dials += 1
+        raise HandshakeRefused("removed", "replica 1 was removed from the cluster (configuration 2); stop it")
+
+    removed = Mesh(
+        turns, encode_hello(HELLO), refuse, on_link_up=lambda *_: None, on_link_down=lambda *_: None, on_frames=lambda *_: None, fabric=fabric,
+        fabric_name="r1", refusal=encode_refusal,
+    )  # fmt: skip
+    async with trio.open_nursery() as nursery:
+        await nursery.start(Listener("memory:r0", HELLO, fabric).run)
+        await nursery.start(removed.listen, "memory:r1")
+        async with open_client(["memory:r0", "memory:r1"], on_completions=ignore, surroundings=within(fabric)):
+            caplog.clear()
+            await trio.sleep(60)
+            assert dials == 1
+        nursery.cancel_scope.cancel()
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING and "r1" in record.message] == []
+
+
+async def test_a_learner_is_dialed_again_and_no_line_is_printed(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:  # noqa: ARG001
+    async with (
+        listeners(HELLO, attrs.evolve(HELLO, id=7, config=2)) as (fabric, _),
+        open_client(["memory:r0", "memory:r1"], on_completions=ignore, surroundings=within(fabric)) as driver,
+    ):
+        await trio.sleep(10)
+        assert driver.mesh.statistics().reasons["handshake_refused:unknown_replica"] > 1
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_nobody_there_is_told_in_one_line(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time

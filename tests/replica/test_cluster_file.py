@@ -97,7 +97,7 @@ def test_a_path_is_a_cluster(tmp_path: Path) -> None:
         ("127.0.0.1:7400,", "--cluster 127.0.0.1:7400,: must be HOST:PORT"),
         ("127.0.0.1:7400,127.0.0.1:x", "--cluster 127.0.0.1:x: must be HOST:PORT with a port from 0 to 65535"),
         ("127.0.0.1:1,127.0.0.1:1", "--cluster 127.0.0.1:1,127.0.0.1:1: address 127.0.0.1:1: given twice"),
-        (",".join(f"h:{n}" for n in range(1, 11)), f"--cluster {','.join(f'h:{n}' for n in range(1, 11))}: 10 replicas: at most 9"),
+        (",".join(f"h:{n}" for n in range(1, 18)), f"--cluster {','.join(f'h:{n}' for n in range(1, 18))}: 17 replicas: at most 16"),
     ],
 )
 def test_what_is_neither_file_nor_addresses_is_named(text: str, message: str) -> None:
@@ -120,6 +120,14 @@ def test_what_is_neither_file_nor_addresses_is_named(text: str, message: str) ->
         ("[[replica]]\nid = 0\naddress = 1", "replica 0 address 1: must be text"),
         ("[[replica]]\nid = 0\nadress = 'h:1'", "replica 0 adress: unknown; known are address, admin, data_dir, id, pid, websocket"),
         ("[[replica]]\nid = 0\n[[replica]]\nid = 0", "id 0: given twice"),
+        (
+            "[[replica]]\nid = 0\naddress = 'h:1'\nwebsocket = 'h:1'",
+            "replica 0 websocket h:1: address of replica 0 too; each needs a port of its own",
+        ),
+        (
+            "[[replica]]\nid = 0\naddress = 'h:1'\n[[replica]]\nid = 1\nadmin = 'http://h:1'",
+            "replica 1 admin h:1: address of replica 0 too; each needs a port of its own",
+        ),
         ("leader = true\n[[replica]]\nid = 0", "leader True: must be a whole number from 0 to 65535"),
         ("{", "neither JSON nor TOML: "),
         ("[[", "neither JSON nor TOML: "),
@@ -155,6 +163,7 @@ def test_an_address_of_its_own_wins_over_the_cluster() -> None:
     [
         ({"mode": "ho"}, 0, "--mode ho: the cluster file says curp"),
         ({}, 7, "--id 7: the cluster has replicas 0, 1, 2"),
+        ({"admin": "127.0.0.1:7400"}, 0, "--admin 127.0.0.1:7400: listen in cluster file is the same: give each a port of its own"),
         (
             {"listen": "0.0.0.0:7400"},
             0,
@@ -173,6 +182,14 @@ def test_an_open_address_of_the_cluster_file_is_refused_without_insecure() -> No
     with pytest.raises(SettingError, match=r"^listen in cluster file 10\.0\.0\.1:1: other machines"):
         settings_for(Settings(), ClusterFile(replicas=places), 0)
     assert settings_for(Settings(insecure=True), ClusterFile(replicas=places), 0).listen == "10.0.0.1:1"
+
+
+def test_free_ports_are_no_port_in_common() -> None:
+    free = "127.0.0.1:0"
+    settings = settings_for(resolve({"listen": free, "websocket": free, "admin": free}, {}), three(), 0)
+    assert settings.listen == settings.admin == free
+    places = (ReplicaPlace(id=0, address=free, websocket=f"ws://{free}", admin=f"http://{free}"),)
+    assert settings_for(Settings(), ClusterFile(replicas=places), 0).websocket == free
 
 
 def test_a_missing_address_is_asked_for() -> None:

@@ -66,6 +66,8 @@ def test_every_setting_tells_its_unit_help_and_limits() -> None:
         ({"mode": ""}, "--mode: must be one of paxos, curp, ht, ho"),
         ({"batching": "always"}, "--batching always: must be one of turn, fixed, adaptive"),
         ({"durability": "paper"}, "--durability paper: must be one of memory, disk"),
+        ({"batch_delay_us": "75"}, "--batch-delay-us 75: is for batching fixed alone, and batching is turn"),
+        ({"batching": "adaptive", "batch_delay_us": "75"}, "--batch-delay-us 75: is for batching fixed alone, and batching is adaptive"),
         ({"batch_delay_us": "soon"}, "--batch-delay-us soon: must be a whole number from 0 to 100000"),
         ({"batch_delay_us": "-1"}, "--batch-delay-us -1: must be a whole number from 0 to 100000"),
         ({"batch_delay_us": "1.5"}, "--batch-delay-us 1.5: must be a whole number from 0 to 100000"),

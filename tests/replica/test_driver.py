@@ -15,7 +15,9 @@ from replica.core.config import CoreConfig
 from replica.core.effects import Effects
 from replica.core.replica import Replica
 from replica.driver import CLIENT_FRAME_BYTES_MAX, CLIENT_QUEUE_BYTES_MAX, ReplicaDriver, count_commands
+from replica.hello import encode_refusal
 from replica.wire import encode
+from statemachine.command import NOOP
 from tests.loopback.garbage import GREETED, framed
 from tests.replica.fake_links import CLIENT, FakeLink, peer
 
@@ -113,6 +115,40 @@ def test_garbage_closes_its_own_link_by_name_and_no_other(payload: bytes, reason
     party.receive(party.client, m.Ping(3))
     party.driver.end_turn()
     assert party.client.of(m.Pong) == [m.Pong(3)]
+
+
+def test_who_refuses_us_when_the_link_is_up_already_is_no_garbage() -> None:
+    """Both sides send their hello at once: the other one may judge ours when we have taken its own."""
+    party = Party()
+    party.receive_bytes(party.client, encode_refusal("unknown_replica", "replica 0 is no voter"))
+    assert party.client.close_reason == "refused"
+    assert party.driver.statistics.drops == {}
+
+
+def test_another_replica_s_refusal_is_passed_on_and_a_client_s_is_not() -> None:
+    party = Party()
+    told: list[tuple[str, str]] = []
+    party.driver.on_refused = lambda reason, detail: told.append((reason, detail))
+    party.receive_bytes(party.client, encode_refusal("unknown_replica", "replica 0 is no voter"))
+    party.receive_bytes(party.peers[1], encode_refusal("removed", "replica 0 was removed"))
+    assert (told, party.peers[1].close_reason) == ([("removed", "replica 0 was removed")], "refused")
+
+
+def test_a_configuration_is_told_when_it_counts_when_it_is_committed_and_when_another_leads() -> None:
+    party = Party(1)
+    node, told = party.core.node, list[tuple[int, bool, int]]()
+    party.driver.on_configured = lambda: told.append((node.configuration.number, node.settled, node.leader))
+    change = m.Entry(2, 1, 1, [node.configuration.without(2).command("ho")], [], [], [], [], b"", [], [])
+    party.receive(party.peers[0], m.Accept(1, 1, 0, 0, 0, 1, [m.Entry(1, 1, 0, [[NOOP]], [], [], [], [], b"", [], []), change]))
+    party.driver.end_turn()
+    party.driver.end_turn()
+    assert told == [(2, False, 0)]
+    party.receive(party.peers[0], m.Accept(1, 1, 2, 1, 2, 2, []))
+    party.driver.end_turn()
+    assert told[1:] == [(2, True, 0)]
+    party.receive(party.peers[2], m.Vote(1, 5, 9, 1, trial=False, forced=True))
+    party.driver.end_turn()
+    assert told[2:] == [(2, True, -1)]
 
 
 def test_a_clients_frame_must_fit_an_entry_but_a_peers_need_not() -> None:

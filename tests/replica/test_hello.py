@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replica.hello import MAGIC, PROTOCOL_VERSION, Hello, HelloError, decode_hello, encode_hello, encode_refusal, judge
+from replica.hello import MAGIC, PROTOCOL_VERSION, Hello, HelloError, decode_hello, encode_hello, encode_refusal, judge, refusal_in
 
 REPLICA = Hello(cluster_id="c1", mode="ho", role="replica", id=1, incarnation=77, config=1, voters=(0, 1, 2))
 PEER = attrs.evolve(REPLICA, id=2, incarnation=78)
@@ -97,6 +97,13 @@ def test_the_other_side_s_refusal_says_that_we_were_told() -> None:
     assert str(error) == "wrong_mode: mode 'ht'; here it is 'ho'"
     assert len(refusal(decode_hello, encode_refusal("wrong_mode", "x" * 5000)).detail) == 256
     assert str(refusal(decode_hello, encode_refusal("busy", ""))) == "busy"
+
+
+def test_a_refusal_is_told_from_anything_else() -> None:
+    error = refusal_in(encode_refusal("removed", "stop it"))
+    assert error is not None
+    assert (error.reason, error.detail) == ("removed", "stop it")
+    assert [refusal_in(payload) for payload in (b"", b"\xff", encode_hello(REPLICA), cbor2.dumps([0]))] == [None] * 4
 
 
 @pytest.mark.parametrize(

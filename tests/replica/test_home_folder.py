@@ -11,22 +11,24 @@ from replica.core.journal import Voted
 from replica.guard import DIVERGED
 from replica.home_folder import FOLDER_BITS, OPENINGS_BITS, HomeFolder
 from replica.reading import Progress
+from replica.storage.disk import OsDisk
 from replica.storage.errors import Corrupt, FolderLocked, ForeignFolder, StateDiverged, StorageError
+from replica.storage.folder import DataFolder, read_identity
 from statemachine.sessions import EXPIRED_MAX
 from transport.errors import HandshakeRefused
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from replica.config import Durability
+    from replica.config import Durability, Mode
 
 CORE = CoreConfig(id=1, voters=(0, 1, 2))
 THEIRS, OTHERS = 7 << OPENINGS_BITS, 8 << OPENINGS_BITS
 
 
-def home(path: Path | str, durability: Durability = "disk", *, cluster_id: str = "c", replica_id: int = 1) -> HomeFolder:
+def home(path: Path | str, durability: Durability = "disk", *, cluster_id: str = "c", replica_id: int = 1, mode: Mode = "ho") -> HomeFolder:
     places = tuple(ReplicaPlace(id=number, data_dir=str(path)) for number in range(3))
-    return HomeFolder(Settings(durability=durability), ClusterFile(cluster_id=cluster_id, replicas=places), replica_id)
+    return HomeFolder(Settings(durability=durability, mode=mode), ClusterFile(cluster_id=cluster_id, replicas=places), replica_id)
 
 
 def end(opened: HomeFolder) -> None:
@@ -113,6 +115,41 @@ def test_who_comes_back_with_another_durability_is_refused_or_still_knows_its_vo
     assert (durable.voted, durable.forgotten) == (Voted(5, 2), True)
 
 
+@pytest.mark.parametrize("durability", ["disk", "memory"])
+def test_a_folder_belongs_to_the_mode_it_was_made_for(path: Path, durability: Durability) -> None:
+    end(home(path, durability, mode="ht"))
+    for _ in range(2):  # the lock is given back
+        with pytest.raises(SettingError, match=f"^--mode ho: {path} was made for ht; give that$"):
+            home(path, durability)
+    end(home(path, durability, mode="ht"))
+
+
+def test_a_folder_that_knows_no_mode_is_taken_as_it_is_and_keeps_the_one_it_is_used_in(path: Path) -> None:
+    folder = DataFolder.open(path, cluster_id="c", replica_id=1)
+    folder.remember("durability", "disk")
+    folder.close()
+    home(path, mode="curp").folder.close()  # type: ignore[union-attr]  # never used
+    end(home(path, mode="paxos"))
+    with pytest.raises(SettingError, match="was made for paxos; give that"):
+        home(path, mode="curp")
+
+
+@pytest.mark.parametrize("flaw", ["mode", "durability", "log", "diverged"])
+def test_a_refused_start_counts_for_nothing(path: Path, flaw: str) -> None:
+    end(home(path))
+    if flaw == "log":
+        next(path.glob("log-*")).unlink()
+    if flaw == "diverged":
+        folder = DataFolder.open(path, cluster_id="c", replica_id=1)
+        folder.remember(DIVERGED, "why")
+        folder.close()
+    with pytest.raises((SettingError, StorageError)):
+        home(path, "memory" if flaw == "durability" else "disk", mode="paxos" if flaw == "mode" else "ho").load(CORE)
+    identity = read_identity(OsDisk(path))
+    assert identity is not None
+    assert identity.incarnation == 1
+
+
 # ---------------------------------------------------------------------------------------------------------------------- what it holds
 
 
@@ -191,6 +228,23 @@ def test_who_is_refused_is_told_what_to_do(path: Path) -> None:
     assert "replica 0 came back without what it had promised" in caught.value.explanation
     assert "add it under a new one" in caught.value.explanation
     end(opened)
+
+
+def test_a_peer_that_lost_its_folder_is_told_of_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    opened = home(path)
+    opened.judge_peer(0, THEIRS)
+    for number in range(3):
+        assert refused(opened, 0, OTHERS + (number << OPENINGS_BITS))
+    assert [record.levelname for record in caplog.records if "replica 0 came back without" in record.message] == ["WARNING"]
+    end(opened)
+
+
+def test_a_replica_that_forgot_what_it_acknowledged_says_so_and_what_that_may_mean(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    end(home(path, "memory"))
+    assert caplog.records == []
+    end(home(path, "memory"))
+    (record,) = caplog.records
+    assert (record.levelname, "forgot what it had acknowledged" in record.message, "lost" in record.message) == ("WARNING", True, True)
 
 
 def test_a_replica_without_a_folder_has_another_name_each_time() -> None:

@@ -6,19 +6,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from replica.admin import Page, Stream
+from replica.cluster_file import ClusterFile, ReplicaPlace
 from replica.core.messages import AcceptAck
 from replica.operations import Operations
 from replica.snapshot_file import read_snapshot
+from replica.whereabouts import Whereabouts
 from tests.replica.core.lone import CLIENT, Lone, accept, noop
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from statemachine.store import Store
 
 
-def operations(lone: Lone) -> Operations:
-    return Operations(lone.replica, lone.replica.hand_over, lambda: None)
+CLUSTER = ClusterFile(replicas=tuple(ReplicaPlace(id=number, address=f"h:{number + 1}", admin=f"http://h:{number + 11}") for number in range(3)))
+
+
+def operations(lone: Lone, wake: Callable[[], None] = lambda: None) -> Operations:
+    return Operations(lone.replica, lone.replica.hand_over, wake, Whereabouts(lone.replica, CLUSTER))
 
 
 def leader() -> Lone:
@@ -57,14 +63,15 @@ def opened() -> Lone:
 def test_anybody_tells_who_belongs_to_the_cluster_and_a_leader_how_far_each_is() -> None:
     told = json.loads(operations(follower()).members({}).body)
     assert (told["id"], told["leader"], told["config_id"], told["pending"], told["removed"]) == (1, 0, 1, False, [])
-    assert told["members"] == [{"id": number, "role": "voter", "address": ""} for number in range(3)]
+    where = [{"address": f"h:{number + 1}", "websocket": "", "admin": f"http://h:{number + 11}"} for number in range(3)]
+    assert told["members"] == [{"id": number, "role": "voter", **where[number]} for number in range(3)]
     told = json.loads(operations(opened()).members({}).body)
-    assert told["members"][1:] == [{"id": number, "role": "voter", "address": "", "linked": True, "behind": number - 1} for number in (1, 2)]
+    assert told["members"][1:] == [{"id": number, "role": "voter", **where[number], "linked": True, "behind": number - 1} for number in (1, 2)]
 
 
 def test_a_leader_begins_a_change_and_ends_the_turn() -> None:
     lone, woken = opened(), []
-    page = Operations(lone.replica, lone.replica.hand_over, lambda: woken.append(True)).add_member({"id": "3", "address": "h:1", "replaces": "2"})
+    page = operations(lone, lambda: woken.append(True)).add_member({"id": "3", "address": "h:7", "replaces": "2"})
     assert (page.status, json.loads(page.body)["pending"], woken) == (200, True, [True])
     lone.turn()
     told = json.loads(operations(lone).members({}).body)
@@ -80,13 +87,36 @@ def test_a_leader_begins_a_change_and_ends_the_turn() -> None:
         ({"id": "65536", "address": "h:1"}, 400, "id and replaces must be ids"),
         ({"id": "3", "address": "nowhere"}, 400, "address nowhere: must be HOST:PORT"),
         ({"id": "2", "address": "h:1"}, 409, "replica 2 is a member already"),
-        ({"id": "3", "address": "h:1", "replaces": "9"}, 409, "replica 9 is no voter"),
+        ({"id": "3", "address": "h:7", "replaces": "9"}, 409, "replica 9 is no voter"),
     ],
 )
 def test_what_cannot_be_added_is_refused_in_words(query: dict[str, str], status: int, said: str) -> None:
     page = operations(opened()).add_member(query)
     assert page.status == status
     assert page.body.decode().startswith(said)
+
+
+@pytest.mark.parametrize(("address", "holder"), [("h:2", 1), ("h:12", 1), ("h:3", 2)])
+def test_an_address_of_a_member_is_refused_for_another_whichever_protocol_it_is_of(address: str, holder: int) -> None:
+    page = operations(opened()).add_member({"id": "3", "address": address, "replaces": "0"})
+    assert (page.status, page.body.decode()) == (409, f"replica {holder} listens at {address} already\n")
+
+
+def test_a_second_learner_has_an_address_of_its_own() -> None:
+    lone = opened()
+    assert operations(lone).add_member({"id": "3", "address": "h:7"}).status == 200
+    lone.turn()
+    page = operations(lone).add_member({"id": "4", "address": "h:7"})
+    assert (page.status, page.body) == (409, b"replica 3 listens at h:7 already\n")
+
+
+def test_who_takes_a_lost_replica_s_place_may_take_its_address() -> None:
+    assert operations(opened()).add_member({"id": "3", "address": "h:2", "replaces": "1"}).status == 200
+
+
+def test_every_page_and_action_says_what_it_takes() -> None:
+    made = operations(opened())
+    assert made.parameters.keys() == made.routes.keys() | made.actions.keys()
 
 
 def test_only_a_leader_changes_members_and_only_what_is_a_member_leaves() -> None:

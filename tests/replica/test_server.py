@@ -17,10 +17,13 @@ import trio
 
 from replica.cluster_file import ClusterFile, ReplicaPlace
 from replica.config import SettingError, Settings
+from replica.core.messages import Contact
 from replica.guard import Diverged
-from replica.hello import Hello, encode_hello
+from replica.hello import Hello, encode_hello, encode_refusal
 from replica.listening import ListenError, open_sockets
 from replica.server import Server, serve
+from tests.replica.fake_links import CLIENT as CLIENT_LINK
+from tests.replica.fake_links import FakeLink
 from transport.errors import HandshakeRefused
 from transport.handshake import Identity
 
@@ -93,9 +96,45 @@ def test_readiness_has_its_reasons(server: Server) -> None:
     follower.hub.close()
 
 
+def test_who_was_removed_says_so_and_nothing_of_leaders_and_links() -> None:
+    removed = Server(SETTINGS, CLUSTER, 1)
+    removed.peering.on_refused("removed", "replica 1 was removed from the cluster (configuration 2); stop it")
+    assert removed.ready() == ["replica 1 was removed from the cluster (configuration 2); stop it"]
+    assert removed.status()["role"] == "removed"
+    removed.hub.close()
+
+
+def test_a_stranger_that_says_we_were_removed_is_not_believed(server: Server) -> None:
+    """Only whom we dialed is gone by: anybody may dial us."""
+    with pytest.raises(HandshakeRefused, match="removed"):
+        server._judge(encode_refusal("removed", "you were removed"))
+    assert (server.peering.removed, server.status()["role"]) == ("", "follower" if server.core.roles.leader is None else "leader")
+
+
+def test_a_linked_replica_is_told_where_this_one_listens_and_a_client_is_not(server: Server) -> None:
+    peer, client = FakeLink(), FakeLink()
+    server.whereabouts.own = ("h:1", "h:2", "h:3")
+    server._on_link_up(Identity(1, exclusive=True), peer)  # type: ignore[arg-type]
+    server._on_link_up(CLIENT_LINK, client)  # type: ignore[arg-type]
+    assert (peer.of(Contact), client.of(Contact)) == ([Contact([b"h:1", b"h:2", b"h:3"])], [])
+
+
 def test_status_has_what_the_interface_promises(server: Server) -> None:
     status = server.status()
-    promised = {"id", "role", "view", "leader", "commit", "applied", "config_id", "mode", "state_hash", "home_sessions", "turn_seconds_max", "turn_cpu_seconds_max"}
+    promised = {
+        "id",
+        "role",
+        "view",
+        "leader",
+        "commit",
+        "applied",
+        "config_id",
+        "mode",
+        "state_hash",
+        "home_sessions",
+        "turn_seconds_max",
+        "turn_cpu_seconds_max",
+    }
     assert promised <= set(status)
     assert (status["id"], status["role"], status["view"], status["leader"], status["mode"]) == (0, "leader", 1, 0, "ho")
     assert len(str(status["state_hash"])) == 16

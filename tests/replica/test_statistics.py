@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from random import Random
+
 import attrs
 import pytest
 
-from replica.statistics import process_statistics, render_prometheus
+from replica.core.config import CoreConfig
+from replica.core.replica import Replica
+from replica.statistics import is_gauge, process_statistics, render_prometheus
 
 
 @attrs.frozen
@@ -67,6 +71,14 @@ def test_a_sequence_of_counts_is_a_histogram_by_powers_of_two() -> None:
 @pytest.mark.parametrize(("value", "text"), [(float("inf"), "+Inf"), (float("nan"), "NaN"), (-1, "-1"), (False, "0"), (1e-7, "1e-07")])
 def test_numbers_are_written_as_prometheus_reads_them(value: float, text: str) -> None:
     assert render_prometheus({"turn_seconds_max": value}).split()[-1] == text
+
+
+def test_what_a_replica_tells_of_its_state_may_fall() -> None:
+    """Keys are deleted, witnesses forget what is committed: a counter that fell would look like a restart."""
+    status = Replica(CoreConfig(id=0, voters=(0, 1, 2)), None, Random(1).random).status()
+    numbers = [name for name, value in status.items() if isinstance(value, int)]
+    assert {"keys", "held_commands"} <= set(numbers)
+    assert [name for name in numbers if not is_gauge(f"triskele_{name}")] == []
 
 
 def test_what_is_unknown_is_left_out() -> None:

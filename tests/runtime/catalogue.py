@@ -6,7 +6,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.runtime import upsets
+from tests.runtime import changes, upsets
 from tests.runtime.plans import cancel_at, cancel_client_at, raise_at, raise_in_client_at, stop_at, stop_while
 from tests.runtime.states import STATES
 from triskele.testing import fault_points, task_names
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
     from tests.runtime.run import Run
 
-NEED_DISKS = ("disk", "write", "batch.", "snapshot", "persistence", "sync", "install", "segments", "power", "stop all")
+NEED_DISKS = ("disk", "write", "batch.", "snapshot", "persistence", "sync", "install", "segments", "power", "stop all", "members")
+"""What strikes only where there are disks; members come and go where nobody forgets what it acknowledged."""
 UPSETS = (
     upsets.kill, upsets.lose_power, upsets.stop, upsets.stop_in_the_making, upsets.stop_alone, upsets.stop_paused, upsets.stop_all, upsets.pause,
     upsets.kill_while_paused, upsets.jump_clock, upsets.partition, upsets.stall_send, upsets.slow_reader, upsets.half_open, upsets.rough_network,
     upsets.slow_disk,
+    changes.members_replace, changes.members_add, changes.members_remove,
 )  # fmt: skip
 
 CATALOGUE: dict[str, Callable[[Run], Awaitable[bool]]] = {
@@ -41,6 +43,7 @@ GROUPS = {
     "stops in a state": "stop while ",
     "tasks of clients cancelled": "cancel client ",
     "tasks of replicas cancelled": "cancel ",
+    "members that come and go": "members ",
     "processes, clocks, disks and links": "",
 }
 """{what a group of faults is: how their names begin}; the first that fits."""

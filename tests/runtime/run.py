@@ -108,7 +108,8 @@ class Run:
 
     def pick(self, what: str = "") -> int:
         """Choose whom it strikes: whoever leads, half of the times; the replica with the lowest id never dials."""
-        among = [replica for replica in self.cluster.alive if replica > 0] if "dial" in what else self.cluster.alive
+        alive = self.cluster.alive
+        among = [replica for replica in alive if replica > min(self.cluster.seats)] if "dial" in what else alive
         leader = self.cluster.leader
         return leader if leader in among and self.rng.random() < 0.5 else self.rng.choice(among)
 
@@ -325,10 +326,10 @@ def run(seed: int, names: Sequence[str] | None = None) -> Report:
 
     async def main() -> None:
         nonlocal told
-        disks = {replica: CrashingDisk(random.Random(f"disk {seed} {replica}")) for replica in range(3)}
+        disks: dict[int, CrashingDisk] = {}
 
         def disk(replica: int) -> Disk:
-            return disks[replica]
+            return disks.setdefault(replica, CrashingDisk(random.Random(f"disk {seed} {replica}")))
 
         async with (
             memory_cluster(

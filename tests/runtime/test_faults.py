@@ -125,6 +125,14 @@ def test_a_client_that_swallows_what_was_raised_is_found(monkeypatch: pytest.Mon
     assert "client 0 lives on after" in found(["raise in a client at client.turn_begin"])
 
 
+def test_a_newcomer_that_clients_never_dial_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def deaf(_: ClientDriver) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(ClientDriver, "run_discovery", deaf)
+    assert "liveness" in found(["members replace"] * 4)
+
+
 @pytest.mark.parametrize("fault", ["stop at turn.end", "stop while leading", "stop paused"])
 def test_a_replica_that_does_not_stop_is_found(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     monkeypatch.setattr(Server, "stop", lambda _: None)

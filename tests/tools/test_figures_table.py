@@ -53,8 +53,7 @@ def test_both_pages_are_written_from_a_whole_report_only(tmp_path: Path, monkeyp
     for wrong in (whole | {"partial": True}, whole | {"name": "depth"}, whole | {"failures": [{"point": "4 x 15"}]}):
         (tmp_path / "wrong.json").write_text(json.dumps(wrong))
         assert main([str(tmp_path / "wrong.json")]) == 2
-    assert main([]) == 2
-    assert capsys.readouterr().err.count("a whole `triskele sweep figures`") == 4
+    assert capsys.readouterr().err.count("is no report.json of a whole `triskele sweep figures`") == 3
     (tmp_path / "right.json").write_text(json.dumps(whole))
     assert main([str(tmp_path / "right.json")]) == 0
     assert (tmp_path / "README").read_text().count("\n| ") == 13
@@ -62,3 +61,24 @@ def test_both_pages_are_written_from_a_whole_report_only(tmp_path: Path, monkeyp
     assert ["\n2 repeats, --repeats 2; commit " in text for text in told] == [True, True]
     assert ["in brackets" in text for text in told] == [False, True], "only one of the tables has any"
     assert "strong p99" in (tmp_path / "PERFORMANCE").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [(None, "No such file or directory"), ("{", "is no JSON: "), ("[]", "is no report.json of a whole"), ("{}", "is no report.json of a whole")],
+)
+def test_what_is_no_report_is_one_line_and_status_2(text: str | None, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "report.json"
+    if text is not None:
+        file.write_text(text)
+    assert main([str(file)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"figures_table: {file}: {why}")
+    assert told.count("\n") == 1
+
+
+def test_flags_that_are_none_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--colour"])
+    assert ended.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err

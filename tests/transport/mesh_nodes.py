@@ -32,6 +32,8 @@ def judge(hello: bytes) -> Identity:
             return Identity(name, exclusive=True)
         case "client":
             return Identity(name, exclusive=False)
+        case "never":
+            raise HandshakeRefused("never", final=True)
         case "refused":
             raise HandshakeRefused(f"they_say_{name}")
         case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -11,6 +12,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from transport.errors import AddressInUse, DialFailed
 from transport.fabric import BACKLOG_MAX, Conduit, Fabric
 from transport.sockets import SILENCE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NUMBERS = [b"%d" % n for n in range(200)]
 
@@ -136,7 +140,7 @@ async def test_faults_may_be_one_pairs_own() -> None:
 
 
 async def test_a_partition_loses_what_is_sent_and_what_is_under_way() -> None:
-    fabric = Fabric()
+    fabric = Fabric(guests="third")
     near, far = await connect(fabric)
     near.put(b"under way")
     fabric.partition({"left"}, {"right", "third"})
@@ -149,7 +153,7 @@ async def test_a_partition_loses_what_is_sent_and_what_is_under_way() -> None:
 
 
 async def test_a_dial_across_a_partition_waits_for_its_end() -> None:
-    fabric = Fabric()
+    fabric = Fabric(guests="left")
     fabric.listen("right")
     fabric.partition({"left"}, {"right"})
     dialed: list[Conduit] = []
@@ -255,3 +259,25 @@ async def test_a_backlog_is_bounded_and_closed_with_its_listener() -> None:
         await fabric.dial("right", "left")
     listener.close()
     assert waiting[0].take(math.inf, 1) == ([], True)
+
+
+async def test_faults_that_could_not_strike_are_refused() -> None:
+    fabric = Fabric()
+    await connect(fabric)
+    refused: list[tuple[Callable[[], None], str]] = [
+        (lambda: fabric.partition(["left"], ["left", "right"]), "left on both sides"),
+        (lambda: fabric.partition(["left"], ["rihgt"]), "'rihgt'"),
+        (lambda: fabric.clog("left", "rihgt"), "'rihgt'"),
+        (lambda: fabric.unclog("left", "rihgt"), "'rihgt'"),
+        (lambda: fabric.half_open("left", "rihgt"), "'rihgt'"),
+        (lambda: fabric.drop(0.5, between=("left", "rihgt")), "'rihgt'"),
+        (lambda: fabric.drop(50), "50 is no share"),
+        (lambda: fabric.duplicate(-0.1), "-0.1 is no share"),
+        (lambda: fabric.reorder(math.nan), "nan is no share"),
+        (lambda: fabric.delay(2, 1), "cannot take from 2 to 1 s"),
+    ]
+    for fault, why in refused:
+        with pytest.raises(ValueError, match=why):
+            fault()
+    fabric.partition(["left"], ["right"])
+    assert fabric.parted("left", "right")

@@ -66,6 +66,8 @@ class RecordingLink(Link):
 
 
 def judge(hello: bytes) -> Identity:
+    if hello == b"no":
+        raise HandshakeRefused("no", told=True)
     if hello != b"friend":
         raise HandshakeRefused("stranger")
     return FRIEND
@@ -117,6 +119,14 @@ async def test_who_is_refused_is_told_why_if_we_have_words_for_it(refusal: Calla
     assert scene.link.close_reason == "handshake_refused:stranger"
     assert (scene.link.flushed, scene.ups, scene.frames) == (words, [], [])
     assert scene.connection.settled.is_set()
+
+
+async def test_who_refuses_us_is_not_refused_in_return() -> None:
+    scene = Scene(dialed=True, refusal=lambda why, _detail: why.encode())
+    scene.hear(b"no")
+    assert (scene.link.close_reason, scene.link.flushed) == ("handshake_refused:no", [b"me"])
+    assert scene.connection.refused is not None
+    assert scene.connection.refused.told
 
 
 async def test_somebody_else_than_expected_is_refused() -> None:

@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.transport.mesh_nodes import ADDRESSES, QUICK, Node
-from transport.errors import AddressInUse, BadAddress, LocalMisuse
+from transport.errors import AddressInUse, BadAddress, HandshakeRefused, LocalMisuse
 from transport.fabric import Fabric
 from transport.handshake import Identity
 from transport.limits import Limits
@@ -192,6 +192,39 @@ async def test_close_all_sends_what_is_queued_and_stays_closed(address: str) -> 
         attempts = client.mesh.statistics().dial_attempts
         await client.until(lambda: client.mesh.statistics().dial_attempts > attempts)
         assert len(server.ups) == 1
+        nursery.cancel_scope.cancel()
+
+
+@each_kind
+async def test_who_will_never_be_wanted_is_not_dialed_again(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    fabric = Fabric()
+    async with trio.open_nursery() as nursery:
+        server, client = Node("never server", fabric).start(nursery), Node("client c", fabric).start(nursery)
+        bound = await nursery.start(server.mesh.listen, address)
+        with trio.fail_after(10):
+            await client.mesh.dial(None, bound)
+        assert client.mesh.statistics().dial_attempts == 1
+        assert client.mesh.statistics().reasons == {"handshake_refused:never": 1}
+        nursery.cancel_scope.cancel()
+    assert [record for record in caplog.records if "handshake_refused:never" in record.message and record.levelname == "WARNING"] == []
+
+
+@each_kind
+async def test_whoever_dials_is_told_of_refusals_and_may_end_it_all(address: str) -> None:
+    fabric = Fabric()
+    heard: list[str] = []
+
+    def on_refused(refused: HandshakeRefused) -> None:
+        heard.append(refused.why)
+        if len(heard) == 3:
+            raise BadAddress("enough")
+
+    async with trio.open_nursery() as nursery:
+        server, client = Node("peer server", fabric).start(nursery), Node("nonsense", fabric).start(nursery)
+        bound = await nursery.start(server.mesh.listen, address)
+        with trio.fail_after(10), pytest.raises(BadAddress, match="enough"):
+            await client.mesh.dial(SERVER, bound, on_refused)
+        assert heard == ["they_say_bad_hello"] * 3
         nursery.cancel_scope.cancel()
 
 

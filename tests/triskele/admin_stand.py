@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
 
+DONE = 200
+
+
 class Stand:
     """Some replicas.
 
@@ -24,7 +28,7 @@ class Stand:
         on_transfer: What a replica answers to that.
         on_snapshot: Likewise to a snapshot.
         on_status: Called before a status is told.
-        on_members: What a replica tells of the members, and answers to a change.
+        on_members: What each replica tells of the members, under its own id, and answers to a change.
     """
 
     def __init__(self, rows: list[dict[str, Any] | None]) -> None:
@@ -49,7 +53,12 @@ class Stand:
             self.asked.append((number, dict(query)))
             return self.on_members()
 
-        pages = {"/status": status, "/snapshot": lambda _query: self.on_snapshot(), "/members": lambda _query: self.on_members()}
+        def members(_query: Mapping[str, str]) -> Page:
+            page = self.on_members()
+            told = json.loads(page.body) if page.status == DONE else None
+            return page if told is None else json_page(told | {"id": number})
+
+        pages = {"/status": status, "/snapshot": lambda _query: self.on_snapshot(), "/members": members}
         return AdminServer(pages, {"/transfer-leader": transfer, "/members/add": change, "/members/remove": change})
 
 

@@ -1,6 +1,6 @@
 """Stands in for ``python -m replica`` where the supervisor is what is tested: listens, announces, serves the admin pages.
 
-``FAKE`` in the environment changes its ways: ``id:word`` pairs with words ``dies`` (status 3 at start), ``stubborn`` (ignores SIGTERM),
+``FAKE`` in the environment changes its ways: ``id:word`` pairs with words ``dies`` (status 2 at start), ``stubborn`` (ignores SIGTERM),
 ``silent`` (never announces), ``noisy`` (writes lines), ``frozen`` (its event loop stands still).  ``FAKE_LEADERS`` names a file of
 ``id@view`` words, read again for every page: who says that it leads which view; without it replica 0 leads view 1.
 """
@@ -38,7 +38,7 @@ def main() -> None:
     ways = {pair.partition(":")[2] for pair in os.environ.get("FAKE", "").split(",") if pair.partition(":")[0] == str(arguments.id)}
     if "dies" in ways:
         sys.stderr.write("planted death\n")
-        sys.exit(3)
+        sys.exit(2)
     if "stubborn" in ways:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     assert arguments.attached
@@ -74,7 +74,7 @@ async def serve(replica_id: int, admin: socket.socket) -> None:
         return {"id": replica_id, "role": "leader" if replica_id in leads else "follower", "view": leads.get(replica_id, 0)}
 
     routes = admin_routes(status=told, ready=list, metrics=str)
-    routes["/counters"] = lambda _query: json_page(told())
+    routes["/members"] = lambda _query: json_page({"leader": replica_id if replica_id in views() else -1, "pending": True})
     await AdminServer(routes).serve([trio.SocketListener(trio.socket.from_stdlib_socket(admin))])
 
 

@@ -1,9 +1,18 @@
 from __future__ import annotations
 
-from typing import Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
+import trio
+
+from replica.admin import json_page
+from replica.cluster_file import ClusterFile, ReplicaPlace
+from replica.listening import bound_address, open_socket
 from tests.triskele.admin_stand import stand
 from triskele.agreement import Agreement, compare_states
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 def at(replica_id: int, position: int, state_hash: str | None = "aa") -> dict[str, Any]:
@@ -64,3 +73,30 @@ async def test_a_replica_that_cannot_be_asked_leaves_it_unknown_at_once() -> Non
     async with stand(None, None) as stood:
         found = await compare_states(stood.cluster)
         assert (found.verdict, found.position, found.why.count("Connection refused")) == ("unknown", None, 2)
+
+
+async def test_a_replica_that_stands_still_is_named_and_the_others_are_told() -> None:
+    async with stand(at(0, 7), at(1, 7), at(2, 7)) as stood, silent() as admin:
+        places = (*stood.cluster.replicas[:2], ReplicaPlace(id=2, admin=admin))
+        found = await compare_states(ClusterFile(replicas=places), 1.0)
+    assert found == Agreement("unknown", 7, {0: "aa", 1: "aa"}, "replica 2: no answer within 1 s")
+
+
+async def test_who_votes_is_compared_whatever_the_file_says() -> None:
+    async with stand(at(0, 7), at(1, 3, "old"), at(2, 7)) as stood:
+        admin = stood.cluster.replicas[2].admin
+        rows = [
+            {"id": 0, "role": "voter", "address": ""},
+            {"id": 2, "role": "voter", "address": "", "admin": admin},
+            {"id": 9, "role": "learner", "address": ""},
+        ]
+        stood.on_members = lambda: json_page({"id": 0, "leader": 0, "view": 1, "config_id": 5, "members": rows})
+        assert await compare_states(ClusterFile(replicas=stood.cluster.replicas[:2])) == Agreement("equal", 7, {0: "aa", 2: "aa"})
+
+
+@asynccontextmanager
+async def silent() -> AsyncIterator[str]:
+    """An admin of a stopped process: connections are taken by the kernel, and nobody answers."""
+    with open_socket("127.0.0.1:0") as opened:
+        yield f"http://{bound_address(opened)}"
+        await trio.lowlevel.checkpoint()

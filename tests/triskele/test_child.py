@@ -57,6 +57,16 @@ async def test_a_child_that_ends_unannounced_is_settled_too_and_has_not_served()
     assert (child.ending(), child.last_line) == ("ended with status 3", "the reason")
 
 
+async def test_variables_that_are_settings_of_this_process_do_not_reach_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``TRISKELE_DATA_DIR`` of ``triskele up`` would be a folder that all its replicas share."""
+    monkeypatch.setenv("TRISKELE_DATA_DIR", "data")
+    monkeypatch.setenv("ANOTHER", "there")
+    lines: list[str] = []
+    child = await start_child(("/bin/sh", "-c", 'echo "$TRISKELE_DATA_DIR, $ANOTHER"'), 0, [], {}, lines.append)
+    await child.listen(lines.append)
+    assert lines[1:] == ["0 | , there"]
+
+
 async def test_lines_may_be_bytes_of_any_kind() -> None:
     lines: list[str] = []
     program = (sys.executable, "-c", r"import os; os.write(2, b'\xff one\ntwo\n\nlast')")

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies
 
-from triskele.cli.arguments import DEFAULT_CLUSTER, add_cluster_argument, bytes_json, bytes_text, bytes_type, read_bytes
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from triskele.cli.arguments import bytes_brief, bytes_json, bytes_text, bytes_type, path_type, read_bytes
 
 
 @pytest.mark.parametrize(
@@ -42,13 +39,13 @@ def test_json_has_text_where_it_is_text() -> None:
     assert [bytes_json(b"k"), bytes_json(b"\xff"), bytes_json(None)] == ["k", {"hex": "ff"}, None]
 
 
-def test_the_cluster_may_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    def given_cluster(*words: str) -> str:
-        parser = argparse.ArgumentParser()
-        add_cluster_argument(parser)
-        return str(parser.parse_args(words).cluster)
+def test_an_empty_path_is_refused_before_it_becomes_the_present_folder() -> None:
+    assert path_type("a/b") == Path("a/b")
+    with pytest.raises(argparse.ArgumentTypeError, match="must be a path"):
+        path_type("")
 
-    assert given_cluster() == DEFAULT_CLUSTER
-    monkeypatch.setenv("TRISKELE_CLUSTER", "h:1")
-    assert given_cluster() == "h:1"
-    assert given_cluster("--cluster", "h:2") == "h:2"
+
+def test_a_message_has_the_beginning_of_a_long_key_and_its_length() -> None:
+    assert bytes_brief(b"greeting") == "greeting"
+    assert bytes_brief(b"k" * 5000) == "k" * 60 + "… (5,000 bytes)"
+    assert bytes_brief(bytes(5000)) == "hex:" + "0" * 56 + "… (5,000 bytes)"

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     [
         ("", "--output: missing: name the folder for the reports"),
         ("--output x --replicas 4", "--replicas 4: must be one of 3, 5, 7, 9"),
-        ("--output x --seconds 5", "--seconds 5: must be a number of seconds above 5"),
+        ("--output x --seconds 0", "--seconds 0: must be 6 seconds at least, or there is no time for a fault"),
+        ("--output x --seconds 5.9", "--seconds 5.9: must be 6 seconds at least, or there is no time for a fault"),
         ("--output x --nemesis kil", "--nemesis kil: must be one of kill, pause, "),
         ("--output x --nemesis kill,partition-majorities-ring", "--nemesis partition-majorities-ring: needs 5 replicas"),
         ("--output x --load=--threds", "--threds: no such flag; did you mean --threads?; see triskele load --help"),

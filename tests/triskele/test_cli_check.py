@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 GOOD = "a put x 1\nb get x = 1"
 BAD = "a put x 1\na put x 2\nb get x = 1"
 EDN = "{:process 0, :type :invoke, :f :write, :value 1} {:process 0, :type :ok, :f :write, :value 1}\n"
+EDN_READ = "{:process 1, :type :invoke, :f :read, :value nil} {:process 1, :type :ok, :f :read, :value 1}\n"
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_an_unreadable_history_is_status_2_and_no_verdict(recorded: Path, text: 
 
 
 def test_repeated_values_are_unreadable_for_causal_checks_only(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = write(recorded, "a put x 1\na put x 1")
+    file = write(recorded, "a put x 1\na put x 1\nb get x = 1")
     assert main(["check", file, "--property", "linearizable"]) == 0
     assert main(["check", file, "--property", "causal"]) == 2
     assert "line 3: writes the same value" in capsys.readouterr().err
@@ -98,10 +99,19 @@ def test_json_has_the_verdicts_by_name(recorded: Path, capsys: pytest.CaptureFix
 
 
 def test_others_histories_are_checked_for_linearizability(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "h.edn").write_text(EDN)
+    (tmp_path / "h.edn").write_text(EDN + EDN_READ)
     assert main(["check", str(tmp_path / "h.edn")]) == 0
-    assert capsys.readouterr().out == "linearizable  yes (1 operations)\n"
+    assert capsys.readouterr().out == "linearizable  yes (2 operations)\n"
     assert main(["check", str(tmp_path / "h.edn"), "--format", "jsonl"]) == 2
+
+
+def test_what_could_not_have_been_wrong_is_vacuous_and_status_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "h.edn").write_text(EDN)
+    assert main(["check", str(tmp_path / "h.edn")]) == 3
+    why = "no key was written by one operation and read by another"
+    assert capsys.readouterr().out == f"linearizable  yes (1 operations)\nvacuous: {why}\n"
+    assert main(["check", str(tmp_path / "h.edn"), "-o", "json"]) == 3
+    assert json.loads(capsys.readouterr().out)["vacuous"] == why
 
 
 def test_what_was_there_before_is_no_violation_where_the_user_says_so(recorded: Path) -> None:

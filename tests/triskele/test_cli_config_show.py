@@ -29,7 +29,19 @@ def test_a_variable_that_names_no_setting_is_told(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TRISKELE_MOD", "ht")
     monkeypatch.setenv("TRISKELE_CLUSTER", "h:1")
     assert main(["config", "show"]) == 0
-    assert capsys.readouterr().err == "TRISKELE_MOD in the environment names no setting\n"
+    assert capsys.readouterr().err == "triskele: TRISKELE_MOD in the environment names no setting; did you mean TRISKELE_MODE?\n"
+
+
+def test_what_is_written_for_other_commands_is_shown_with_its_origin_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text('mode = "ht"\nreplicas = 5\nthreads = 4\n')
+    monkeypatch.setenv("TRISKELE_REPLICAS", "3")
+    assert main(["config", "show", "--config", str(file)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[-2:] == [["replicas", "3", "TRISKELE_REPLICAS"], ["threads", "4", str(file)]]
+    assert ["mode", "ht", str(file)] in rows
 
 
 def test_the_table_has_a_line_for_each_setting(capsys: pytest.CaptureFixture[str]) -> None:

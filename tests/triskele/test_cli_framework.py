@@ -132,6 +132,15 @@ def test_an_interrupt_ends_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert capsys.readouterr().err == ""
 
 
+def test_an_interrupt_inside_nurseries_ends_as_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(_words: list[str]) -> int:
+        raise BaseExceptionGroup("nursery", [BaseExceptionGroup("nursery", [KeyboardInterrupt()])])
+
+    monkeypatch.setattr(framework, "_dispatch", interrupt)
+    assert main(["put"]) == 130
+    assert capsys.readouterr().err == ""
+
+
 def test_several_errors_for_the_user_that_say_the_same_are_one() -> None:
     """What a full disk does to a replica: the turn fails, and so does the task that syncs."""
     first = SettingError("--a", 1, "x")

@@ -8,7 +8,9 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,14 +18,14 @@ import trio
 
 from replica.cluster_file import read_cluster_file
 from tests.triskele.conftest import free_port, start_up
+from triskele.admin_client import AdminUnreachable, get
 from triskele.child import child_environment
 from triskele.cli import main
 from triskele.client import connect
 from triskele.cluster_ports import ADMIN_OFFSET, WEBSOCKET_OFFSET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 
 def told(capsys: pytest.CaptureFixture[str], line: str) -> dict[str, Any]:
@@ -38,19 +40,34 @@ def complaint(capsys: pytest.CaptureFixture[str], line: str, status: int = 1) ->
 
 
 @contextmanager
-def joining(replica_id: int, ready: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a new replica for the length of the block."""
-    flags = f"--id {replica_id} --cluster {ready} --join --data-dir {ready.parent / f'replica-{replica_id}'} --listen 127.0.0.1:{port}"
-    more = f"--websocket 127.0.0.1:{port + WEBSOCKET_OFFSET} --admin 127.0.0.1:{port + ADMIN_OFFSET}"
+def running(folder: Path, name: str, line: str) -> Iterator[None]:
+    """Run a command as an operator pastes it, in a folder, for the length of the block."""
     environment = {name: value for name, value in child_environment().items() if not name.startswith("TRISKELE_")}
-    with (ready.parent / f"{replica_id}.log").open("w") as log:
-        command = [sys.executable, "-m", "triskele", "replica", *shlex.split(f"{flags} {more}")]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=ready.parent)
+    with (folder / f"{name}.log").open("w") as log:
+        command = [sys.executable, "-m", *shlex.split(line)]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=folder)
     try:
-        yield process
+        yield
     finally:
         process.terminate()
         process.wait(10)
+
+
+@contextmanager
+def joining(replica_id: int, ready: Path, port: int) -> Iterator[None]:
+    """Run a new replica for the length of the block."""
+    flags = f"--id {replica_id} --cluster {ready} --join --data-dir {ready.parent / f'replica-{replica_id}'} --listen 127.0.0.1:{port}"
+    more = f"--websocket 127.0.0.1:{port + WEBSOCKET_OFFSET} --admin 127.0.0.1:{port + ADMIN_OFFSET}"
+    with running(ready.parent, str(replica_id), f"triskele replica {flags} {more}"):
+        yield
+
+
+def until(happened: Callable[[], bool], what: str) -> None:
+    """Wait for what only other processes know."""
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
 
 
 @contextmanager
@@ -75,6 +92,60 @@ def test_members_come_and_go_while_a_client_goes_on(tmp_path: Path, capsys: pyte
         assert "was removed" in complaint(capsys, f"members add 0 127.0.0.1:1 {place}")
         log = (tmp_path / "3.log").read_text()
         assert "configuration 3: voters (0, 1, 2, 3)" in log
+
+
+def test_commands_follow_the_members_whatever_file_they_are_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with three(tmp_path) as ready:
+        founders = tmp_path / "founders.json"
+        founders.write_text(ready.read_text())
+        place = f"--cluster {founders}"
+        assert main(shlex.split(f"members add 3 127.0.0.1:{free_port()} --cluster ready.json".replace("ready.json", str(ready)))) == 0
+        start = capsys.readouterr().out.splitlines()[-1].removeprefix("start it: ")
+        with running(tmp_path, "3", start):
+            until(lambda: [row["role"] for row in told(capsys, f"members list {place}")["members"]] == ["voter"] * 4, "replica 3 votes")
+            _lose_the_first(ready)
+            found = told(capsys, f"members remove 0 {place}")
+            assert [row["address"] for row in found["members"][:2]] == [read_cluster_file(founders).replica(number).address for number in (1, 2)]
+            _agree_on_who_is_left(ready, founders, capsys)
+            told(capsys, f"transfer-leader --to 3 {place}")
+            until(lambda: read_cluster_file(ready).leader == 3, "the ready file names a leader that is none of triskele up's")
+            again = f"triskele replica --id 0 --cluster {tmp_path / 'data' / 'cluster.toml'}"
+            with running(tmp_path, "0", again):
+                until(lambda: _ready(founders, 0) == "replica 0 was removed from the cluster (configuration 4); stop it\n", "replica 0 knows it")
+                rows = json.loads(_printed(capsys, f"status {place} -o json"))
+                assert {row["id"]: row["role"] == "removed" for row in rows} == {0: True, 1: False, 2: False, 3: False}
+                _agree_on_who_is_left(ready, founders, capsys)
+
+
+def _lose_the_first(ready: Path) -> None:
+    """Kill replica 0, which the others dial and which dials nobody, and wait until another leads."""
+    os.kill(read_cluster_file(ready).replica(0).pid or 0, signal.SIGKILL)
+    until(lambda: read_cluster_file(ready).leader not in (None, 0), "another leads")
+
+
+def _agree_on_who_is_left(ready: Path, founders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    until(lambda: [place.id for place in read_cluster_file(ready).replicas] == [1, 2, 3], "the ready file is in step")
+    newcomer = read_cluster_file(ready).replica(3)
+    assert (newcomer.pid, bool(newcomer.address and newcomer.websocket and newcomer.admin)) == (None, True)
+    for file in (ready, founders):
+        assert told(capsys, f"verify --cluster {file}")["hashes"].keys() == {"1", "2", "3"}
+        assert _printed(capsys, f"put key value --cluster {file}") == ""
+
+
+def _printed(capsys: pytest.CaptureFixture[str], line: str) -> str:
+    """Return what a command prints, of which nothing may be a complaint."""
+    assert main(shlex.split(line)) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def _ready(file: Path, replica_id: int) -> str:
+    """Return what a replica's readiness says; nothing if it cannot be asked."""
+    try:
+        return trio.run(get, read_cluster_file(file).replica(replica_id).admin, "/readyz").body.decode()
+    except AdminUnreachable:
+        return ""
 
 
 def _change(capsys: pytest.CaptureFixture[str], ready: Path, ports: dict[int, int]) -> None:
@@ -120,6 +191,9 @@ async def _write_meanwhile(ready: str, change: Any) -> None:
         ("members add x 127.0.0.1:1", "ID x: must be a whole number from 0 to 65535"),
         ("members remove", "ID: missing; see triskele members remove --help"),
         ("members replace 1 2", "ADDRESS: missing; see triskele members replace --help"),
+        ("members add 3 nonsense", "ADDRESS nonsense: must be HOST:PORT with a port from 1 to 65535"),
+        ("members add 3 127.0.0.1:99999", "ADDRESS 127.0.0.1:99999: must be HOST:PORT with a port from 1 to 65535"),
+        ("members replace 2 3 http://127.0.0.1:80", "ADDRESS http://127.0.0.1:80: must be HOST:PORT with a port from 1 to 65535"),
         ("members add 3 127.0.0.1:1 --wait 0", "--wait 0: must be a number of seconds above 0"),
     ],
 )
@@ -132,6 +206,7 @@ def test_what_no_leader_would_do_is_refused_in_its_words(real_cluster: str, caps
     assert complaint(capsys, f"members remove 7 {place}") == "triskele: replica 7 is no member"
     assert complaint(capsys, f"members add 1 127.0.0.1:1 {place}") == "triskele: replica 1 is a member already"
     assert complaint(capsys, f"members replace 7 8 127.0.0.1:1 {place}") == "triskele: replica 7 is no voter: there is nobody to replace"
-    assert complaint(capsys, f"members add 8 nowhere {place}") == "triskele: address nowhere: must be HOST:PORT"
+    taken = read_cluster_file(Path(real_cluster)).replica(1).address
+    assert complaint(capsys, f"members add 8 {taken} {place}") == f"triskele: replica 1 listens at {taken} already"
     assert main(shlex.split(f"members list {place}")) == 0
     assert capsys.readouterr().out.startswith("configuration 1; replica ")

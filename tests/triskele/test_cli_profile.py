@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.triskele.profile.profiled import result
+from triskele.child import child_environment
 from triskele.cli import main
 from triskele.profile.folder import write_folder
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_profile_under_load_writes_its_folder(real_cluster: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,6 +28,32 @@ def test_a_profile_under_load_writes_its_folder(real_cluster: str, tmp_path: Pat
     for process in told["processes"]:
         assert round(sum(process["areas"].values()), 6) in ({1} if process["samples"] else {0, 1})
     assert (folder / "client-0.pprof").exists()
+
+
+def test_an_interrupt_is_one_line_and_the_replicas_can_be_sampled_again_at_once(real_cluster: str, tmp_path: Path) -> None:
+    def command(seconds: str) -> list[str]:
+        return [sys.executable, "-m", "triskele", "profile", "--cluster", real_cluster, "--seconds", seconds, "--output", str(tmp_path)]
+
+    with subprocess.Popen(command("60"), stderr=subprocess.PIPE, text=True, env=child_environment()) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("sampling 3 replicas")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "triskele: profile: stopped by SIGINT, nothing is reported\n"
+    assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+    assert main(command("0.2")[3:]) == 0
+
+
+def test_a_replica_that_is_missing_makes_the_profile_partial(real_cluster: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = json.loads(Path(real_cluster).read_text())
+    told["replicas"][2]["admin"] = "http://127.0.0.1:1"
+    (tmp_path / "ready.json").write_text(json.dumps(told))
+    assert main(["profile", "--cluster", str(tmp_path / "ready.json"), "--seconds", "0.2", "--output", str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert "\npartial report: " in printed.out
+    assert "triskele: profile: replica 2 is missing: http://127.0.0.1:1" in printed.err
+    assert json.loads((tmp_path / "profile.json").read_text())["partial"] is True
+    assert (tmp_path / "report.md").read_text().startswith("# Profile (PARTIAL)\n")
 
 
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from replica.cluster_file import ClusterFile, ReplicaPlace, write_cluster_file
+from replica.cluster_file import ClusterFile, ReplicaPlace, read_cluster_file, settings_for, write_cluster_file
+from replica.config import settings_from
 from replica.listening import bound_address, open_socket
 from triskele.child import child_environment
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     import pytest
 
 from triskele.cli import main
+from triskele.cli.framework import COMMANDS, make_parser
+from triskele.cli.replica import EXAMPLES, add_arguments
 
 
 def cluster_toml(folder: Path) -> Path:
@@ -73,3 +77,24 @@ def test_a_port_in_use_is_status_1(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=20)
         assert (process.returncode, out) == (1, "")
         assert err == f"triskele: cannot listen at {bound_address(taken)}: the port is in use by another program\n"
+
+
+def test_the_examples_of_its_help_have_flags_that_a_replica_takes(tmp_path: Path) -> None:
+    """As pasted, up to where it would listen."""
+    file = tmp_path / "cluster.toml"
+    places = tuple(
+        ReplicaPlace(id=number, address=f"127.0.0.1:740{number}", websocket=f"ws://127.0.0.1:750{number}", admin=f"http://127.0.0.1:760{number}")
+        for number in range(3)
+    )
+    write_cluster_file(ClusterFile(cluster_id="c", mode="ho", durability="disk", replicas=places), file)
+    found = {}
+    for example in EXAMPLES:
+        command = next(command for command in COMMANDS if command.words == "replica")
+        parser = make_parser(command, EXAMPLES)
+        add_arguments(parser)
+        arguments = parser.parse_args(shlex.split(example, comments=True)[2:])
+        assert arguments.cluster in {"cluster.toml", "ready.json"}
+        cluster = read_cluster_file(file).with_replica(arguments.id, joins=arguments.join, data_dir=arguments.data_dir)
+        settings = settings_for(settings_from(arguments, {}), cluster, arguments.id)
+        found[arguments.id] = (settings.listen, settings.websocket, settings.admin)
+    assert found == {number: (f"127.0.0.1:740{number}", f"127.0.0.1:750{number}", f"127.0.0.1:760{number}") for number in (0, 3)}

@@ -70,7 +70,7 @@ def test_a_signal_stops_everything_within_5_seconds(tmp_path: Path, number: sign
 
 
 def test_it_stops_by_itself_after_the_time_and_keeps_its_mode(tmp_path: Path) -> None:
-    process, ready = start_up(tmp_path, "--for", "0.5", "--replicas", "1", "--mode", "paxos", "--durability", "memory")
+    process, ready = start_up(tmp_path, "--for", "4", "--replicas", "1", "--mode", "paxos", "--durability", "memory")
     assert json.loads(ready.read_text())["mode"] == "paxos"
     assert process.wait(10) == 0
     assert "replica 0 leads; mode paxos, memory" in (tmp_path / "up.log").read_text()
@@ -104,6 +104,16 @@ def test_with_disk_durability_a_dead_replica_comes_back_under_its_id_and_address
     log = (tmp_path / "up.log").read_text()
     assert f"replica {dead} was killed by SIGKILL; it is started again in 1 s, 2 of 3 go on" in log
     assert "the data is in a temporary folder, removed at the end; --data-dir keeps it" in log
+
+
+@pytest.mark.parametrize("flag", ["--data-dir", "--ready-file"])
+def test_an_empty_path_is_refused_and_nothing_is_scattered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], flag: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["up", "--port", "0", flag, ""]) == 2
+    assert capfd.readouterr().err.startswith(f"triskele: {flag} : must be a path")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_is_resumed_with_its_data_and_flags_that_contradict_it_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -156,6 +166,19 @@ def test_a_port_in_use_is_one_line_and_status_1(capfd: pytest.CaptureFixture[str
 def test_it_runs_where_a_folder_is_named_like_a_package(tmp_path: Path) -> None:
     (tmp_path / "replica").mkdir()
     (tmp_path / "replica" / "__init__.py").write_text("raise SystemExit('not ours')\n")
-    command = [sys.executable, "-P", "-m", "triskele", "up", "--port", "0", "--replicas", "1", "--for", "0.1"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=child_environment(), timeout=30, check=False)
-    assert (done.returncode, "not ours" in done.stderr) == (0, False)
+    command = [sys.executable, "-P", "-m", "triskele", "up", "--port", "0", "--replicas", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=child_environment()) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if "ready: " in line:
+                process.terminate()
+    assert (process.returncode, "not ours" in "".join(said)) == (0, False)
+
+
+def test_the_time_counts_from_the_start_also_where_no_leader_serves(capfd: pytest.CaptureFixture[str]) -> None:
+    begin = time.monotonic()
+    assert main(["up", "--port", "0", "--for", "0.05"]) == 1
+    assert time.monotonic() - begin < 10
+    assert capfd.readouterr().err.endswith("triskele: --for 0.05: over before a leader served\n")

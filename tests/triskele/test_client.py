@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from triskele.testing import cluster as memory_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from trio.testing import MockClock
 
@@ -86,6 +88,13 @@ async def test_what_is_no_command_is_refused_at_once_and_sends_nothing() -> None
             (store.scan(limit=0), "limit"),
             (store.scan(b"k" * 4097), "4096"),
             (store.scan(b"", b"k" * 4097), "4096"),
+            (store.get(b"k", consistency="foo"), "consistency 'foo': there is strong and causal"),  # type: ignore[call-overload]
+            (store.put(b"k", b"v", consistency=None), "consistency None"),  # type: ignore[arg-type]
+            (store.scan(consistency="CAUSAL"), "consistency 'CAUSAL'"),  # type: ignore[arg-type]
+            (store.get(b"k", timeout=-1), "timeout -1: must be a number of seconds from 0"),
+            (store.put(b"k", b"v", timeout=math.nan), "timeout nan"),
+            (store.flush(timeout=-0.5), "timeout -0.5"),
+            (store.scan(timeout="1"), "timeout '1'"),  # type: ignore[arg-type]
         ]
         for command, words in refused:
             with pytest.raises(Refused, match=words):
@@ -96,6 +105,19 @@ async def test_what_is_no_command_is_refused_at_once_and_sends_nothing() -> None
             await store.cas(b"k", b"v", expected=None, version=1)  # type: ignore[call-overload]
         await store.flush()
         assert cluster.servers[0].core.node.applied_position == number
+
+
+async def test_a_consistency_may_be_given_as_text(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    """And is the one it names: whoever reaches a single replica has causal reads, and no strong ones."""
+    async with memory_cluster() as cluster, cluster.store() as store:
+        await store.put(b"k", b"v", consistency="strong")
+        await store.flush()
+        await trio.sleep(1)  # all have it
+        cluster.fabric.partition(["r1", "r2"], ["r0", "client0"])
+        assert await store.get(b"k", consistency="causal", timeout=1) == b"v"
+        assert await store.scan(consistency="causal", timeout=1) == [(b"k", b"v")]
+        with pytest.raises(Unavailable):
+            await store.get(b"k", consistency="strong", timeout=1)
 
 
 @pytest.mark.parametrize("consistency", [STRONG, CAUSAL])
@@ -206,6 +228,21 @@ async def test_nobody_there_is_unavailable_in_one_line() -> None:
     with pytest.raises(Unavailable, match=r"cannot reach the cluster at 127\.0\.0\.1:1 within 0\.2 s: nobody answers"):
         async with connect("127.0.0.1:1", timeout=0.2):
             raise AssertionError
+
+
+async def test_what_no_cluster_can_be_reached_by_is_refused_in_a_program_s_words(tmp_path: Path) -> None:
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"cluster": "nonsense"}, "^cluster nonsense: no such file"),
+        ({"cluster": tmp_path / "ready.json"}, "ready.json: no such file"),
+        ({"cluster": "127.0.0.1:99999"}, "^cluster 127.0.0.1:99999: "),
+        ({"cluster": "http://127.0.0.1:1"}, "^cluster http://127.0.0.1:1: has no address for clients"),
+        ({"cluster": "127.0.0.1:1", "transport": "udp"}, "^transport 'udp': there is native and websocket"),
+        ({"cluster": "127.0.0.1:1", "timeout": -1}, "^timeout -1: "),
+    ]
+    for arguments, why in refused:
+        with pytest.raises(Refused, match=why):
+            async with connect(**arguments):
+                raise AssertionError
 
 
 async def test_what_the_block_raises_leaves_it_as_itself(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time

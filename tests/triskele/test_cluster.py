@@ -17,6 +17,7 @@ from replica.config import SettingError, Settings, resolve
 from replica.listening import ListenError, bound_address, open_socket
 from tests.triskele.conftest import FAKE, Said, is_gone
 from triskele.cluster import ClusterFailed, LocalCluster, local_cluster
+from triskele.supervision import RestartPolicy
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -77,7 +78,7 @@ async def test_the_end_of_all_replicas_can_be_waited_for(said: Said) -> None:
     async with running(said, 1) as cluster:
         cluster.kill(0)
         with trio.fail_after(10):
-            await cluster.wait_all_ended()
+            await cluster.wait_over()
         assert cluster.alive == []
 
 
@@ -98,8 +99,8 @@ async def test_a_cancelled_block_leaves_nothing(said: Said) -> None:
 
 async def test_a_replica_that_dies_at_the_start_is_named(said: Said, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FAKE", "1:dies")
-    with pytest.raises(ClusterFailed, match=r"^replica 1 ended with status 3 \(planted death\) before a leader served$"):
-        async with running(said, ready_file=tmp_path / "ready.json"):
+    with pytest.raises(ClusterFailed, match=r"^replica 1 ended with status 2 \(planted death\) before a leader served$"):
+        async with running(said, ready_file=tmp_path / "ready.json", restarts=RestartPolicy(first_seconds=0.01, most_seconds=0.02)):
             pytest.fail("no leader serves")
     assert "1 | planted death" in said.lines
     assert not (tmp_path / "ready.json").exists()

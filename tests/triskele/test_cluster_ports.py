@@ -120,7 +120,9 @@ def test_addresses_can_be_given_one_by_one_and_admin_stays_on_loopback() -> None
     ("flags", "port", "message"),
     [
         ({"listen": "0.0.0.0:9000"}, None, "--listen 0.0.0.0:9000: other machines can reach it"),
-        ({}, 65_400, "--port 65600: leaves no room for a port per replica"),
+        ({}, 65_400, "--port 65400: the port must be 65327 at most: replicas listen there and 200 above, each at the next"),
+        ({"listen": "127.0.0.1:65500"}, None, "--listen 127.0.0.1:65500: the port must be 65327 at most"),
+        ({"admin": "127.0.0.1:65530"}, 7400, "--admin 127.0.0.1:65530: its port must be 65527 at most: each replica takes the next"),
         ({"listen": "fd:3"}, None, "--listen fd:3: a local cluster opens its own sockets: give HOST:PORT"),
         ({}, None, "--listen: give an address or --port"),
     ],

@@ -97,7 +97,7 @@ async def test_without_restarts_the_dead_are_left_dead(said: Said) -> None:
     async with running(said, 1, restarts=None) as cluster:
         cluster.kill(0)
         with trio.fail_after(20):
-            await cluster.wait_all_ended()
+            await cluster.wait_over()
         assert said.lines[-1] == "replica 0 was killed by SIGKILL; it is left dead (--no-restart), 0 of 1 are no majority: nothing commits"
 
 
@@ -106,7 +106,7 @@ async def test_a_cluster_whose_replicas_will_come_back_has_not_ended(said: Said)
         cluster.kill(0)
         await said.until("started again in 1000 s")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(cluster.wait_all_ended)
+            nursery.start_soon(cluster.wait_over)
             await trio.testing.wait_all_tasks_blocked()
             assert len(nursery.child_tasks) == 1
             nursery.cancel_scope.cancel()
@@ -131,7 +131,7 @@ async def test_a_replica_that_refuses_to_run_on_its_return_is_given_up_and_the_r
         cluster.kill(1)
         with trio.fail_after(30), pytest.raises(LeftDead):
             await cluster.restarted(1)
-        line = "replica 1 ended with status 3 (planted death); it is left dead after 2 such ends in a row, 2 of 3 go on"
+        line = "replica 1 ended with status 2 (planted death); it is left dead after 2 such ends in a row, 2 of 3 go on"
         assert said.lines[-1] == line
         monkeypatch.setenv("FAKE", "")
         with trio.fail_after(20):
@@ -158,7 +158,7 @@ async def test_a_death_before_a_leader_serves_is_survived(said: Said, leaders: L
 
 async def test_a_new_cluster_whose_replica_refuses_to_run_does_not_come_up(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE", "1:dies")
-    with pytest.raises(ClusterFailed, match=r"^replica 1 ended with status 3 \(planted death\) before a leader served$"):
+    with pytest.raises(ClusterFailed, match=r"^replica 1 ended with status 2 \(planted death\) before a leader served$"):
         async with running(said):
             pytest.fail("a replica of three has never run")
 
@@ -169,9 +169,9 @@ async def test_a_resumed_cluster_comes_up_with_a_majority(said: Said, monkeypatc
     monkeypatch.setenv("FAKE", "1:dies")
     async with running(said, None, data_dir=tmp_path / "data", restarts=SLOW) as cluster:
         assert len(cluster.file.replicas) == 3
-        await said.until("replica 1 ended with status 3")
+        await said.until("replica 1 ended with status 2")
     monkeypatch.setenv("FAKE", "1:dies,2:dies")
-    with pytest.raises(ClusterFailed, match=r"^replica [12] ended with status 3 \(planted death\) before a leader served$"):
+    with pytest.raises(ClusterFailed, match=r"^replica [12] ended with status 2 \(planted death\) before a leader served$"):
         async with running(said, None, data_dir=tmp_path / "data"):
             pytest.fail("one of three is no majority")
 

@@ -5,22 +5,31 @@ from typing import Any
 import pytest
 
 from replica.admin import json_page, text_page
-from replica.cluster_file import ClusterFile, ReplicaPlace
 from tests.triskele.admin_stand import follows, leads, stand
 from triskele.leadership import LeadershipError
-from triskele.membership import MembershipError, _grown, add_member, read_members, remove_member, wait_for_voter
+from triskele.membership import MembershipError, add_member, read_members, remove_member, wait_for_voter
 
 
 def membership(*members: tuple[int, str], pending: bool = False, removed: tuple[int, ...] = (), replacing: Any = ()) -> dict[str, Any]:
     rows = [{"id": number, "role": role, "address": f"h:{number}", "linked": True, "behind": 2} for number, role in members]
-    return {"id": 0, "leader": 0, "config_id": 2, "pending": pending, "members": rows, "removed": list(removed), "replacing": list(replacing)}
+    return {
+        "id": 0,
+        "leader": 0,
+        "view": 1,
+        "config_id": 2,
+        "pending": pending,
+        "members": rows,
+        "removed": list(removed),
+        "replacing": list(replacing),
+    }
 
 
 async def test_the_leader_tells_who_belongs_to_the_cluster() -> None:
     async with stand(follows(0, 1), leads(1, 1)) as stood:
-        stood.on_members = lambda: json_page(membership((0, "voter")))
+        stood.on_members = lambda: json_page(membership((0, "voter"), (1, "voter")))
         assert (await read_members(stood.cluster))["config_id"] == 2
-        stood.on_members = lambda: text_page("no", 500)
+        answers = iter([json_page(membership((0, "voter"), (1, "voter")))] * 2)  # who belongs to it is asked of both
+        stood.on_members = lambda: next(answers, text_page("no", 500))
         with pytest.raises(MembershipError, match=r"replica 1 does not tell \(HTTP 500\)"):
             await read_members(stood.cluster)
 
@@ -83,8 +92,3 @@ async def test_who_votes_at_last_is_waited_for() -> None:
         answers = iter([membership((3, "learner"))] * 2)
         stood.on_members = lambda: json_page(next(answers, membership((3, "voter"))))
         assert (await wait_for_voter(stood.cluster, 3, 20.0))["members"][0]["role"] == "voter"
-
-
-def test_a_member_that_no_file_names_is_found_by_its_address() -> None:
-    cluster = ClusterFile(replicas=(ReplicaPlace(id=0, address="h:0"),))
-    assert [(place.id, place.address) for place in _grown(cluster, membership((0, "voter"), (3, "voter"))).replicas] == [(0, "h:0"), (3, "h:3")]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -12,6 +12,8 @@ from triskele.testing import cluster as memory_cluster
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
+
+    from triskele.client import Result
 
 
 async def test_commands_of_all_kinds_take_effect_in_their_order(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
@@ -72,11 +74,31 @@ async def test_results_are_read_after_the_block() -> None:
 
 async def test_a_block_that_raises_sends_nothing(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
     async with memory_cluster() as cluster, cluster.store() as store:
-        with pytest.raises(Refused, match="4096"):
+        with pytest.raises(KeyError):
             async with store.pipeline() as batch:
                 batch.put(b"k", b"v")
-                batch.put(b"k" * 4097, b"v")
+                raise KeyError
         assert await store.get(b"k") is None
+
+
+async def test_a_refused_command_fails_alone(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    long: Any = b"k" * 4097
+    async with memory_cluster() as cluster, cluster.store() as store:
+        async with store.pipeline() as batch:
+            before = batch.put(b"a", b"1")
+            refused: list[tuple[Result[Any], str]] = [
+                (batch.put(long, b"v"), "4096"), (batch.put(b"a", b"v" * 1048577), "1048576"), (batch.get(long), "4096"),
+                (batch.delete(long), "4096"), (batch.cas(b"a", b"v", version=-1), "from 0"), (batch.scan(limit=0), "limit"),
+                (batch.put(b"a", b"lost", consistency="foo"), "consistency 'foo'"),  # type: ignore[arg-type]
+            ]  # fmt: skip
+            with pytest.raises(RuntimeError, match="after its block"):
+                refused[0][0].get()
+            behind, read = batch.put(b"b", b"2"), batch.get(b"a")
+        assert (before.get(), behind.get(), read.get()) == (None, None, b"1")
+        for result, why in refused:
+            with pytest.raises(Refused, match=why):
+                result.get()
+        assert await store.scan() == [(b"a", b"1"), (b"b", b"2")]
 
 
 async def test_what_has_no_answer_in_time_is_known_command_by_command(autojump_clock: MockClock) -> None:

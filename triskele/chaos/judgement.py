@@ -33,6 +33,7 @@ def judge(
     completions: Completions,
     check: Mapping[str, Any],
     agreement: Agreement,
+    stopped: str = "",
 ) -> dict[str, Any]:
     """Return the part of the result that is about what happened.
 
@@ -44,17 +45,22 @@ def judge(
         completions: Of commands.
         check: Verdicts on the history.
         agreement: Of the replicas' states at the end.
+        stopped: What ended the run before its time, in words: then it has not passed, and what was to come later is not asked for.
     """
     faults = [felt(strike, completions) for strike in strikes]
     problems = [
+        *([stopped] if stopped else []),
         *_broken(check),
-        *([] if agreement.verdict == "equal" else [f"the replicas' states are {agreement.verdict} at the end: {agreement.why or agreement.hashes}"]),
         *(f"replica {ending.replica} {ending.words} at {ending.at:.1f} s, and no fault explains it" for ending in endings if not ending.expected),
-        *(problem for fault in faults for problem in _not_served(fault)),
-        *_vacuous(schedule, faults, completions),
     ]
+    if not stopped:
+        unequal = [f"the replicas' states are {agreement.verdict} at the end: {agreement.why or agreement.hashes}"]
+        problems += [*([] if agreement.verdict == "equal" else unequal), *(problem for fault in faults for problem in _not_served(fault))]
+        problems += _vacuous(schedule, faults, completions)
+        problems += [f"the check is vacuous: {check['vacuous']}"] if check["vacuous"] else []
     return {
         "passed": not problems,
+        "partial": bool(stopped),
         "problems": problems,
         "operations": len(completions.strong) + len(completions.causal),
         "strong": len(completions.strong),

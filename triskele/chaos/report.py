@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from loadgen.files import write_or_tell
 from loadgen.report import CHECKED
 from replica.config import SettingError
 from triskele.chaos.nemeses import NEMESES
@@ -32,17 +34,24 @@ def check_folder(folder: Path) -> None:
         raise SettingError("--output", folder, error.strerror or str(error)) from None
 
 
-def write_folder(folder: Path, result: Mapping[str, Any]) -> None:
-    """Write the reports of a result."""
-    (folder / RESULT).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+def write_folder(folder: Path, result: Mapping[str, Any]) -> list[str]:
+    """Write the reports of a result; return a line for each that could not be written."""
     blocks = sections(result)
-    (folder / "report.md").write_text(markdown(blocks), encoding="utf-8")
-    (folder / "report.html").write_text(page(title(result), blocks, result), encoding="utf-8")
+    texts = {
+        RESULT: json.dumps(result, indent=1) + "\n",
+        "report.md": markdown(blocks),
+        "report.html": page(title(result), blocks, result),
+    }
+    unwritten = []
+    for name, text in texts.items():
+        unwritten += write_or_tell("--output", folder / name, partial((folder / name).write_text, text, encoding="utf-8"))
+    return unwritten
 
 
 def title(result: Mapping[str, Any]) -> str:
     """Return the report's title."""
-    return f"Chaos, seed {result['settings']['seed']}: {'passed' if result['passed'] else 'NOT PASSED'}"
+    verdict = "PARTIAL" if result["partial"] else "passed" if result["passed"] else "NOT PASSED"
+    return f"Chaos, seed {result['settings']['seed']}: {verdict}"
 
 
 def sections(result: Mapping[str, Any]) -> list[Block]:
@@ -58,7 +67,9 @@ def sections(result: Mapping[str, Any]) -> list[Block]:
     blocks: list[Block] = [Heading(title(result), 1), Paragraph(what)]
     if result["problems"]:
         blocks += [Heading("What is wrong"), Bullets(result["problems"])]
-    blocks += [Heading("Promises"), Table(["promise", "holds"], promises, 2), Paragraph(f"{check['operations_checked']:,} operations were checked.")]
+    vacuous = f"; the check is vacuous: {check['vacuous']}" if check["vacuous"] else ""
+    checked = Paragraph(f"{check['operations_checked']:,} operations were checked{vacuous}.")
+    blocks += [Heading("Promises"), Table(["promise", "holds"], promises, 2), checked]
     blocks += [Heading("Faults"), _faults(result), Paragraph(_LEGEND)]
     if result["endings"]:
         rows = [[f"{end['at']:.1f}", str(end["replica"]), end["words"], "yes" if end["expected"] else "NO"] for end in result["endings"]]

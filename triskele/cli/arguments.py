@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 DEFAULT_CLUSTER = "127.0.0.1:7400,127.0.0.1:7401,127.0.0.1:7402"
 """Where ``triskele up`` puts three replicas."""
 
-CLUSTER_VARIABLE = "TRISKELE_CLUSTER"
 TIMEOUT_SECONDS = 5.0
 _SECONDS_MAX = 1e9
+_BRIEF_LETTERS = 60
 
 
 def whole(least: int, most: int) -> Callable[[str], object]:
@@ -43,6 +43,29 @@ def seconds(least: float = 0.0) -> Callable[[str], object]:
         return number
 
     return argument_type(read, f"must be a number of seconds above {least:g}")
+
+
+def _read_path(text: str) -> Path:
+    if not text:
+        raise ValueError
+    return Path(text)
+
+
+path_type = argument_type(_read_path, "must be a path; an empty one would be the folder that you are in")
+"""The type of a folder or file that is to be written."""
+
+
+def _read_address(text: str) -> str:
+    from replica.address import AddressError, join_address, split_address
+
+    host, port = split_address(text)
+    if port == 0 or "://" in text:
+        raise AddressError
+    return join_address(host, port)
+
+
+address_type = argument_type(_read_address, "must be HOST:PORT with a port from 1 to 65535")
+"""The type of an address that others are to find somebody at."""
 
 
 def read_bytes(text: str) -> bytes:
@@ -79,6 +102,12 @@ def bytes_text(data: bytes) -> str:
     return f"text:{text}" if text.startswith(("hex:", "@", "text:")) else text
 
 
+def bytes_brief(data: bytes) -> str:
+    """Write a key or value for a message: cut where it is long, its length told."""
+    text = bytes_text(data)
+    return text if len(text) <= _BRIEF_LETTERS else f"{text[:_BRIEF_LETTERS]}… ({len(data):,} bytes)"
+
+
 def bytes_json(data: bytes | None) -> str | dict[str, str] | None:
     """Return a key or value for JSON: text, ``{"hex": …}`` where it is no UTF-8, null where there is none."""
     if data is None:
@@ -94,8 +123,8 @@ def add_cluster_argument(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--cluster",
         metavar="ADDRESS,…|FILE",
-        default=os.environ.get(CLUSTER_VARIABLE) or DEFAULT_CLUSTER,
-        help=f"addresses, a ready file or a cluster TOML; or {CLUSTER_VARIABLE} (default {DEFAULT_CLUSTER})",
+        default=DEFAULT_CLUSTER,
+        help=f"addresses, a ready file or a cluster TOML; or TRISKELE_CLUSTER (default {DEFAULT_CLUSTER})",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from triskele.cli.arguments import BYTES_HELP, add_store_arguments, bytes_json, bytes_text, bytes_type, whole
+from triskele.cli.arguments import BYTES_HELP, add_store_arguments, bytes_brief, bytes_json, bytes_type, whole
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -38,7 +38,7 @@ def run(arguments: Namespace) -> int:
             return await store.cas(arguments.key, arguments.value, version=arguments.version)
         return await store.cas(arguments.key, arguments.value, expected=arguments.expected)
 
-    swapped = on_store(arguments, f"cas {bytes_text(arguments.key)}", cas)
+    swapped = on_store(arguments, f"cas {bytes_brief(arguments.key)}", cas)
     if arguments.output == "json":
         print(json.dumps({"key": bytes_json(arguments.key), "swapped": swapped}))
     else:

@@ -1,4 +1,4 @@
-"""``triskele check``: checks a recorded history; status 0 if all that was asked for holds, 1 violated, 2 unreadable, 3 unknown."""
+"""``triskele check``: checks a recorded history; status 0 if all that was asked for holds, 1 violated, 2 unreadable, 3 unknown or vacuous."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     from loadgen.checkers.judge import SECONDS_DEFAULT
     from loadgen.checkers.verdict import PROPERTIES
 
-    parser.add_argument("history", metavar="HISTORY", type=Path, help="the file; nothing is known of keys before its first line, so they are absent")
+    parser.add_argument("history", metavar="HISTORY", type=Path, help="the file; keys are absent before it begins, if it does not say otherwise")
     parser.add_argument(
         "--format",
         choices=FORMATS,
@@ -46,7 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=SECONDS_DEFAULT,
         help=f"linearizability is unknown if it cannot be judged by then (default {SECONDS_DEFAULT:g})",
     )
-    parser.add_argument("--prior-state", action="store_true", help="values that nobody wrote were there before: the history is not the store's first")
+    parser.add_argument("--prior-state", action="store_true", help="values that nobody wrote were there before, though the file does not say so")
     parser.add_argument("--svg", metavar="FILE", type=Path, help="draw the first violation found; no file if nothing is violated")
     add_output_argument(parser)
 
@@ -63,27 +63,28 @@ def run(arguments: Namespace) -> int:
     properties = arguments.property or (PROPERTIES if form == "jsonl" else ("linearizable",))
     try:
         history = read(arguments.history, form)
-        if arguments.prior_state:
+        if arguments.prior_state or not history.begins_empty:
             history = with_prior_state(history)
         verdicts = judge(history, properties, arguments.time_limit)
     except Unreadable as unreadable:
         complain(f"{arguments.history}: {unreadable}")
         return unreadable.exit_status
+    found = as_json(history, verdicts)
     if arguments.output == "json":
-        print(json.dumps({"history": str(arguments.history), "format": form, **as_json(history, verdicts)}, indent=1))
+        print(json.dumps({"history": str(arguments.history), "format": form, **found}, indent=1))
     else:
-        print("\n".join(lines(verdicts)))
+        print("\n".join([*lines(verdicts), *([f"vacuous: {found['vacuous']}"] if found["vacuous"] else [])]))
     if arguments.svg is not None:
         _draw(verdicts, arguments.svg)
-    return exit_status(verdicts)
+    return exit_status(verdicts, vacuous=bool(found["vacuous"]))
 
 
-def exit_status(verdicts: Sequence[Verdict]) -> int:
-    """Return 1 if something is violated, else 3 if something is unknown, else 0."""
+def exit_status(verdicts: Sequence[Verdict], *, vacuous: bool = False) -> int:
+    """Return 1 if something is violated, else 3 if something is unknown or nothing could have been violated, else 0."""
     from loadgen.checkers.judge import answer_of
     from loadgen.checkers.verdict import NO, UNKNOWN
 
-    return {NO: 1, UNKNOWN: 3}.get(answer_of(verdicts), 0)
+    return {NO: 1, UNKNOWN: 3}.get(answer_of(verdicts), 3 if vacuous else 0)
 
 
 def _draw(verdicts: Sequence[Verdict], file: Path) -> None:

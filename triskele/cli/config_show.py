@@ -1,17 +1,20 @@
-"""``triskele config show``: every setting, its value, and where that was written."""
+"""``triskele config show``: every setting of a replica, its value, and where that was written; and what is written for other commands."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from replica.config import SETTINGS, VARIABLE_PREFIX, add_settings_flags, settings_from
-from triskele.cli.arguments import CLUSTER_VARIABLE, add_output_argument
+from replica.config import SETTINGS, add_settings_flags, read_toml, settings_from
+from triskele.cli.arguments import add_output_argument
+from triskele.cli.framework import all_keys
+from triskele.cli.values import PREFIX
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator, Mapping
 
 EXAMPLES = (
     "triskele config show --config triskele.toml    # what a replica would use, and where from",
@@ -28,10 +31,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run the command."""
     settings = settings_from(arguments, os.environ)
-    for name in sorted(os.environ):
-        if name.startswith(VARIABLE_PREFIX) and name not in known_variables():
-            print(f"{name} in the environment names no setting", file=sys.stderr)
-    rows = [(name, getattr(settings, name), settings.origin(name)) for name in SETTINGS]
+    rows: list[tuple[str, object, str]] = [(name, getattr(settings, name), settings.origin(name)) for name in SETTINGS]
+    rows += of_other_commands(os.environ, arguments.config)
     if arguments.output == "json":
         print(json.dumps({name: {"value": value, "origin": origin} for name, value, origin in rows}, indent=1))
         return 0
@@ -42,9 +43,17 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def known_variables() -> set[str]:
-    """Return the environment variables that mean something."""
-    return {setting.variable for setting in SETTINGS.values()} | {CLUSTER_VARIABLE}
+def of_other_commands(environment: Mapping[str, str], file: str | None) -> Iterator[tuple[str, object, str]]:
+    """Yield name, value as written and origin of what the environment and the file say that is no setting of a replica."""
+    table = read_toml(Path(file), "--config") if file else {}
+    if not {name for name in environment if name.startswith(PREFIX)} | set(table):
+        return
+    for key in sorted(all_keys() - set(SETTINGS)):
+        variable = PREFIX + key.upper()
+        if variable in environment:
+            yield key, environment[variable], variable
+        elif key in table:
+            yield key, table[key], str(file)
 
 
 def _text(value: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from triskele.cli.arguments import BYTES_HELP, add_store_arguments, bytes_json, bytes_text, bytes_type
+from triskele.cli.arguments import BYTES_HELP, add_store_arguments, bytes_brief, bytes_json, bytes_type
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -32,7 +32,7 @@ def run(arguments: Namespace) -> int:
         await store.delete(arguments.key, consistency=Consistency(arguments.consistency))
         await store.flush()  # as in put
 
-    on_store(arguments, f"delete {bytes_text(arguments.key)}", delete)
+    on_store(arguments, f"delete {bytes_brief(arguments.key)}", delete)
     if arguments.output == "json":
         print(json.dumps({"key": bytes_json(arguments.key), "done": True}))
     return 0

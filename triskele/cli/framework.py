@@ -1,7 +1,8 @@
 """Finds the command, reads its arguments, runs it, and turns what goes wrong into one line and an exit status.
 
-Exit status: 0 done, 1 a check or command failed, 2 wrong usage.  A line is ``triskele: <what> <value>: <why>``.  An exception that carries an
-``exit_status`` is for the user, and its message is the line; any other is a bug of ours and shows its traceback.
+Exit status: 0 done, 1 a check or command failed, 2 wrong usage, 130 after Ctrl-C.  A line is ``triskele: <what> <value>: <why>``.  An exception
+that carries an ``exit_status`` is for the user, and its message is the line; any other is a bug of ours and shows its traceback.  Where values of
+flags come from is ``triskele.cli.values``, what is wrong with standard output ``triskele.cli.output``.
 
 Only the command that runs is imported, and nothing heavy for ``--help``: a cluster starts many processes.
 """
@@ -12,8 +13,12 @@ import argparse
 import os
 import re
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol, cast
+
+from triskele.cli.output import checked_output
+from triskele.cli.values import SETTINGS_FLAGS, flags_of, nearest, read_arguments, unknown_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,6 +72,12 @@ A first look, in two terminals:
 """
 
 
+ENDING = """\
+triskele COMMAND --help tells more, with examples. What a flag says may stand in the environment (--ready-file: TRISKELE_READY_FILE) and in a
+TOML file that --config names (ready_file) as well.
+"""
+
+
 class CommandFailed(Exception):
     """The command could not do its work; the message is the line for the user."""
 
@@ -99,20 +110,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(words)
-    except SystemExit as exit_:  # argparse, after --help or an error of usage
-        return exit_.code if isinstance(exit_.code, int) else EXIT_FAILED
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone: nobody to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
-    except Exception as error:
+        with checked_output():
+            try:
+                return _dispatch(words)
+            except SystemExit as exit_:  # argparse, after --help or an error of usage
+                return exit_.code if isinstance(exit_.code, int) else EXIT_FAILED
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
+        if isinstance(error, KeyboardInterrupt) or (isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt)):
+            return EXIT_INTERRUPTED
         only = only_error(error)
+        if isinstance(only, BrokenPipeError):  # the reader of our messages has gone: nobody to tell
+            return EXIT_FAILED
         status = getattr(only, "exit_status", None)
         if status is None:
             raise
-        complain(str(only))
+        if str(only):
+            complain(str(only))
         return cast("int", status)
 
 
@@ -129,9 +142,10 @@ def only_error(error: BaseException) -> BaseException:
 
 
 def complain(line: str) -> None:
-    """Write one line to the user."""
-    sys.stderr.write(f"triskele: {' '.join(line.split())}\n")
-    sys.stderr.flush()
+    """Write one line to the user; if that fails there is nobody to tell."""
+    with suppress(OSError):
+        sys.stderr.write(f"triskele: {' '.join(line.split())}\n")
+        sys.stderr.flush()
 
 
 def _dispatch(words: list[str]) -> int:
@@ -148,12 +162,31 @@ def _dispatch(words: list[str]) -> int:
         return EXIT_DONE
     command = find_command(words)
     if command is None:
-        complain(f"{words[0]}: no such command{_nearest(words[0], [command.words for command in COMMANDS])}; see triskele --help")
+        complain(f"{words[0]}: no such command{nearest(words[0], [command.words for command in COMMANDS])}; see triskele --help")
         return EXIT_USAGE
     module = cast("CommandModule", import_module(command.module))
     parser = make_parser(command, module.EXAMPLES)
     module.add_arguments(parser)
-    return module.run(parser.parse_args(words[len(command.words.split()) :]))
+    arguments = read_arguments(parser, words[len(command.words.split()) :], os.environ, all_keys)
+    if told := unknown_variables(os.environ, _keys_of(parser), all_keys):
+        complain(told)
+    return module.run(arguments)
+
+
+def _keys_of(parser: argparse.ArgumentParser) -> set[str]:
+    return {*flags_of(parser), *(parser.get_default(SETTINGS_FLAGS) or ())}
+
+
+def all_keys() -> set[str]:
+    """Return the keys of all commands' flags and settings; without those of a command whose packages are not installed."""
+    found: set[str] = set()
+    for command in COMMANDS:
+        with suppress(CommandFailed):
+            module = cast("CommandModule", import_module(command.module))
+            parser = make_parser(command, module.EXAMPLES)
+            module.add_arguments(parser)
+            found |= _keys_of(parser)
+    return found
 
 
 def find_command(words: Sequence[str]) -> Command | None:
@@ -169,7 +202,7 @@ def overview() -> str:
     """Return what ``triskele --help`` prints."""
     width = 1 + max(len(command.words) for command in COMMANDS)
     rows = "".join(f"  {command.words:<{width}} {command.summary}\n" for command in COMMANDS)
-    return f"{INTRODUCTION}\nCommands:\n{rows}\ntriskele COMMAND --help tells more, with examples.\n"
+    return f"{INTRODUCTION}\nCommands:\n{rows}\n{ENDING}"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -186,7 +219,7 @@ class _Parser(argparse.ArgumentParser):
             if not word.startswith("-"):
                 return f"{word}: one argument too many; see {self.prog} --help"
             flags = [flag for action in self._actions for flag in action.option_strings]
-            return f"{word}: no such flag{_nearest(word, flags)}; see {self.prog} --help"
+            return f"{word}: no such flag{nearest(word, flags)}; see {self.prog} --help"
         if found := re.match(r"the following arguments are required: (.*)", message):
             return f"{found[1]}: missing; see {self.prog} --help"
         if found := re.match(r"argument (.*?): invalid choice: '(.*?)' \(choose from (.*)\)", message):
@@ -205,13 +238,6 @@ def make_parser(command: Command, examples: tuple[str, str]) -> argparse.Argumen
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    nearest = get_close_matches(word, known, n=1, cutoff=0.65)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
 def argument_type(read: Callable[[str], object], allowed: str) -> Callable[[str], object]:

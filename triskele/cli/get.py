@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from triskele.cli.arguments import BYTES_HELP, add_store_arguments, bytes_json, bytes_text, bytes_type
+from triskele.cli.arguments import BYTES_HELP, add_store_arguments, bytes_brief, bytes_json, bytes_type
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -33,7 +33,7 @@ def run(arguments: Namespace) -> int:
     async def get(store: Store) -> tuple[bytes | None, int]:
         return await store.get(arguments.key, consistency=Consistency(arguments.consistency), with_version=True)
 
-    value, version = on_store(arguments, f"get {bytes_text(arguments.key)}", get)
+    value, version = on_store(arguments, f"get {bytes_brief(arguments.key)}", get)
     if value is None:
         return 1
     if arguments.output == "json":

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
 EXAMPLES = (
-    "triskele members replace 2 3 127.0.0.1:7403              # then: triskele replica --id 3 --cluster FILE --join",
+    "triskele members replace 2 3 127.0.0.1:7403              # prints the command that starts replica 3",
     "triskele members replace 2 3 127.0.0.1:7403 --wait 60    # return when it votes and replica 2 has left",
 )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from triskele.cli.arguments import CLUSTER_VARIABLE, DEFAULT_CLUSTER, seconds, whole
+from triskele.cli.arguments import DEFAULT_CLUSTER, seconds, whole
+from triskele.cli.framework import complain
 from triskele.cli.load import needing_extra
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare flags and arguments."""
     parser.add_argument(
         "--cluster", metavar="ADDRESS,…|FILE", default=None,
-        help=f"addresses, a ready file or a cluster TOML; or {CLUSTER_VARIABLE} (default {DEFAULT_CLUSTER})",
+        help=f"addresses, a ready file or a cluster TOML; or TRISKELE_CLUSTER (default {DEFAULT_CLUSTER})",
     )  # fmt: skip
     parser.add_argument(
         "--local", metavar="N", type=whole(1, 9), default=None, help="a cluster of our own of N replicas, under load, stopped at the end"
@@ -51,7 +50,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Run the command: 0 done, 1 if a replica could not be sampled or operations failed."""
+    """Run the command.
+
+    Returns:
+        0 done; 130 after Ctrl-C; 1 if a replica could not be sampled, operations failed or none completed, or a file could not be written.
+    """
     with needing_extra():
         return _compare(*arguments.compare) if arguments.compare else _profile(arguments)
 
@@ -69,6 +72,8 @@ def _compare(old: Path, new: Path) -> int:
 def _profile(arguments: Namespace) -> int:
     import trio
 
+    from loadgen.report import problems
+    from loadgen.stopping import EXIT_SIGNAL, until_signal
     from replica.config import SettingError
     from triskele.profile.folder import check_folder, write_folder
     from triskele.profile.run import ProfileSettings, load_of, profile
@@ -80,21 +85,26 @@ def _profile(arguments: Namespace) -> int:
         raise SettingError("--seconds", arguments.seconds, f"must be {SECONDS_MAX} at most")
     load = arguments.load
     if arguments.local:
-        if arguments.cluster:
+        if arguments.cluster and "cluster" not in arguments.written:  # elsewhere it says where clusters usually are
             raise SettingError("--local", arguments.local, f"--cluster {arguments.cluster} says where a cluster is: give one of them")
         load = f"--local {arguments.local} {load or ''}"
-    cluster = "" if arguments.local else arguments.cluster or os.environ.get(CLUSTER_VARIABLE) or DEFAULT_CLUSTER
+    cluster = "" if arguments.local else arguments.cluster or DEFAULT_CLUSTER
     settings = ProfileSettings(cluster=cluster, seconds=arguments.seconds, hz=arguments.hz, load=load)
     if load is not None:
         load_of(settings)  # wrong flags are told before a folder is made
     check_folder(arguments.output, "--output")
-    profiled = trio.run(profile, settings)
-    write_folder(arguments.output, profiled.result, profiled.recordings, profiled.flames)
+    profiled, stopped = trio.run(until_signal, profile, settings)
+    if stopped is not None:
+        complain(f"profile: stopped by {stopped.name}, nothing is reported")
+        return EXIT_SIGNAL + stopped
+    unwritten = write_folder(arguments.output, profiled.result, profiled.recordings, profiled.flames)
     for line in key_findings(profiled.result):
         print(line.replace("**", ""))
-    print(f"\nreport: {arguments.output / 'report.html'} and report.md; samples: {arguments.output}/*.pprof, *.speedscope.json, *.collapsed")
-    for number, why in sorted(profiled.result["missing"].items()):
-        print(f"triskele: profile: replica {number} is missing: {why}", file=sys.stderr)
+    samples = f"{arguments.output}/*.pprof, *.speedscope.json, *.collapsed"
+    print(f"\n{'partial ' if profiled.result['partial'] else ''}report: {arguments.output / 'report.html'} and report.md; samples: {samples}")
     told = profiled.result["load"]
-    failed = told is not None and (told["failed"] or told["unknown"] or not told["operations"])
-    return 1 if failed or profiled.result["missing"] else 0
+    wrong = [f"replica {number} is missing: {why}" for number, why in sorted(profiled.result["missing"].items())]
+    wrong += [f"the load: {problem}" for problem in problems(told)] if told is not None else []
+    for line in [*unwritten, *(f"profile: {words}" for words in wrong)]:
+        complain(line)
+    return 1 if unwritten or wrong else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from triskele.cli.arguments import BYTES_HELP, add_store_arguments, bytes_json, bytes_text, bytes_type
+from triskele.cli.arguments import BYTES_HELP, add_store_arguments, bytes_brief, bytes_json, bytes_type
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -33,7 +33,7 @@ def run(arguments: Namespace) -> int:
         await store.put(arguments.key, arguments.value, consistency=Consistency(arguments.consistency))
         await store.flush()  # a causal write is safe from its home's failure while its session lives, and this one ends here
 
-    on_store(arguments, f"put {bytes_text(arguments.key)}", put)
+    on_store(arguments, f"put {bytes_brief(arguments.key)}", put)
     if arguments.output == "json":
         print(json.dumps({"key": bytes_json(arguments.key), "done": True}))
     return 0

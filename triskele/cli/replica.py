@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from replica.config import add_settings_flags, settings_from
-from triskele.cli.arguments import whole
+from triskele.cli.arguments import path_type, whole
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -18,7 +18,7 @@ OWN_DESCRIPTORS = 100
 
 EXAMPLES = (
     "triskele replica --id 0 --cluster cluster.toml                  # addresses, mode and durability from the file",
-    "triskele replica --id 3 --cluster cluster.toml --join --listen 127.0.0.1:7403 --websocket :7503 --admin :7603 --data-dir data3",
+    "triskele replica --id 3 --cluster ready.json --join --data-dir 3 --listen 127.0.0.1:7403 --websocket 127.0.0.1:7503 --admin 127.0.0.1:7603",
 )
 
 
@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--id", metavar="N", type=whole(0, 65_535), required=True, help="which replica of the cluster this is")
     parser.add_argument("--cluster", metavar="FILE", required=True, help="cluster TOML: cluster_id, mode, durability, [[replica]] id, address, …")
     parser.add_argument("--join", action="store_true", help="a new replica, after triskele members add; its addresses by flags or in FILE")
-    parser.add_argument("--data-dir", metavar="DIR", type=Path, default=None, help="its data folder (default: what FILE says)")
+    parser.add_argument("--data-dir", metavar="DIR", type=path_type, default=None, help="its data folder (default: what FILE says)")
     parser.add_argument("--announce", action="store_true", help="print one JSON line once it listens: id, address, websocket, admin, pid")
     parser.add_argument("--attached", action="store_true", help="stop when standard input ends; for supervisors")
     add_settings_flags(parser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from triskele.cli.arguments import BYTES_HELP, add_store_arguments, bytes_json, bytes_text, bytes_type, whole
+from triskele.cli.arguments import BYTES_HELP, add_store_arguments, bytes_brief, bytes_json, bytes_text, bytes_type, whole
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -35,7 +35,7 @@ def run(arguments: Namespace) -> int:
     async def scan(store: Store) -> list[tuple[bytes, bytes]]:
         return await store.scan(arguments.start, arguments.end, arguments.limit, consistency=Consistency(arguments.consistency))
 
-    rows = on_store(arguments, f"scan {bytes_text(arguments.start)}", scan)
+    rows = on_store(arguments, f"scan {bytes_brief(arguments.start)}", scan)
     if arguments.output == "json":
         print(json.dumps([{"key": bytes_json(key), "value": bytes_json(value)} for key, value in rows]))
     else:

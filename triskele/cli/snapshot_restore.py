@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from replica.config import SETTINGS, SettingError
-from triskele.cli.arguments import add_output_argument, whole
+from triskele.cli.arguments import add_output_argument, path_type, whole
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -21,7 +21,7 @@ EXAMPLES = (
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare flags and arguments."""
     parser.add_argument("file", metavar="FILE", type=Path, help="what `triskele snapshot save` wrote")
-    parser.add_argument("--data-dir", metavar="DIR", type=Path, required=True, help="folder of the new cluster; empty or missing")
+    parser.add_argument("--data-dir", metavar="DIR", type=path_type, required=True, help="folder of the new cluster; empty or missing")
     parser.add_argument("--replicas", metavar="N", type=whole(1, 9), default=3, help="1, 3, 5, 7 or 9 (default 3)")
     mode = SETTINGS["mode"]
     parser.add_argument("--mode", choices=mode.choices, default=mode.default, help=f"how the new cluster agrees on commands (default {mode.default})")

@@ -33,8 +33,13 @@ def run(arguments: Namespace) -> int:
 
     from replica.cluster_file import parse_cluster
     from triskele.cluster_status import gather_status
+    from triskele.present_members import present_members
 
-    rows = trio.run(gather_status, parse_cluster(arguments.cluster), arguments.timeout)
+    async def ask() -> list[dict[str, Any]]:
+        present = await present_members(parse_cluster(arguments.cluster), arguments.timeout)
+        return await gather_status(present.everybody, arguments.timeout)
+
+    rows = trio.run(ask)
     if arguments.output == "json":
         print(json.dumps(rows, indent=1))
     else:

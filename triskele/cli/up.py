@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
 from replica.config import SettingError, Settings, add_settings_flags, settings_from
 from replica.listening import ListenError
-from triskele.cli.arguments import seconds, whole
+from triskele.cli.arguments import path_type, seconds, whole
 from triskele.cli.framework import CommandFailed, only_error
 
 if TYPE_CHECKING:
@@ -34,12 +33,16 @@ def add_arguments(parser: ArgumentParser) -> None:
         help=f"replica i listens at P+i, its WebSocket at P+100+i, its admin at P+200+i; 0 picks free ports (default {DEFAULT_PORT})",
     )  # fmt: skip
     parser.add_argument(
-        "--data-dir", metavar="DIR", type=Path, default=None,
+        "--data-dir", metavar="DIR", type=path_type, default=None,
         help="folder of the cluster; the cluster in it is resumed (default: a temporary one, removed at the end)",
     )  # fmt: skip
-    parser.add_argument("--ready-file", metavar="FILE", type=Path, default=None, help="JSON of who is where, from when a leader serves; kept true")
-    parser.add_argument("--for", dest="for_seconds", metavar="SECONDS", type=seconds(), default=None, help="stop by itself after")
-    parser.add_argument("--no-restart", action="store_true", help="leave dead replicas dead; with memory durability they always are")
+    parser.add_argument(
+        "--ready-file", metavar="FILE", type=path_type, default=None, help="JSON of who is where, from when a leader serves; kept true"
+    )
+    parser.add_argument(
+        "--for", dest="for_seconds", metavar="SECONDS", type=seconds(), default=None, help="stop by itself after; from the start, ready or not"
+    )
+    parser.add_argument("--no-restart", action="store_true", help="leave dead replicas dead")
     add_settings_flags(parser)
 
 
@@ -64,20 +67,22 @@ async def _up(arguments: Namespace, settings: Settings, port: int | None) -> int
     from triskele.lines import Lines
     from triskele.supervision import RESTARTS
 
-    say = Lines()
+    say, is_ready = Lines(), False
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
             places = {"port": port, "data_dir": arguments.data_dir, "ready_file": arguments.ready_file}
             restarts = None if arguments.no_restart else RESTARTS
-            async with local_cluster(arguments.replicas, settings, say=say, restarts=restarts, **places) as cluster:
-                leads = f"replica {cluster.file.leader} leads; mode {cluster.file.mode}, {cluster.file.durability}"
-                say(f"ready: {','.join(cluster.file.addresses())}; {leads}")
-                if arguments.data_dir is None and cluster.file.durability == "disk":
-                    say("the data is in a temporary folder, removed at the end; --data-dir keeps it")
-                with trio.move_on_after(arguments.for_seconds or float("inf")):
-                    await cluster.wait_all_ended()
-                    raise ClusterFailed("no replica is left")
+            with trio.move_on_after(arguments.for_seconds or float("inf")):
+                async with local_cluster(arguments.replicas, settings, say=say, restarts=restarts, **places) as cluster:
+                    leads = f"replica {cluster.file.leader} leads; mode {cluster.file.mode}, {cluster.file.durability}"
+                    say(f"ready: {','.join(cluster.file.addresses())}; {leads}")
+                    if arguments.data_dir is None and cluster.file.durability == "disk":
+                        say("the data is in a temporary folder, removed at the end; --data-dir keeps it")
+                    is_ready = True
+                    raise ClusterFailed(await cluster.wait_over())
+            if not is_ready:
+                raise CommandFailed(f"--for {arguments.for_seconds:g}: over before a leader served")
             nursery.cancel_scope.cancel()
     return 0
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from loadgen.files import write_or_tell
 from replica.config import SettingError
 from replica.profiling import pprof
 from replica.profiling.pages import gzipped
@@ -42,27 +44,32 @@ def check_folder(folder: Path, written: str) -> None:
         raise SettingError(written, folder, error.strerror or str(error)) from None
 
 
-def write_folder(folder: Path, result: Result, recordings: Mapping[str, Recording], flames: Sequence[tuple[str, Recording]]) -> None:
-    """Write everything.
+def write_folder(folder: Path, result: Result, recordings: Mapping[str, Recording], flames: Sequence[tuple[str, Recording]]) -> list[str]:
+    """Write everything that can be written.
 
     Args:
         folder: exists.
         result: schema ``triskele.profile/1``.
         recordings: ``{file name without its ending: samples}``.
         flames: names and samples of the flame graphs.
+
+    Returns:
+        A line for each file that could not be written.
     """
+    files: dict[str, bytes] = {}
     for name, recording in recordings.items():
-        (folder / f"{name}.pprof").write_bytes(b"".join(gzipped(pprof.pieces(pprof.profile_of(recording, name)))))
-        (folder / f"{name}.speedscope.json").write_bytes(b"".join(speedscope_pieces(recording, name)))
-        (folder / f"{name}.collapsed").write_bytes(b"".join(collapsed_pieces(recording)))
-    (folder / RESULT).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        files[f"{name}.pprof"] = b"".join(gzipped(pprof.pieces(pprof.profile_of(recording, name))))
+        files[f"{name}.speedscope.json"] = b"".join(speedscope_pieces(recording, name))
+        files[f"{name}.collapsed"] = b"".join(collapsed_pieces(recording))
+    files[RESULT] = json.dumps(result, indent=1).encode() + b"\n"
     blocks = sections(result)
-    (folder / "report.md").write_text(markdown(blocks), encoding="utf-8")
+    files["report.md"] = markdown(blocks).encode()
     graphs = [Flame(name, flame_tree(recording, name)) for name, recording in flames]
     after = next(number for number, block in enumerate(blocks) if isinstance(block, Heading) and "top functions" in block.text)
     with_graphs = [*blocks[:after], Heading("Flame graphs"), *graphs, *blocks[after:]]
     name = ", ".join(title(process) for process in result["processes"])
-    (folder / "report.html").write_text(page(f"Profile: {name}", with_graphs), encoding="utf-8")
+    files["report.html"] = page(f"Profile: {name}", with_graphs).encode()
+    return [line for name, data in files.items() for line in write_or_tell("--output", folder / name, partial((folder / name).write_bytes, data))]
 
 
 def read_folder(folder: Path, written: str) -> Result:

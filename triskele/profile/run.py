@@ -145,6 +145,7 @@ def put_together(settings: ProfileSettings, gathering: Gathering, load: Result |
         "load_flags": settings.load,
         "load": load,
         "machine_idle": round(gathering.machine_idle, 4),
+        "partial": bool(gathering.missing),
         "missing": gathering.missing,
         "processes": [analyse(subject, whole[subject.name]) for subject in subjects],
     }

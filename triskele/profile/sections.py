@@ -27,8 +27,9 @@ def sections(result: Result) -> list[Block]:
     """Return the report of a result (schema ``triskele.profile/1``)."""
     processes: Sequence[Process] = result["processes"]
     return [
-        Heading("Profile", 1),
+        Heading("Profile (PARTIAL)" if result["missing"] else "Profile", 1),
         Paragraph(_what(result)),
+        *_missing(result),
         Heading("Summary"),
         Bullets(key_findings(result)),
         *_utilisation(processes, result),
@@ -52,6 +53,13 @@ def _what(result: Result) -> str:
     return (
         f"{result['seconds']:g} s under load: {streams}, workload {settings['workload']}; {done}, failed {load['failed']}, unknown {load['unknown']}."
     )
+
+
+def _missing(result: Result) -> Iterator[Block]:
+    """Tell who is not in the report."""
+    if result["missing"]:
+        yield Paragraph("**Partial**: not every replica could be sampled, and what is said of the cluster leaves these out.")
+        yield Bullets([f"replica {number}: {why}" for number, why in sorted(result["missing"].items())])
 
 
 def percent(share: float) -> str:

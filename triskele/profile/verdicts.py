@@ -74,9 +74,11 @@ def harmless(result: Result) -> list[str]:
     """Return what cannot be what limits, with the figures that say so."""
     processes: Sequence[Process] = result["processes"]
     found = []
+    if unseen := [process["name"] for process in processes if not process["samples"]]:
+        found.append(f"of areas and functions of {', '.join(unseen)} nothing can be said: too little processor time for a sample")
     for area in AREAS:
-        shares = {process["name"]: process["areas"][area] for process in processes}
-        if area != OTHER and max(shares.values()) < SMALL:
+        shares = {process["name"]: process["areas"][area] for process in processes if process["samples"]}
+        if area != OTHER and max(shares.values(), default=1.0) < SMALL:
             most = max(shares, key=lambda name: shares[name])
             found.append(f"{area}: at most {shares[most]:.1%} of a process's time ({most}); were it free, nobody would notice")
     for process in processes:

@@ -6,8 +6,9 @@ tells how to use it.  What must not live here: anything that a process runs in p
 
 from __future__ import annotations
 
-from triskele.testing.cluster import Cluster, cluster
+from triskele.testing.cluster import Cluster
 from triskele.testing.points import fault_points
+from triskele.testing.running import cluster
 from triskele.testing.schedule import run, seed_schedule
 from triskele.testing.tasks import task_names
 

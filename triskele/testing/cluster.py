@@ -1,67 +1,51 @@
-"""A cluster in one nursery: real replicas and real clients; only sockets, threads and processes are missing."""
+"""A cluster in one nursery: real replicas and real clients; only sockets, threads and processes are missing. ``running`` begins and ends it."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from functools import partial
-from pathlib import Path
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING
 
-import attrs
 import trio
 
 from replica.client_driver import ClientSettings, open_client
-from replica.cluster_file import ClusterFile, ReplicaPlace
-from replica.config import Settings
 from replica.surroundings import Surroundings
-from transport.fabric import Fabric
 from triskele.calls import on_completions
 from triskele.client import Store, open_store
-from triskele.testing.place import Fault, Place, always, here, listen_to_fault_points, raising
+from triskele.testing.place import Fault, Place, always, here, raising
 from triskele.testing.points import POINTS
-from triskele.testing.schedule import seed_schedule
-from triskele.testing.seat import Seat
+from triskele.testing.seat import Ending, Seat
 from triskele.testing.tasks import TASKS, Cancellation, TaskWatch, task_names
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator
+    from collections.abc import AsyncIterator, Callable
 
     from replica.client_driver import ClientDriver, OnCompletions
-    from replica.config import Durability, Mode
+    from replica.cluster_file import ClusterFile
     from replica.server import Server
-    from replica.storage.disk import Disk
+    from transport.fabric import Fabric
+    from triskele.testing.members import Members
 
-SYNCED_AT_ONCE = Path("/dev/shm")  # noqa: S108 - only folders that tempfile makes are made there
-"""Where temporary folders are made if there is such a place: what is lost with the power cannot be shown in one process, so syncs need not wait."""
 LOOK_SECONDS = 0.02
 """How often a wait looks again; virtual time costs nothing."""
 
 
-@attrs.frozen
-class Ending:
-    """The end of a replica that was killed; may be awaited."""
-
-    _ended: trio.Event
-
-    def __await__(self) -> Generator[object, object, None]:
-        """Wait until it is dead."""
-        return self._ended.wait().__await__()
-
-
 class Cluster:
-    """A running cluster; made by ``cluster``.
+    """A running cluster; made by ``triskele.testing.cluster``.
 
     Replicas are called by their ids, 0 to n - 1; in the fabric they are ``r0``, ``r1``, …, and clients ``client0``, ``client1``, … in the order
     in which they connected.
+
+    An id that no member has is a ``ValueError`` wherever one is taken.
 
     Attributes:
         fabric: the network, with its faults.
         file: the cluster as a cluster file has it.
         seats: where the replicas live.
+        members: changes who belongs to it.
     """
+
+    members: Members
 
     def __init__(self, file: ClusterFile, fabric: Fabric, nursery: trio.Nursery, watch: TaskWatch, seed: int) -> None:
         self.file = file
@@ -94,12 +78,30 @@ class Cluster:
     @property
     def tasks(self) -> dict[str, list[str]]:
         """Names of the live tasks of each replica and client."""
-        places = [seat.place for seat in self.seats.values()] + self._clients
-        return {place.name: self._watch.of(place) for place in places}
+        return {place.name: self._watch.of(place) for place in self._places}
+
+    def _seat(self, replica: int) -> Seat:
+        """Return a member's seat.
+
+        Raises:
+            ValueError: there is no such member.
+        """
+        if replica in self.seats:
+            return self.seats[replica]
+        gone = any(seat.place.replica == replica for seat in self.members.left)
+        why = f"replica {replica} does not belong to the cluster any more" if gone else f"there is no replica {replica!r}"
+        raise ValueError(f"{why}; ids are {', '.join(map(str, self.seats))}")
+
+    @property
+    def _places(self) -> list[Place]:
+        return [seat.place for seat in (*self.seats.values(), *self.members.left)] + self._clients
 
     def status(self, replica: int) -> dict[str, object]:
         """Return what ``/status`` of a replica that lives tells."""
-        return self.servers[replica].status()
+        server = self._seat(replica).server
+        if server is None:
+            raise LookupError(f"replica {replica} is dead: it tells nothing")
+        return server.status()
 
     async def ready(self, timeout: float = 60.0) -> None:
         """Wait until one replica leads and all that live can serve.
@@ -123,19 +125,19 @@ class Cluster:
 
     def kill(self, replica: int) -> Ending:
         """End a replica at once, as SIGKILL would; await what is returned to see it dead. A disk keeps what it was given."""
-        self.seats[replica].kill()
-        return Ending(self.seats[replica].ended)
+        self._seat(replica).kill()
+        return Ending(self._seat(replica).ended)
 
     def stop(self, replica: int) -> Ending:
         """Ask a replica to stop in order, as SIGTERM does; await what is returned to see it gone."""
-        server = self.seats[replica].server
+        server = self._seat(replica).server
         if server is not None:
             server.stop()
-        return Ending(self.seats[replica].ended)
+        return Ending(self._seat(replica).ended)
 
     async def restart(self, replica: int) -> None:
         """Start a replica anew, killed first if it lives; it listens when this comes back, unless it ended at once (see ``exited``)."""
-        seat = self.seats[replica]
+        seat = self._seat(replica)
         await self.kill(replica)
         seat.begin()
         with here(seat.place):
@@ -147,22 +149,47 @@ class Cluster:
 
         An exit that nobody asks for by the end of the cluster's block is raised there.
         """
-        seat = self.seats[replica]
+        seat = self._seat(replica)
         seat.exit_was_seen = True
         return seat.exit
 
     async def wait_exited(self, replica: int) -> BaseException | None:
         """Wait until a replica is dead; return as ``exited``."""
-        await self.seats[replica].ended.wait()
+        await self._seat(replica).ended.wait()
         return self.exited(replica)
 
     def pause(self, replica: int) -> None:
         """Let a replica stand still, as SIGSTOP does: none of its tasks takes a step, while time and the network go on."""
-        self.seats[replica].place.gate.closed = True
+        self._seat(replica).place.gate.closed = True
 
     def resume(self, replica: int) -> None:
         """Let it go on."""
-        self.seats[replica].place.gate.open()
+        self._seat(replica).place.gate.open()
+
+    # ------------------------------------------------------------------------------------------------------------------------ members
+
+    async def add_replica(self, *, replaces: int | None = None) -> int:
+        """Add a replica, as ``triskele members add`` and its start do: a learner, which votes when it has caught up; ``ready`` waits for that.
+
+        Args:
+            replaces: the voter that leaves for it as soon as it can vote; see ``replace_replica``, which waits for that.
+
+        Returns:
+            Its id, the next that was never used; in the fabric it is ``r3`` and so on.
+
+        Raises:
+            ChangeRefused: it cannot be, as the message says.
+            trio.TooSlowError: the change is not committed after 60 s of virtual time; so for all changes.
+        """
+        return await self.members.add(replaces)
+
+    async def replace_replica(self, replica: int) -> int:
+        """Let a new replica take the place of a voter, dead or alive; return its id when it votes and the other is gone."""
+        return await self.members.replace(replica)
+
+    async def remove_replica(self, replica: int) -> None:
+        """Remove a replica for ever; it is gone, and another leads, when this comes back."""
+        await self.members.remove(replica)
 
     # ------------------------------------------------------------------------------------------------------------------------- faults
 
@@ -173,9 +200,8 @@ class Cluster:
             replica: whose sends.
             to: to which end of the fabric only (``r1``, ``client0``); None: to all there are now.
         """
-        name = f"r{replica}"
-        everybody = [seat.place.name for seat in self.seats.values()] + [place.name for place in self._clients]
-        for other in everybody if to is None else [to]:
+        name = self._seat(replica).place.name
+        for other in [place.name for place in self._places] if to is None else [to]:
             if other != name:
                 self.fabric.clog(name, other)
 
@@ -183,11 +209,11 @@ class Cluster:
         """Let a replica's clock jump ahead; it never goes back, as the one of a process does not."""
         if seconds < 0:
             raise ValueError(f"a clock that counts since some start never goes back ({seconds:g} s)")
-        self.seats[replica].place.jumped += seconds
+        self._seat(replica).place.jumped += seconds
 
     def slow_disk(self, replica: int, sync_seconds: float) -> None:
         """Let a replica's syncs take so long (virtual seconds) from now on; beyond 2 ms they run beside the turns."""
-        self.seats[replica].sync_clock.sync_seconds = sync_seconds
+        self._seat(replica).sync_clock.sync_seconds = sync_seconds
 
     def cancel(self, task_name: str, *, replica: int | None = None, client: int | None = None, checkpoint: int = 0) -> Cancellation:
         """Cancel the nursery that a task of a replica or a client runs in, at a checkpoint of that task.
@@ -199,11 +225,13 @@ class Cluster:
             checkpoint: which one from now on, from 1; 0: the task is cancelled where it waits.
 
         Raises:
-            ValueError: no such name, or not one of ``replica`` and ``client``.
+            ValueError: no such name, replica or checkpoint, or not one of ``replica`` and ``client``.
             LookupError: it is to be cancelled now, and there is no such task.
         """
         if task_name not in TASKS.values():
             raise ValueError(f"no task has the name {task_name!r}; names are {', '.join(task_names())}")
+        if checkpoint < 0:
+            raise ValueError(f"checkpoint {checkpoint} is past: they are counted from 1, and 0 is now")
         place = self._place(replica, client)
         planned = Cancellation(task_name, checkpoint)
         if checkpoint > 0:
@@ -244,26 +272,30 @@ class Cluster:
             What tells whether it has ``struck``.
 
         Raises:
-            ValueError: no such point, or not one of ``replica`` and ``client``.
+            ValueError: no such point, replica or time, or not one of ``replica`` and ``client``.
         """
         if point not in POINTS:
             raise ValueError(f"there is no fault point {point!r}; fault_points() names them")
+        if nth < 1:
+            raise ValueError(f"times are counted from 1: nothing would happen at time {nth}")
         planned = Fault(point, do, nth, when)
         self._place(replica, client).faults.append(planned)
         return planned
 
     def reached(self, point: str) -> int:
         """Tell how often a fault point was reached so far, by anybody."""
-        return sum(place.reached.get(point, 0) for place in [seat.place for seat in self.seats.values()] + self._clients)
+        return sum(place.reached.get(point, 0) for place in self._places)
 
     # ------------------------------------------------------------------------------------------------------------------------ clients
 
     def _place(self, replica: int | None, client: int | None) -> Place:
         if (replica is None) == (client is None):
             raise ValueError("give one of replica and client")
-        return self._client(client) if client is not None else self.seats[replica or 0].place
+        return self._client(client) if client is not None else self._seat(replica or 0).place
 
     def _client(self, number: int) -> Place:
+        if number < 0:
+            raise ValueError(f"clients are numbered from 0: there is no client {number}")
         while len(self._clients) <= number:
             self._clients.append(Place(f"client{len(self._clients)}"))
         return self._clients[number]
@@ -307,87 +339,3 @@ class Cluster:
                 opening = open_client(self.addresses, settings=settings, on_completions=on_completed, surroundings=surroundings)
                 driver = await stack.enter_async_context(opening)
             yield driver
-
-
-@asynccontextmanager
-async def cluster(
-    replicas: int = 3,
-    *,
-    seed: int = 0,
-    mode: Mode = "ho",
-    durability: Durability = "memory",
-    settings: Settings | None = None,
-    data_dir: Path | None = None,
-    disk: Callable[[int], Disk] | None = None,
-    sync_seconds: float = 0.0,
-    on_start: Callable[[Cluster, Server], None] = lambda _cluster, _server: None,
-) -> AsyncIterator[Cluster]:
-    """Run a cluster for the length of the block; inside it a leader serves.
-
-    The same seed and the same calls give the same run, to the last frame (``fabric.digest``), if time is virtual: with pytest-trio's fixture
-    ``autojump_clock``, or in ``triskele.testing.run``.
-
-    Args:
-        replicas: how many.
-        seed: decides chance, faults of the network, and from here on the order of Trio's tasks.
-        mode: of the cluster.
-        durability: with ``disk`` a replica that comes back has what it acknowledged; with ``memory`` the others bring it up to date.
-        settings: of all replicas; mode and durability are the arguments'.
-        data_dir: holds the replicas' data folders; None: a temporary one.
-        disk: gives each replica's disk instead.
-        sync_seconds: virtual seconds that a sync takes; beyond 2 ms they run beside the turns.
-        on_start: told the cluster and the replica of each life before it runs, for looking inside.
-
-    Raises:
-        BaseExceptionGroup: what ended replicas, if nobody asked for it with ``exited``; unless the block raises itself.
-    """
-    seed_schedule(seed)
-    listen_to_fault_points()
-    settings = (settings or Settings()).changed("cluster", mode=mode, durability=durability)
-    with ExitStack() as stack:
-        folder = Path(data_dir or "memory" if disk is not None else data_dir or stack.enter_context(_temporary_folder()))
-        places = tuple(ReplicaPlace(id=number, address=f"memory:r{number}", data_dir=str(folder / f"replica-{number}")) for number in range(replicas))
-        file = ClusterFile(cluster_id="testing", mode=mode, durability=durability, replicas=places)
-        fabric = Fabric(seed)
-        watch = TaskWatch()
-        trio.lowlevel.add_instrument(watch)
-        stack.callback(trio.lowlevel.remove_instrument, watch)
-        async with _alive(file, fabric, watch, seed) as running:
-            for number in range(replicas):
-                own = disk(number) if disk is not None else None
-                running.seats[number] = Seat(
-                    number, file, settings, fabric, seed, disk=own, sync_seconds=sync_seconds, on_start=partial(on_start, running)
-                )
-            for number in running.seats:
-                await running.restart(number)
-            await running.ready()
-            yield running
-
-
-@asynccontextmanager
-async def _alive(file: ClusterFile, fabric: Fabric, watch: TaskWatch, seed: int) -> AsyncIterator[Cluster]:
-    """Give a cluster a nursery for the length of the block, and tell at its end what nobody asked for."""
-    failure: BaseException | None = None
-    async with trio.open_nursery() as nursery:
-        running = Cluster(file, fabric, nursery, watch, seed)
-        try:
-            yield running
-        except trio.Cancelled:
-            raise
-        except BaseException as error:  # noqa: BLE001 - raised again below: the nursery would wrap it in a group
-            failure = error
-        finally:
-            for seat in running.seats.values():
-                seat.kill()
-            nursery.cancel_scope.cancel()
-    unseen = [seat.exit for seat in running.seats.values() if seat.exit is not None and not seat.exit_was_seen]
-    if failure is not None:
-        for end in unseen:
-            failure.add_note(f"a replica ended: {end!r}")
-        raise failure
-    if unseen:
-        raise BaseExceptionGroup("replicas ended, and nobody asked why", unseen)
-
-
-def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="triskele-", dir=SYNCED_AT_ONCE if os.access(SYNCED_AT_ONCE, os.W_OK) else None)

@@ -6,6 +6,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import trio
 
 from replica.server import Server
@@ -17,7 +18,7 @@ from triskele.testing.disk import PointedDisk, SyncClock
 from triskele.testing.place import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from replica.cluster_file import ClusterFile
     from replica.config import Settings
@@ -26,6 +27,17 @@ if TYPE_CHECKING:
 
 SEGMENT_BYTES = 1 << 14
 """Small segments of the log: made quickly, and a short run sees several."""
+
+
+@attrs.frozen
+class Ending:
+    """The end of a replica that was killed; may be awaited."""
+
+    _ended: trio.Event
+
+    def __await__(self) -> Generator[object, object, None]:
+        """Wait until it is dead."""
+        return self._ended.wait().__await__()
 
 
 class Mortal(Server):
@@ -77,6 +89,7 @@ class Seat:
         on_start: Callable[[Server], None],
     ) -> None:
         self.place = Place(f"r{replica_id}", replica_id)
+        fabric.endpoints.add(self.place.name)
         self.server: Mortal | None = None
         self.lives = 0
         self.exit: BaseException | None = None

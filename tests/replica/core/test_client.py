@@ -305,6 +305,16 @@ def test_no_deadline_stays_in_the_past() -> None:
         assert caller.client.deadline() > caller.now
 
 
+def test_the_time_of_the_last_event_is_part_of_the_state_since_what_is_sent_next_is_due_by_it() -> None:
+    early, late = Caller(), Caller()
+    assert early.client.freeze() == late.client.freeze()
+    late.client.take_completions(0.1)
+    assert early.client.freeze() != late.client.freeze()
+    for caller in (early, late):
+        caller.put(b"a")
+    assert late.client.deadline() == pytest.approx(early.client.deadline() + 0.1)
+
+
 def test_a_home_is_told_before_the_first_command() -> None:
     caller = Caller()
     other = caller.open(b"u", 8)

@@ -8,6 +8,7 @@ from replica.core.messages import (
     AcceptAck,
     AcceptNack,
     Collect,
+    Contact,
     Forward,
     Message,
     SnapshotAck,
@@ -223,3 +224,14 @@ def test_what_who_is_no_member_acknowledges_counts_for_nothing() -> None:
         lone.tell(9, message)
     assert (lone.replica.node.commit_index, leader.confirmed, list(leader.progress)) == (0, 0, [1, 2])
     lone.unlink(9)
+
+
+def test_where_others_listen_is_kept_as_they_said_it_last() -> None:
+    lone = in_view(2)
+    lone.tell(0, Contact([b"h:1", b"h:2", b"h:3"]))
+    lone.tell(0, Contact([b"h:4", b"h:5", b"\xff"]))
+    assert lone.replica.peers.contacts == {0: ("h:4", "h:5", "\ufffd")}
+    lone.replica.peers.on_message(2, Contact([b"h:9"]))
+    assert lone.replica.node.drops == [(2, "unexpected_Contact")]
+    lone.replica.node.drops.clear()
+    assert lone.replica.peers.contacts.keys() == {0}

@@ -5,7 +5,7 @@ import pytest
 from replica.core.catchup import begin
 from replica.core.configuration import Configuration, configuration_of
 from replica.core.messages import TakeOver
-from replica.core.reconfiguration import CAUGHT_UP_ENTRIES, MEMBERS_MAX, ChangeRefused
+from replica.core.reconfiguration import CAUGHT_UP_ENTRIES, MEMBERS_MAX, ChangeRefused, NotNow
 from tests.replica.core.seat import Seat
 
 NEW = 7
@@ -91,11 +91,13 @@ def test_who_is_no_member_and_who_is_the_last_voter_cannot_leave() -> None:
 def test_nobody_leaves_whom_the_others_cannot_do_without() -> None:
     cabinet = Cabinet()
     cabinet.leader.link_down(1)
-    assert cabinet.refusal("remove", 2) == "without replica 2 the voters are 0, 1, and 0 of them can be heard: no majority"
+    assert cabinet.refusal("remove", 2) == "without replica 2 the voters are 0, 1, and only replica 0 of them can be heard: no majority"
     cabinet.leader.link_up(1)
     cabinet.node.now = cabinet.node.config.election_seconds
     assert "no majority" in cabinet.refusal("remove", 2), "it is linked and silent"
     assert cabinet.refusal("remove", 0).endswith("and none of them can be heard: no majority")
+    with pytest.raises(NotNow):
+        cabinet.leader.reconfiguration.remove(0)
     cabinet.ack(1)
     cabinet.remove(2)
 

@@ -114,6 +114,9 @@ def test_a_cas_over_an_outcome_that_is_not_known_has_none_either() -> None:
     desk = Desk()
     desk.append(B, (CAUSAL_PUT, b"x", b"1"))
     desk.append(A, (CAS_VALUE, b"x", [b"1", b"2"]))
+    desk.tail.applied(Entry(2, 1, 0, [], [B], [1], [1], [1], bytes([CAUSAL_PUT]), [b"x"], [b"1"]))
+    desk.witness.release(desk.witness.chains[B], 1, {})
+    assert desk.over(b"x") == [Outcome.UNKNOWN], "nothing but A's own is left in the way"
     assert desk.append(A, (CAS_VALUE, b"x", [b"2", b"3"])) == (False, [])
 
 
@@ -260,6 +263,8 @@ class Model:
             self.told |= {(session, first + place): bool(outcome) for place, outcome in speculation.results}
         elif strong and alone and not versions:
             raise AssertionError("nothing stood in its way")
+        rows = [row for rows in self.leader.tail.writes.values() for row in rows]
+        assert all(number <= self.leader.logged[owner].blocked for owner, number, written, _ in rows if written is Outcome.UNKNOWN)
         self.unobstructed += strong and alone
         self.tail += [(session, number, kind, key) for number, (kind, key, _) in enumerate(commands, first)]
 

@@ -57,7 +57,7 @@ class Served:
 async def served() -> AsyncIterator[Served]:
     opened = open_socket("127.0.0.1:0")
     profiling = Profiling("replica 7", Counters())
-    server = AdminServer(profiling.routes)
+    server = AdminServer(profiling.routes, parameters=profiling.parameters)
     async with trio.open_nursery() as nursery:
         address = f"http://{bound_address(opened)}"
         await nursery.start(server.serve, [trio.SocketListener(trio.socket.from_stdlib_socket(opened))])
@@ -176,3 +176,11 @@ async def test_the_tree_of_tasks_is_text_or_json() -> None:
         assert "AdminServer._accept" in text
         assert "burn: " in text
         assert json.loads((await admin.get("/debug/tasks?format=json")).body)["name"] == "<init>"
+
+
+@pytest.mark.parametrize("page", ["/debug/pprof/profile?seconds=0.1&bogus=1", "/debug/pprof/heap?bogus=1", "/debug/tasks?bogus=1"])
+async def test_a_misspelt_parameter_is_told_and_not_left_out(page: str) -> None:
+    async with served() as admin:
+        answer = await admin.get(page)
+        assert (answer.status, answer.body[:26]) == (400, b"bogus: no such parameter; ")
+        assert admin.profiling.parameters.keys() == admin.profiling.routes.keys()

@@ -13,6 +13,7 @@ from replica.storage.errors import (
     FolderLocked,
     ForeignFolder,
     StateDiverged,
+    StateForgotten,
     StorageError,
     disk_errors,
 )
@@ -25,6 +26,7 @@ ERRORS = [
     FolderLocked("folder", 17),
     FolderLocked("folder", 0),
     StateDiverged("folder", "its state at position 64 is not that of the majority"),
+    StateForgotten("folder", 2, "replica 0 knew it with another folder"),
     DiskFailed("folder/log-1", "No space left on device"),
 ]
 
@@ -35,6 +37,24 @@ def test_a_message_is_one_line_that_names_the_file_and_says_what_to_do(error: St
     assert text.startswith("folder")
     assert "\n" not in text
     assert "; " in text
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_nobody_is_told_to_start_again_with_an_empty_folder_under_the_same_id(error: StorageError) -> None:
+    """The others would refuse it; and one that nobody refused could vote twice."""
+    advice = str(error).rpartition("; ")[2]
+    assert "empty" not in advice or "under a new id" in advice
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_folder_that_is_refused_is_wrong_usage_and_a_disk_that_fails_is_a_failure(error: StorageError) -> None:
+    assert error.exit_status == (1 if isinstance(error, DiskFailed) else 2)
+
+
+def test_who_lost_its_folder_for_good_is_told_how_to_be_replaced() -> None:
+    for error in (CorruptLog("f", 1, "w"), CorruptSnapshot("f", 1, "w"), CorruptFacts("f", 0, "w")):
+        assert "triskele members replace ID NEWID ADDRESS" in str(error)
+    assert "triskele members replace 2 NEWID ADDRESS" in str(StateForgotten("", 2, "w"))
 
 
 def test_an_error_of_the_system_keeps_its_words() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -51,9 +52,76 @@ def test_each_opening_is_another_incarnation_of_the_same_folder(tmp_path: Path) 
     first.close()
     first.close()
     second = open_folder(tmp_path)
+    second.count_opening()
     assert (second.created, second.identity.incarnation) == (False, 2)
     assert second.identity.folder_id == first.identity.folder_id
     second.close()
+
+
+def test_an_opening_that_is_not_used_counts_for_nothing_and_changes_nothing(tmp_path: Path) -> None:
+    open_folder(tmp_path).close()
+    before = contents(tmp_path)
+    for _ in range(2):
+        folder = open_folder(tmp_path)
+        assert folder.identity.incarnation == 2
+        folder.close()
+    del before[LOCK]
+    assert {name: told for name, told in contents(tmp_path).items() if name != LOCK} == before
+
+
+def test_a_used_opening_is_counted_once() -> None:
+    disk = CrashingDisk(Random(1))
+    open_memory(disk)
+    folder = open_memory(disk)
+    folder.count_opening()
+    before = dict(disk.operations)
+    folder.count_opening()
+    assert disk.operations == before
+    assert open_memory(disk).identity.incarnation == 3
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_an_opening_made_can_be_taken_back(tmp_path: Path, *, there: bool) -> None:
+    path = tmp_path / "data"
+    if there:
+        path.mkdir()
+        (path / "lost+found").mkdir()
+    folder = open_folder(path)
+    DurableLog.open(folder.disk, segment_bytes=4096)[0].close()
+    folder.take_back()
+    assert is_locked(path)
+    folder.close()
+    folder.close()
+    assert [file.name for file in path.iterdir()] == ["lost+found"] if there else not path.exists()
+    again = open_folder(path)
+    assert again.created
+    again.close()
+
+
+def test_a_folder_of_before_is_never_taken_back(tmp_path: Path) -> None:
+    open_folder(tmp_path).close()
+    folder = open_folder(tmp_path)
+    with pytest.raises(AssertionError):
+        folder.take_back()
+    folder.close()
+
+
+def test_who_locks_a_folder_that_is_being_taken_back_does_not_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock file that it opened is not there any more when it has the lock: another process may have made, and locked, the next one."""
+    path = tmp_path / "data"
+    folder = open_folder(path)
+    folder.take_back()
+    flock = fcntl.flock
+
+    def late(fd: int, operation: int) -> None:
+        folder.close()
+        path.mkdir(exist_ok=True)
+        (path / LOCK).touch()
+        flock(fd, operation)
+
+    monkeypatch.setattr("replica.storage.folder.fcntl.flock", late)
+    with pytest.raises(FolderLocked):
+        open_folder(path)
 
 
 def test_two_folders_have_two_ids(tmp_path: Path) -> None:
@@ -123,6 +191,7 @@ def test_a_crash_at_any_moment_keeps_what_was_remembered_and_never_repeats_an_in
             disk.fail_next(errno.EIO, rng.choice(["create", "write", "sync", "rename", "sync_folder"]), rng.randrange(8))
         try:
             folder = open_memory(disk)
+            folder.count_opening()
             assert folder.identity.incarnation > incarnation
             incarnation = folder.identity.incarnation
             assert folder.recall("view", 0) in views

@@ -38,6 +38,7 @@ def test_what_users_noticed_of_a_fault() -> None:
         ({"strikes": [STRIKES[0], attrs.evolve(STRIKES[1], touched=0)]}, "fault 2 (half-open) touched nothing: it proves nothing"),
         ({"strikes": STRIKES[:1]}, "1 of 2 faults struck"),
         ({"schedule": [], "strikes": []}, "there was no time for a fault: the run proves nothing"),
+        ({"check": {**CHECK, "vacuous": "9 operations were answered"}}, "the check is vacuous: 9 operations were answered"),
         ({"completions": Completions(COMPLETIONS.strong, [])}, "no strong, or no causal, command completed: the run proves nothing"),
     ],
 )
@@ -45,6 +46,15 @@ def test_a_run_does_not_pass(changes: dict[str, Any], problem: str) -> None:
     told = judged(**changes)
     assert not told["passed"]
     assert problem in told["problems"]
+
+
+def test_of_a_run_that_was_stopped_only_what_was_done_is_asked_for_and_it_is_partial() -> None:
+    assert not judged()["partial"]
+    cut = {"strikes": STRIKES[:1], "completions": Completions(COMPLETIONS.strong[:3], []), "agreement": Agreement("unknown", why="stopped")}
+    told = judged(stopped="stopped by SIGINT", **cut)
+    assert (told["passed"], told["partial"], told["problems"]) == (False, True, ["stopped by SIGINT"])
+    broken = judged(stopped="stopped by SIGINT", check={**CHECK, "causal": "no"}, **cut)
+    assert broken["problems"] == ["stopped by SIGINT", "causal: no"]
 
 
 def test_every_fault_is_listed_with_what_was_planned() -> None:

@@ -35,6 +35,21 @@ def test_what_is_wrong_stands_first(tmp_path: Path) -> None:
     assert text.index("touched nothing") < text.index("## Promises")
 
 
+def test_a_run_that_was_stopped_is_marked_in_every_report(tmp_path: Path) -> None:
+    assert write_folder(tmp_path, result(stopped="stopped by SIGINT after 4.0 s of 8")) == []
+    assert json.loads((tmp_path / "chaos.json").read_text())["partial"] is True
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / name).read_text()
+        assert "Chaos, seed 5: PARTIAL" in text
+        assert "stopped by SIGINT after 4.0 s of 8" in text
+
+
+def test_a_report_that_cannot_be_written_is_a_line_and_costs_no_other(tmp_path: Path) -> None:
+    (tmp_path / "chaos.json").symlink_to("/dev/full")
+    assert write_folder(tmp_path, result()) == [f"--output {tmp_path / 'chaos.json'}: could not be written: No space left on device"]
+    assert (tmp_path / "report.md").exists()
+
+
 def test_the_report_tells_how_to_draw_the_same_schedule() -> None:
     assert again(result()) == 'triskele chaos --replicas 3 --seconds 8 --seed 5 --nemesis kill,half-open --load="--rate 9" --output DIR'
     assert title_of(result()) == "Chaos, seed 5: passed"

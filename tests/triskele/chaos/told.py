@@ -22,7 +22,7 @@ STRIKES = [
 ]
 ENDINGS = [Ending(replica=2, at=1.0, words="was killed by SIGKILL", expected=True)]
 COMPLETIONS = Completions(strong=[0.5, 0.9, 1.4, 2.1, 4.5, 4.6, 7.9], causal=[0.1, 5.0])
-CHECK: dict[str, Any] = {**dict.fromkeys(CHECKED, "yes"), "operations_checked": 9, "reasons": {}, "counterexamples": {}}
+CHECK: dict[str, Any] = {**dict.fromkeys(CHECKED, "yes"), "operations_checked": 9, "reasons": {}, "counterexamples": {}, "vacuous": None}
 
 
 def judged(**changes: Any) -> dict[str, Any]:

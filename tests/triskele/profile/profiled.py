@@ -31,5 +31,5 @@ def result(*processes: dict[str, Any], idle: float = 0.3, load: dict[str, Any] |
     everyone = processes or (process(), process("replica-1", "follower", follower), process("clients", "client"))
     return {
         "schema": SCHEMA, "version": "0.1.0", "commit": "abc", "machine": MACHINE, "seconds": 10.0, "hz": 100.0, "load_flags": "", "load": load,
-        "machine_idle": idle, "missing": {}, "processes": list(everyone),
+        "machine_idle": idle, "partial": False, "missing": {}, "processes": list(everyone),
     }  # fmt: skip

@@ -29,6 +29,24 @@ def test_a_folder_holds_the_reports_and_every_process_s_samples(tmp_path: Path) 
     assert "| network writes | 30.0% |" in text
 
 
+def test_a_partial_profile_is_marked_in_both_reports_with_who_is_missing(tmp_path: Path) -> None:
+    partial = result() | {"partial": True, "missing": {2: "http://127.0.0.1:1: Connection refused"}}
+    assert write_folder(tmp_path, partial, {}, []) == []
+    for name, strong in (("report.md", "**Partial**"), ("report.html", "<strong>Partial</strong>")):
+        text = (tmp_path / name).read_text()
+        assert "Profile (PARTIAL)" in text
+        assert strong in text
+        assert text.index("replica 2: http://127.0.0.1:1: Connection refused") < text.index("Summary")
+    write_folder(tmp_path, result(), {}, [])
+    assert "partial" not in (tmp_path / "report.md").read_text().lower()
+
+
+def test_a_file_that_cannot_be_written_is_a_line_and_costs_no_other(tmp_path: Path) -> None:
+    (tmp_path / "profile.json").symlink_to("/dev/full")
+    assert write_folder(tmp_path, result(), {}, []) == [f"--output {tmp_path / 'profile.json'}: could not be written: No space left on device"]
+    assert (tmp_path / "report.html").exists()
+
+
 def test_a_result_is_read_back(tmp_path: Path) -> None:
     write_folder(tmp_path, result(), {}, [])
     assert read_folder(tmp_path, "--compare") == json.loads(json.dumps(result()))

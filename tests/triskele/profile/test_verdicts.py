@@ -47,6 +47,14 @@ def test_small_areas_and_short_pauses_are_ruled_out_with_their_figures() -> None
     assert "the number of cores: the machine was 30% idle" in told
 
 
+def test_without_samples_nothing_is_said_of_areas() -> None:
+    idle = [process(name, recording=attrs.evolve(SMALL, stacks=())) for name in ("replica-0", "replica-1")]
+    told = harmless(result(*idle))
+    assert told[0] == "of areas and functions of replica-0, replica-1 nothing can be said: too little processor time for a sample"
+    assert not any("nobody would notice" in line for line in told)
+    assert any("nobody would notice" in line for line in harmless(result(idle[0], process("replica-1"))))
+
+
 def test_a_long_pause_is_not_ruled_out() -> None:
     slow = attrs.evolve(USAGE, collector=attrs.evolve(USAGE.collector, pause_seconds_max=0.05))
     assert not any("collector" in line for line in harmless(result(process(recording=attrs.evolve(SMALL, usage=slow)))))

@@ -1,104 +1,17 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
 import triskele
-from triskele.testing import cluster, run
-from triskele.testing.schedule import seed_schedule
+from triskele.testing import cluster
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio.testing import MockClock
-
-    from replica.config import Durability
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-async def eventful(durability: Durability, seed: int) -> str:
-    """Live through some faults; return the digest of all frames."""
-    async with cluster(3, seed=seed, durability=durability) as c, c.store() as store:
-        c.fabric.delay(0.001, 0.02)
-        c.fabric.reorder(0.1)
-        c.fail_at("turn.before_send", replica=1, exception=RuntimeError("planted"), nth=20)
-        for number in range(30):
-            await store.put(b"k%d" % (number % 3), b"%d" % number, consistency=triskele.CAUSAL if number % 4 else triskele.STRONG)
-        await c.wait_exited(1)
-        await c.restart(1)
-        await c.ready()
-        await c.kill(0)
-        await c.restart(0)
-        await c.ready()
-        assert await store.get(b"k2") == b"29"
-        return f"{c.fabric.frames} {c.fabric.digest:08x} {trio.current_time()}"
-
-
-@pytest.mark.parametrize("durability", ["memory", "disk"])
-def test_the_same_seed_gives_the_same_run_to_the_last_frame(durability: Durability) -> None:
-    told = [run(eventful, durability, 7, seed=7) for _ in range(2)]
-    assert told[0] == told[1]
-    assert run(eventful, durability, 8, seed=8) != told[0]
-
-
-def test_a_run_does_not_depend_on_the_hash_seed_or_on_the_process() -> None:
-    program = "from tests.triskele.testing.test_cluster import eventful, run; print(run(eventful, 'memory', 7, seed=7))"
-    told = {
-        subprocess.run(
-            [sys.executable, "-c", program], cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        for hash_seed in ("1", "2")
-    }
-    assert told == {run(eventful, "memory", 7, seed=7)}
-
-
-@pytest.mark.parametrize("mode", ["paxos", "curp", "ht", "ho"])
-@pytest.mark.parametrize("replicas", [1, 3, 5])
-async def test_any_size_and_mode_serves(autojump_clock: MockClock, replicas: int, mode: str) -> None:  # noqa: ARG001 - virtual time
-    async with cluster(replicas, mode=mode) as c, c.connect() as store:  # type: ignore[arg-type]
-        await store.put(b"k", b"v")
-        assert await store.get(b"k") == b"v"
-        assert (c.alive, c.leader) == (list(range(replicas)), 0)
-        assert c.status(0)["role"] == "leader"
-
-
-async def test_what_a_disk_has_outlives_all_replicas_and_memory_does_not(autojump_clock: MockClock, tmp_path: Path) -> None:  # noqa: ARG001 - virtual time
-    async with cluster(3, durability="disk", data_dir=tmp_path) as c, c.store() as store:
-        await store.put(b"k", b"v")
-        for replica in c.alive:
-            c.kill(replica)
-        for replica in (0, 1, 2):
-            await c.restart(replica)
-        await c.ready()
-        assert await store.get(b"k") == b"v"
-    async with cluster(3, durability="disk", data_dir=tmp_path) as c, c.store() as store:
-        assert await store.get(b"k") == b"v"
-    async with cluster(3) as c:
-        for replica in c.alive:
-            c.kill(replica)
-        for replica in (0, 1, 2):
-            await c.restart(replica)
-        with pytest.raises(trio.TooSlowError):
-            await c.ready(timeout=20)
-
-
-async def test_an_exit_that_nobody_asked_for_is_raised_at_the_end(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
-    with pytest.raises(BaseExceptionGroup, match="nobody asked why") as caught:
-        async with cluster(3) as c:
-            c.fail_at("turn.begin", replica=2, exception=ValueError("unseen"))
-            await trio.sleep(1)
-    assert [repr(error) for error in caught.value.exceptions] == ["ValueError('unseen')"]
-
-
-async def test_what_the_block_raises_leaves_as_itself(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
-    with pytest.raises(KeyError, match="mine"):
-        async with cluster(3):
-            raise KeyError("mine")
 
 
 async def test_stalled_sends_are_late_and_not_lost(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
@@ -140,6 +53,37 @@ async def test_plans_that_make_no_sense_are_refused(autojump_clock: MockClock) -
             c.fail_at("nonsense", replica=0, exception=ValueError)
         with pytest.raises(ValueError, match="one of replica and client"):
             c.fail_at("turn.end", exception=ValueError)
+        with pytest.raises(ValueError, match="nothing would happen at time 0"):
+            c.fail_at("turn.end", replica=0, exception=ValueError, nth=0)
+        with pytest.raises(ValueError, match="checkpoint -1 is past"):
+            c.cancel("turns", replica=0, checkpoint=-1)
+        with pytest.raises(ValueError, match="no client -1"):
+            c.fail_at("turn.end", client=-1, exception=ValueError)
+
+
+async def test_faults_about_nobody_are_refused(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    """They would strike nobody, and the test that asked for them would show nothing."""
+    async with cluster(2) as c:
+        for left, right in (([0], [1]), (["nope"], ["r1"]), (["r0"], ["r2"])):
+            with pytest.raises(ValueError, match="nobody in the fabric has the name"):
+                c.fabric.partition(left, right)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="names are r0, r1"):
+            c.stall_send(0, to="r9")
+        c.fabric.partition(["r0"], ["client0"])  # who may still come
+        about: list[Callable[[], object]] = [
+            lambda: c.kill(9), lambda: c.stop(9), lambda: c.exited(9), lambda: c.pause(9), lambda: c.resume(9), lambda: c.jump_clock(9, 1.0),
+            lambda: c.slow_disk(9, 1.0), lambda: c.status(9), lambda: c.fail_at("turn.end", replica=9, exception=ValueError),
+            lambda: c.cancel("turns", replica=9), lambda: c.stall_send(9),
+        ]  # fmt: skip
+        for fault in about:
+            with pytest.raises(ValueError, match="there is no replica 9; ids are 0, 1"):
+                fault()
+        for waits in (c.restart, c.wait_exited):
+            with pytest.raises(ValueError, match="there is no replica 9"):
+                await waits(9)
+        await c.kill(1)
+        with pytest.raises(LookupError, match="replica 1 is dead"):
+            c.status(1)
 
 
 async def test_a_client_that_fails_is_its_owner_s_matter(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
@@ -183,10 +127,3 @@ async def test_points_are_counted(autojump_clock: MockClock) -> None:  # noqa: A
         before = c.reached("turn.end")
         await store.put(b"k", b"v")
         assert c.reached("turn.end") > before > 0
-
-
-async def test_real_time_works_too() -> None:
-    seed_schedule(0)
-    async with cluster(3) as c, c.store() as store:
-        await store.put(b"k", b"v")
-        assert await store.get(b"k") == b"v"

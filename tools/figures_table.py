@@ -6,6 +6,7 @@ line above them says how they were measured. The prose around them is for people
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadgen.figures import RATE, SHOWN
+from loadgen.sweep.report import SCHEMA
 from loadgen.sweep.tables import BRIEF, intervals_line, markdown_table, measured_on, median_text, table_of
 
 if TYPE_CHECKING:
@@ -47,9 +49,17 @@ def with_table(text: str, caption: str, table: Table) -> str:
 
 def main(words: list[str]) -> int:
     """Write both tables; return 2 if the report is not of all the figures."""
-    report: dict[str, Any] = json.loads(Path(words[0]).read_text(encoding="utf-8")) if len(words) == 1 else {}
-    if report.get("name") != "figures" or report["partial"] or report["failures"]:
-        print("figures_table: name the report.json of a whole `triskele sweep figures` without failed runs", file=sys.stderr)
+    parser = argparse.ArgumentParser(prog="figures_table", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("report", type=Path, help="the report.json of a whole `triskele sweep figures`")
+    file: Path = parser.parse_args(words).report
+    try:
+        read = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        print(f"figures_table: {file}: {getattr(error, 'strerror', None) or f'is no JSON: {error}'}", file=sys.stderr)
+        return 2
+    report: dict[str, Any] = read if isinstance(read, dict) else {}
+    if report.get("schema") != SCHEMA or report.get("name") != "figures" or report["partial"] or report["failures"]:
+        print(f"figures_table: {file}: is no report.json of a whole `triskele sweep figures` without failed runs", file=sys.stderr)
         return 2
     measured = f"{measured_on(report)}."
     for page, caption, table in (

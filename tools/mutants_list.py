@@ -118,10 +118,10 @@ MUTANTS = (
     ),
     Mutant(
         "cas-over-unknown", "leader", "replica/core/tail.py",
-        "any(write[0] != session or write[2] is Outcome.UNKNOWN for write in above)", "any(write[0] != session for write in above)",
+        "usable = logged.blocked <= chain.committed", "usable = True",
         "a cas is not speculated over one whose outcome is not known",
-        "nothing changes: a run with a cas whose outcome is not known blocks its session until that entry is applied, a blocked session "
-        "evaluates no cas, and within the run nothing is evaluated behind it; so no cas ever meets an unknown outcome of its own session.",
+        "it was planted in a second condition, which changed nothing and is gone; the same mistake is planted in the first: a run with a cas "
+        "whose outcome is not known blocks its session until that entry is applied, and a blocked session evaluates no cas.",
     ),
     Mutant(
         "reads-at-commit-index", "leader", "replica/core/reads.py",
@@ -129,12 +129,10 @@ MUTANTS = (
         "a read by the long way sees what completed fast and is not committed",
     ),
     Mutant(
-        "reads-rest-on-blocked", "leader", "replica/core/reads.py",
-        "or logged.blocked > chain.committed or logged.unwitnessed > chain.committed", "or logged.unwitnessed > chain.committed",
-        "a strong read behind a command that is not speculative waits for it",
-        "no answer changes, some only come sooner: what the leader's own witness refused cannot be pinned for the read, which waits for "
-        "that; over somebody else's uncommitted write, or an own outcome that is not known, reads of that key wait one by one; a read of "
-        "another key then rests on a chain that a fast quorum has pinned.",
+        "reads-rest-on-unwitnessed", "leader", "replica/core/reads.py",
+        " or logged.unwitnessed > chain.committed:", ":",
+        "mode ht: a strong read behind a causal write that no witness saw waits for its commit",
+        "it takes the place of one that dropped a condition beside it: no answer changed, some only came sooner, and that condition is gone.",
     ),
     Mutant(
         "commits-unmatched", "leader", "replica/core/follower.py",

@@ -47,6 +47,7 @@ GAUGES = frozenset(
         "leader",
         "links_open",
         "links_up",
+        "muted",
         "ready",
         "sessions",
         "view",

@@ -107,7 +107,8 @@ def test_commands_follow_the_members_whatever_file_they_are_given(tmp_path: Path
             found = told(capsys, f"members remove 0 {place}")
             assert [row["address"] for row in found["members"][:2]] == [read_cluster_file(founders).replica(number).address for number in (1, 2)]
             _agree_on_who_is_left(ready, founders, capsys)
-            told(capsys, f"transfer-leader --to 3 {place}")
+            if read_cluster_file(ready).leader != 3:  # it may have won when the first was lost
+                told(capsys, f"transfer-leader --to 3 {place}")
             until(lambda: read_cluster_file(ready).leader == 3, "the ready file names a leader that is none of triskele up's")
             again = f"triskele replica --id 0 --cluster {tmp_path / 'data' / 'cluster.toml'}"
             with running(tmp_path, "0", again):

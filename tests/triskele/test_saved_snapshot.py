@@ -57,7 +57,7 @@ async def test_what_goes_wrong_leaves_the_earlier_file_and_nothing_else(tmp_path
     disk = OsDisk(tmp_path)
     async with stand(leads(0, 1), None) as stood:
         stood.on_snapshot = lambda: snapshot(cut=3)
-        assert "/snapshot: this is no admin server: " in await failure(stood, file)
+        assert "/snapshot: the connection ended before the answer did" in await failure(stood, file)
         stood.on_snapshot = lambda: snapshot(altered=True)
         said = await failure(stood, file)
         assert said.startswith("what came from replica 0 is damaged: ")

@@ -95,15 +95,15 @@ def smoke(transport: str, durability: str) -> Step:
 
 CORE_TESTS = ("tests/replica/core", "tests/scenarios")
 """What must take the branches of the core."""
-PLANTED_TESTS = "tests/sim/test_planted.py"
-"""Planted bugs, found again by their seeds: two minutes, and part of ``make prove``."""
+PROOF_TESTS = ("tests/sim/test_planted.py", "tests/sim/test_shrink.py", "tests/scopes/test_scopes.py", "tests/chaos/test_soak.py")
+"""Tests that take long, and are part of ``make prove``: planted bugs found again by their seeds, shrinking, small scopes, a short soak."""
 
 
 def all_steps() -> list[Step]:
     """Return the steps in their order: the quick ones first."""
     module = (PYTHON, "-m")
     layers = "tests/test_layers.py"
-    others = [f"--ignore={path}" for path in (layers, PLANTED_TESTS, *CORE_TESTS)]
+    others = [f"--ignore={path}" for path in (layers, *PROOF_TESTS, *CORE_TESTS)]
     core_report = (*module, "coverage", "report", "--include=replica/core/*", f"--fail-under={CORE_COVERAGE_MIN}")
     return [
         Step("lint", ((*module, "ruff", "check", "."), (*module, "ruff", "format", "--check", ".")), 120.0),

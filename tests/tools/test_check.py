@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tools import check
-from tools.check import CheckFailedError, Outcome, Step, coverage_total, pytest_closing_line, run_step, smoke_note, summary
+from tools.check import (
+    CORE_TESTS,
+    PROOF_TESTS,
+    ROOT,
+    CheckFailedError,
+    Outcome,
+    Step,
+    all_steps,
+    coverage_total,
+    pytest_closing_line,
+    run_step,
+    smoke_note,
+    summary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,3 +114,11 @@ def test_the_summary_names_what_failed() -> None:
 def test_an_unknown_step_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert check.main(["nonsense"]) == 2
     assert "no such step: nonsense" in capsys.readouterr().err
+
+
+def test_what_make_test_leaves_out_make_prove_runs() -> None:
+    (command,) = next(step.commands for step in all_steps() if step.name == "tests")
+    left_out = {word.removeprefix("--ignore=") for word in command if word.startswith("--ignore=")}
+    assert left_out == {*PROOF_TESTS, *CORE_TESTS, "tests/test_layers.py"}
+    assert all((ROOT / path).exists() for path in left_out)
+    assert f"-m pytest -q {' '.join(PROOF_TESTS)}\n" in (ROOT / "Makefile").read_text()

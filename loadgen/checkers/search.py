@@ -148,7 +148,9 @@ class Search:
             unused: the key that a step has just written that may as well not have been, and nobody has read it since: overwriting it is no use.
         """
         idle: dict[bytes, Move] = {}
-        best: dict[object, tuple[int, int]] = {}  # {effect: (deadline, index)} of the first that must be, where several have the same effect
+        best: dict[
+            object, tuple[int, int, int]
+        ] = {}  # {effect: (its own deadline, index, deadline)}: of several with the same effect, who must be first
         enabled = self._enabled()
         stuck = [step for index in enabled if (step := self.steps[index]).needs or step.refuses]
         for index in enabled:
@@ -163,9 +165,10 @@ class Search:
                 if deadline < NEVER or step.appends:
                     deadline = max(deadline, self._harm(step, stuck))
                     effect = index if step.appends else (step.writes, bool(step.needs))
-                    best[effect] = min(best.get(effect, (NEVER, NEVER)), (deadline, index))
+                    mine = step.returned, index, deadline  # readers' deadlines are the same for all of an effect: who can wait is kept for later
+                    best[effect] = min(best.get(effect, mine), mine)
         rated: list[tuple[int, Move]] = []
-        for deadline, index in best.values():
+        for _, index, deadline in best.values():
             step = self.steps[index]
             assert step.writes is not None
             rated.append((deadline, [*([] if step.needs or step.appends else idle.get(step.writes[0], [])), index]))

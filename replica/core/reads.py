@@ -135,8 +135,7 @@ class StrongReads:
         logged = leader.logged.get(session)
         if logged is None or logged.number < dependency:
             return -1
-        # A blocked command of the session is in no read's way: its chain is pinned below or waited for, and its outcome, if unknown, key by key.
-        if not leader.speculates or node.config.mode == "paxos" or logged.unwitnessed > chain.committed:
+        if not leader.speculates or node.config.mode == "paxos" or logged.blocked > chain.committed or logged.unwitnessed > chain.committed:
             return leader.next_index
         anchored = chain.anchored
         if anchored < dependency:

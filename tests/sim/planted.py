@@ -338,12 +338,12 @@ RECORDED: dict[str, tuple[int, str]] = {
     "k_majority": (3, "I-FAST"),
     "no_overlay": (1, "a version foretold"),
     "read_dirty": (1, "I-BARRIER"),
-    "no_floor": (7, "I-CCV"),
+    "no_floor": (3, "I-CCV"),
     "version_in_result": (7, "a version foretold"),
     "refused_is_final": (137, "liveness: only"),
     "out_of_order_log": (18, "AssertionError"),
     "dedup_only_executed": (3, "AssertionError: session"),
-    "scan_start_key_only": (1, "read your writes"),
+    "scan_start_key_only": (9, "read your writes"),
     "shared_value": (9, "I-SPEC"),
     "no_compound_footprint": (43, "I-WIT"),
     "read_without_anchor": (34, "I-FAST"),
@@ -353,7 +353,7 @@ RECORDED: dict[str, tuple[int, str]] = {
     "later_own_writes_in_scans": (7, "I-CCV"),
     "unapplied_read": (8, "read your writes"),
     "cas_hides_cas": (19, "I-CCV"),
-    "uncovered_own_writes": (43, "read your writes"),
+    "uncovered_own_writes": (19, "read your writes"),
     "stale_deadline": (10, "spins"),
 } | {bug: (seed, failure) for bug, (seed, failure, _) in IN_STORMS.items()}
 """``{bug: (a seed that finds it, what its failure says)}``; a change of the cores may move it to another seed, which the test then looks for."""

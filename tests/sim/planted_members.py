@@ -211,15 +211,15 @@ MEMBER_BUGS: dict[str, Callable[[], list[Patch]]] = {
 }  # fmt: skip
 
 MEMBER_RECORDED: dict[str, tuple[int, str, str]] = {
-    "speculates_during_change": (75, "I-SPEC", "upheaval"),
+    "speculates_during_change": (27, "I-LIN", "upheaval"),
     "counts_when_committed": (11, "do not vote yet", "upheaval"),
     "two_changes_at_once": (1, "I-CFG", "upheaval"),
-    "learner_commits": (7, "ack_beyond_log", "upheaval"),
-    "learner_elects": (8, "I-COMP", "upheaval"),
-    "learner_recovers": (23, "I-LIN", "upheaval"),
-    "follower_tells_who_counts": (5, "I-CFG", "upheaval"),
+    "learner_commits": (6, "ack_beyond_log", "upheaval"),
+    "learner_elects": (3, "ack_beyond_log", "upheaval"),
+    "learner_recovers": (35, "I-LIN", "upheaval"),
+    "follower_tells_who_counts": (3, "I-CFG", "upheaval"),
     "change_is_not_cut": (44, "do not vote yet", "upheaval"),
-    "snapshot_without_members": (34, "I-COMP", "upheaval"),
-    "removed_cannot_stand": (210, "liveness: session", "upheaval"),
+    "snapshot_without_members": (2, "liveness", "upheaval"),
+    "removed_cannot_stand": (34, "liveness: session", "upheaval"),
 }
 """``{bug: (a seed that finds it, what its failure says, the world it is found in)}``."""

@@ -128,3 +128,10 @@ def test_a_search_that_takes_too_long_ends() -> None:
     search.waiting.clear()  # without that rule there are 2^40 configurations
     with pytest.raises(OutOfTime):
         search.run()
+
+
+def test_of_two_writes_that_a_read_may_have_seen_the_one_that_can_wait_is_kept_for_later() -> None:
+    """The read's end is nearer than both; only the deletes' own ends tell which is needed again."""
+    lines = ["long> p delete x", "a put x 1", "short> b delete x", "seen> c get x", "seen< = -", "short<", "a put x 2", "c get x = -", "long<"]
+    [group] = groups_of(history("\n".join(lines)))
+    assert is_linearizable(steps_of(group, {}), monotonic() + LONG)

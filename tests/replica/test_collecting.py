@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from replica.collecting import LOOK_SECONDS, spare, tune
+from replica.collecting import LOOK_SECONDS, YOUNG, spare, tune
 from replica.profiling.collector import COLLECTOR
 from statemachine.command import PUT
 from statemachine.store import Store
@@ -49,7 +49,7 @@ def test_what_a_process_has_made_before_it_serves_is_not_looked_at() -> None:
     assert looked_at(store) == 1
     tune()
     assert looked_at(store) == 0
-    assert gc.get_threshold()[0] == 50_000
+    assert gc.get_threshold()[0] == YOUNG
 
 
 @pytest.mark.usefixtures("thawed")

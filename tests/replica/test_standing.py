@@ -104,16 +104,19 @@ def test_who_refused_before_it_took_us_does_not_count(stand: Stand) -> None:
 
 def test_a_member_that_is_no_voter_ends_nobody(stand: Stand) -> None:
     stand.refuse("wrong_mode", 0, 7, 8)
+    assert stand.left() != []
 
 
 def test_what_we_refuse_others_for_does_not_end_us(stand: Stand) -> None:
     for why in (FORGOTTEN, *CONTRADICTIONS):
         stand.refuse(why, 0, 1, told=False)
+    assert stand.left() != []
 
 
 @pytest.mark.parametrize("why", ["unknown_replica", "removed", "own_id", "unexpected_identity", "malformed_hello", "wrong_role"])
 def test_what_may_pass_or_is_somebody_elses_matter_ends_nobody(stand: Stand, why: str) -> None:
     stand.refuse(why, 0, 1)
+    assert stand.left() != []
 
 
 def test_a_replica_that_heard_a_leader_is_not_ended_by_those_who_contradict_it_later(stand: Stand) -> None:

@@ -104,18 +104,8 @@ def _paths(result: Result) -> list[str]:
 
 def _process_table(result: Result) -> str:
     seconds = result["duration_seconds"] or 1.0
-    heads = [
-        "process",
-        "role",
-        "cpu",
-        "MiB",
-        "calls/operation",
-        "frames/send",
-        "commands/frame",
-        "MB sent",
-        "longest turn, ms",
-        "its CPU at most, ms",
-    ]
+    heads = ["process", "role", "cpu", "MiB", "calls/operation", "frames/send", "commands/frame", "MB sent"]
+    heads += ["longest turn, ms", "CPU of a turn at most, ms"]
     rows = []
     for replica in result["replicas"]:
         if replica["cpu_seconds"] is None:

@@ -148,9 +148,7 @@ class Search:
             unused: the key that a step has just written that may as well not have been, and nobody has read it since: overwriting it is no use.
         """
         idle: dict[bytes, Move] = {}
-        best: dict[
-            object, tuple[int, int, int]
-        ] = {}  # {effect: (its own deadline, index, deadline)}: of several with the same effect, who must be first
+        best: dict[object, tuple[int, int, int]] = {}  # {effect: (its own deadline, index, deadline)} of the first that must be, of several with it
         enabled = self._enabled()
         stuck = [step for index in enabled if (step := self.steps[index]).needs or step.refuses]
         for index in enabled:

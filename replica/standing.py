@@ -24,6 +24,7 @@ import math
 from typing import TYPE_CHECKING
 
 from replica.config import SettingError
+from replica.core.quorum import majority
 from replica.storage.errors import StateForgotten
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Standing:
         told = self._core.node.configuration
         voters = told.voters if told.number else self._hello.voters
         left = sum(voter not in self._refusals for voter in voters)
-        return left < len(voters) // 2 + 1
+        return left < majority(len(voters))
 
     def _knows_nothing(self) -> bool:
         """Whether no command of any client is known here, so that nothing is lost with this replica."""

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from replica.core.quorum import majority
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
@@ -35,7 +37,7 @@ def lost(told: Mapping[int, Mapping[str, Any]], dead: Collection[int], voters: C
     if any(voter not in told or told[voter].get("config_id") != FIRST_CONFIGURATION for voter in living):
         return ""
     remembering = [voter for voter in living if not told[voter].get("muted")]
-    if len(remembering) > len(voters) // 2 or any(told[voter].get("role") not in _WAITING for voter in remembering):
+    if len(remembering) >= majority(len(voters)) or any(told[voter].get("role") not in _WAITING for voter in remembering):
         return ""
     forgot = [voter for voter in voters if voter not in remembering]
     left = f"what {_named(remembering)} still {'has' if len(remembering) == 1 else 'have'} is no majority's" if remembering else "nobody has it"

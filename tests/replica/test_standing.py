@@ -181,6 +181,7 @@ def test_who_knows_commands_and_heard_a_leader_is_not_ended_by_the_word_of_all(s
     stand.core.node.append_entry(COMMAND)
     stand.hear_leader()
     stand.refuse(FORGOTTEN, 0, 1)
+    assert stand.left() != []
 
 
 def test_a_replica_without_a_folder_that_comes_back_is_told_to_be_replaced() -> None:

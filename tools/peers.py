@@ -20,20 +20,20 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from loadgen.bench import POINTS
 from loadgen.figures import RATE, SHOWN
 from loadgen.machine import commit, machine, package_version
 from loadgen.sweep.report import medians
 from loadgen.sweep.tables import markdown_table, median_text, with_interval
-from tools.peers_systems import SYSTEMS, Run
+from tools.peers_systems import POINTS, SYSTEMS, Run
 from tools.peers_wires import PeerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SCHEMA: Final = "triskele.peers/1"
-FIGURES: Final = ("strong_p50_ms", "strong_p99_ms", "causal_p50_ms")
+FIGURES: Final = ("strong_p50_ms", "strong_p99_ms", "causal_p50_ms", "syscalls_per_operation", "codec_floor_share", "wire_floor_share")
 CLIENT_CPU: Final = "client_cpu_us_per_operation"
+ALL: Final = "all"
 DEFAULT_POINTS: Final = "4 x 15,16 x 15"
 
 
@@ -66,12 +66,13 @@ def read_arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="for peers.json and peers.md")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measured window (default 5)")
     parser.add_argument("--repeats", type=int, default=3, help="of each point and system (default 3)")
-    parser.add_argument("--points", default=DEFAULT_POINTS, help=f"streams x in flight, of {', '.join(POINTS)} (default {DEFAULT_POINTS})")
-    parser.add_argument("--systems", default=",".join(SYSTEMS), help=f"of {', '.join(SYSTEMS)} (default all)")
+    parser.add_argument("--points", default=DEFAULT_POINTS, help=f"streams x in flight, of {', '.join(POINTS)}, or {ALL} (default {DEFAULT_POINTS})")
+    parser.add_argument("--systems", default=ALL, help=f"of {', '.join(SYSTEMS)} (default all of them)")
     parser.add_argument("--pysyncobj", type=Path, metavar="FOLDER", help="where pip installed PySyncObj (default DIR/pysyncobj)")
     arguments = parser.parse_args(words)
     for name, known in (("points", POINTS), ("systems", SYSTEMS)):
-        chosen = list(dict.fromkeys(word.strip() for word in getattr(arguments, name).split(",")))
+        given = getattr(arguments, name)
+        chosen = list(known) if given == ALL else list(dict.fromkeys(word.strip() for word in given.split(",")))
         unknown = [word for word in chosen if word not in known]
         if unknown:
             parser.error(f"--{name} {unknown[0]}: must be one of {', '.join(known)}")
@@ -97,11 +98,16 @@ def told_missing(name: str, pysyncobj: Path) -> bool:
     return missing
 
 
+def at(point: str, names: Sequence[str]) -> list[str]:
+    """Return who is measured at a point."""
+    return [name for name in names if point in (SYSTEMS[name].only or POINTS)]
+
+
 def measure_all(arguments: argparse.Namespace, names: Sequence[str], runs: list[dict[str, Any]]) -> None:
     """Add a run for each repeat, point and system to ``runs``; a failure is one line, and the others go on."""
     for repeat in range(1, arguments.repeats + 1):
         for point in arguments.points:
-            for name in names:
+            for name in at(point, names):
                 with tempfile.TemporaryDirectory(prefix="triskele-peers-") as folder:
                     failure, figures = "", {}
                     try:
@@ -121,7 +127,7 @@ def build(arguments: argparse.Namespace, names: Sequence[str], runs: Sequence[di
     """Put the report together: every run, and medians of each point and system."""
     rows = []
     for point in arguments.points:
-        for name in names:
+        for name in at(point, names):
             own = [run["figures"] for run in runs if (run["system"], run["point"]) == (name, point) and run["figures"]]
             failed = sum(int(figures["failed"] + figures["unknown"]) for figures in own)
             rows.append({"point": point, "system": name, "figures": medians(own), "failed": failed})
@@ -135,7 +141,9 @@ def build(arguments: argparse.Namespace, names: Sequence[str], runs: Sequence[di
         "repeats": arguments.repeats,
         "partial": len(runs) < arguments.repeats * len(rows),
         "systems": {
-            name: {"version": version_of(name, arguments.pysyncobj), **{key: getattr(SYSTEMS[name], key) for key in worth}} for name in names
+            name: {"version": version_of(name, arguments.pysyncobj), **{key: getattr(SYSTEMS[name], key) for key in worth}}
+            for name in names
+            if any(row["system"] == name for row in rows)
         },
         "runs": list(runs),
         "rows": rows,

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from loadgen.bench import POINTS
 from loadgen.figures import RATE, figures_of
 from loadgen.report import latencies
 from loadgen.workload import WorkloadSettings
@@ -37,8 +36,34 @@ _MEMBERS: Final = 3
 
 
 @attrs.frozen
+class Point:
+    """A load: client processes, streams of each, commands in flight of each stream, and what is other than in the usual workload."""
+
+    clients: int
+    threads: int
+    pendings: int
+    workload: dict[str, Any] = attrs.Factory(dict)
+
+    @property
+    def streams(self) -> int:
+        """Of all processes."""
+        return self.clients * self.threads
+
+
+POINTS: Final = {
+    "1 x 1": Point(1, 1, 1),
+    "4 x 15": Point(2, 2, 15),
+    "16 x 15": Point(2, 8, 15),
+    "64 x 15": Point(2, 32, 15),
+    "4 x 128": Point(2, 2, 128),
+    "16 x 15 all strong half writes": Point(2, 8, 15, {"causal_percent": 0.0, "write_percent": 50.0}),
+}
+"""Streams x commands in flight."""
+
+
+@attrs.frozen
 class Run:
-    """One run: the point (``loadgen.bench.POINTS``), the length of the window, a folder of its own, and where PySyncObj is."""
+    """One run: the point's name, the length of the window, a folder of its own, and where PySyncObj is."""
 
     point: str
     seconds: float
@@ -57,6 +82,7 @@ class System:
         install: How to get it.
         strong, causal: What the workload's strong and causal commands are there.
         linearizable, durable, exactly_once: What holds of a command that was acknowledged.
+        only: Points it is measured at; empty: all.
     """
 
     name: str
@@ -68,6 +94,7 @@ class System:
     linearizable: str
     durable: str
     exactly_once: str
+    only: tuple[str, ...] = ()
 
     def missing(self, pysyncobj: Path) -> bool:
         """Whether it cannot run here."""
@@ -76,15 +103,15 @@ class System:
         return bool(self.program) and shutil.which(self.program) is None
 
 
-def measure_triskele(durability: str) -> Callable[[Run], Figures]:
-    """Return what runs ``triskele load`` on a cluster of its own."""
+def measure_triskele(**flags: object) -> Callable[[Run], Figures]:
+    """Return what runs ``triskele load`` on a cluster of its own, with these flags."""
 
     def measure(run: Run) -> Figures:
         environment = {name: value for name, value in child_environment().items() if not name.startswith("TRISKELE_")}
-        command = [sys.executable, "-P", "-m", "triskele", "load", *load_words(durability, run)]
+        command = [sys.executable, "-P", "-m", "triskele", "load", *load_words(run, **flags)]
         with running(command, run.folder, "load", env=environment) as process:
             try:
-                status = process.wait(run.seconds + 2 * START_SECONDS)
+                status = process.wait(run.seconds + 3 * START_SECONDS)  # floors take two more clusters
             except subprocess.TimeoutExpired:
                 raise PeerError("triskele load did not end") from None
         if status:
@@ -94,12 +121,15 @@ def measure_triskele(durability: str) -> Callable[[Run], Figures]:
     return measure
 
 
-def load_words(durability: str, run: Run) -> list[str]:
-    """Return the flags of ``triskele load``."""
-    clients, threads, pendings = POINTS[run.point]
-    flags = {"local": _MEMBERS, "durability": durability, "clients": clients, "threads": threads, "pendings": pendings}
-    lengths = {"seconds": run.seconds, "warmup-seconds": WARMUP_SECONDS, "json": run.folder / "load.json"}
-    return ["--quiet", *(str(word) for name, value in {**flags, **lengths}.items() for word in (f"--{name}", value))]
+def load_words(run: Run, **flags: object) -> list[str]:
+    """Return the flags of ``triskele load``; one that is True has no value."""
+    point = POINTS[run.point]
+    load = {"clients": point.clients, "threads": point.threads, "pendings": point.pendings, **point.workload}
+    lengths = {"seconds": run.seconds, "warmup_seconds": WARMUP_SECONDS, "json": run.folder / "load.json"}
+    words = ["--quiet"]
+    for name, value in {"local": _MEMBERS, **load, **lengths, **flags}.items():
+        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return words
 
 
 def measure_redis(run: Run) -> Figures:
@@ -175,7 +205,7 @@ def _asked(port: int, path: str, question: dict[str, str]) -> dict[str, Any]:
 
 def measure_pysyncobj(run: Run) -> Figures:
     """Measure three nodes; all streams are in the leader's process."""
-    clients, threads, pendings = POINTS[run.point]
+    point = POINTS[run.point]
     addresses = [f"127.0.0.1:{port}" for port in free_ports(_MEMBERS)]
     paths = os.pathsep.join([child_environment().get("PYTHONPATH", ""), str(run.pysyncobj.absolute())])
     with ExitStack() as stack:
@@ -185,26 +215,27 @@ def measure_pysyncobj(run: Run) -> Figures:
         }
         for address, node in nodes.items():
             others = [other for other in addresses if other != address]
-            node.tell(address=address, others=others, **_share(0, clients * threads, clients * threads, pendings))
+            node.tell(address=address, others=others, **share(point, 0, point.streams))
         leaders = [node.answer(START_SECONDS)["leader"] for node in nodes.values()]
         return conduct([nodes[leaders[-1]]], run.seconds)
 
 
 def drive(run: Run, wire: str, address: str) -> Figures:
     """Measure with client processes of ours: as many as ``triskele load`` has."""
-    clients, threads, pendings = POINTS[run.point]
+    point = POINTS[run.point]
     with ExitStack() as stack:
-        drivers = [stack.enter_context(worker("tools.peers_driver", run.folder, f"driver-{number}")) for number in range(clients)]
+        drivers = [stack.enter_context(worker("tools.peers_driver", run.folder, f"driver-{number}")) for number in range(point.clients)]
         for number, driver in enumerate(drivers):
-            driver.tell(wire=wire, address=address, **_share(number * threads, threads, clients * threads, pendings))
+            driver.tell(wire=wire, address=address, **share(point, number * point.threads, point.threads))
         for driver in drivers:
             driver.answer(START_SECONDS)
         return conduct(drivers, run.seconds)
 
 
-def _share(first: int, streams: int, every: int, pendings: int) -> dict[str, Any]:
+def share(point: Point, first: int, streams: int) -> dict[str, Any]:
     """Return a worker's part of the load."""
-    return {"first_stream": first, "streams": streams, "in_flight": pendings, "workload": attrs.asdict(WorkloadSettings(streams=every))}
+    workload = attrs.evolve(WorkloadSettings(streams=point.streams), **point.workload)
+    return {"first_stream": first, "streams": streams, "in_flight": point.pendings, "workload": attrs.asdict(workload)}
 
 
 def conduct(workers: Sequence[Worker], seconds: float) -> Figures:
@@ -222,17 +253,29 @@ def conduct(workers: Sequence[Worker], seconds: float) -> Figures:
     return {RATE: operations / seconds, **figures, "failed": sum(result["failed"] for result in results), "unknown": 0}
 
 
+_OURS: Final[dict[str, Any]] = {
+    "strong": "strong",
+    "causal": "causal, at the nearest replica",
+    "linearizable": "strong commands",
+    "exactly_once": "yes",
+}
 _RESENT: Final = "no: sent again, it is done again"
 SYSTEMS: Final = {
     "triskele-memory": System(
-        "Triskele, memory", measure_triskele("memory"), "", "",
-        strong="strong", causal="causal, at the nearest replica",
-        linearizable="strong commands", durable="no (memory)", exactly_once="yes",
+        "Triskele, memory", measure_triskele(durability="memory", floor=True), "", "",
+        **_OURS, durable="no (memory)",
     ),
     "triskele-disk": System(
-        "Triskele, disk", measure_triskele("disk"), "", "",
-        strong="strong", causal="causal, at the nearest replica",
-        linearizable="strong commands", durable="yes, synced before the answer", exactly_once="yes",
+        "Triskele, disk", measure_triskele(durability="disk"), "", "",
+        **_OURS, durable="yes, synced before the answer",
+    ),
+    "triskele-links": System(
+        "Triskele, memory, a link per stream", measure_triskele(durability="memory", links="per-stream"), "", "",
+        **_OURS, durable="no (memory)", only=("16 x 15",),
+    ),
+    "triskele-five": System(
+        "Triskele, memory, 5 replicas", measure_triskele(durability="memory", local=5), "", "",
+        **_OURS, durable="no (memory)", only=("16 x 15",),
     ),
     "redis": System(
         "Redis, WAIT 1", measure_redis, "redis-server", "apt-get install --no-install-recommends redis-server",

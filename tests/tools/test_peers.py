@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from loadgen.figures import RATE
@@ -22,17 +23,26 @@ if TYPE_CHECKING:
 
 def figures(rate: float) -> Figures:
     return {
-        RATE: rate, "strong_p50_ms": 1.0, "strong_p99_ms": 2.0, "causal_p50_ms": 0.5, "client_cpu_us_per_operation": 4.0, "failed": 1, "unknown": 2,
+        RATE: rate, "strong_p50_ms": 1.0, "strong_p99_ms": 2.0, "causal_p50_ms": 0.5, "syscalls_per_operation": 0.25,
+        "codec_floor_share": 0.5, "wire_floor_share": 0.125, "client_cpu_us_per_operation": 4.0, "failed": 1, "unknown": 2,
     }  # fmt: skip
 
 
 def system(name: str, measure: Callable[[Run], Figures], program: str = "") -> System:
-    worth = {"strong": "all", "causal": "some", "linearizable": "yes", "durable": "no", "exactly_once": "no"}
+    worth: dict[str, Any] = {"strong": "all", "causal": "some", "linearizable": "yes", "durable": "no", "exactly_once": "no"}
     return System(name, measure, program, "get it for {folder}", **worth)
 
 
 @pytest.fixture
-def order(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+def systems(monkeypatch: pytest.MonkeyPatch) -> dict[str, System]:
+    """What stands in place of the real systems."""
+    known: dict[str, System] = {}
+    monkeypatch.setattr(peers, "SYSTEMS", known)
+    return known
+
+
+@pytest.fixture
+def order(systems: dict[str, System]) -> list[tuple[str, str]]:
     """Put three systems in place of the real ones; return which runs they did."""
     done: list[tuple[str, str]] = []
 
@@ -45,15 +55,14 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         (run.folder / "node.log").write_text("port is taken\n")
         raise PeerError("node ended with status 1: port is taken")
 
-    systems = {"good": system("Good", good), "bad": system("Bad", bad), "absent": system("Absent", good, "no-such-program")}
-    monkeypatch.setattr(peers, "SYSTEMS", systems)
+    systems |= {"good": system("Good", good), "bad": system("Bad", bad), "absent": system("Absent", good, "no-such-program")}
     return done
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--points", "5 x 5"], "--points 5 x 5: must be one of 4 x 15, 16 x 15, 4 x 128"),
+        (["--points", "5 x 5"], "--points 5 x 5: must be one of 1 x 1, 4 x 15, 16 x 15, 64 x 15, 4 x 128, 16 x 15 all strong half writes"),
         (["--systems", "good,mongo"], "--systems mongo: must be one of good, bad, absent"),
         (["--seconds", "0"], "--seconds 0: must be more than 0"),
         (["--seconds", "nan"], "--seconds nan: must be more than 0"),
@@ -90,13 +99,24 @@ def test_the_tables_tell_medians_and_what_they_are_worth(order: list[tuple[str, 
     text = (tmp_path / "peers.md").read_text()
     assert text.startswith("Medians of 3 interleaved runs of 2 s; commit ")
     assert "failed: repeat 1, 4 x 128, Bad: node ended with status 1: port is taken\n" in text
-    assert "| 4 x 128 | Good | 3,000 (1,000-5,000) | 1.00 | 2.00 | 0.50 | 4.0 | 9 |\n" in text
-    assert "| 4 x 128 | Bad | - | - | - | - | - | 0 |\n" in text
+    assert "| 4 x 128 | Good | 3,000 (1,000-5,000) | 1.00 | 2.00 | 0.50 | 0.250 | 50.0 | 12.5 | 4.0 | 9 |\n" in text
+    assert "| 4 x 128 | Bad | - | - | - | - | - | - | - | - | 0 |\n" in text
     assert "| Good | all | some | yes | no | no |" in text
     report = json.loads((tmp_path / "peers.json").read_text())
     assert report["schema"] == "triskele.peers/1"
     assert [run["repeat"] for run in report["runs"]] == [1, 1, 2, 2, 3, 3]
     assert report["rows"][0]["figures"][RATE]["median"] == 3000.0
+
+
+def test_a_system_is_measured_at_its_own_points_only(systems: dict[str, System], order: list[tuple[str, str]], tmp_path: Path) -> None:
+    systems["special"] = attrs.evolve(systems["good"], name="Special", only=("4 x 128",))
+    assert peers.main(["--output", str(tmp_path), "--repeats", "1", "--points", "all", "--systems", "good,special"]) == 0
+    assert [point for _, point in order] == ["1 x 1", "4 x 15", "16 x 15", "64 x 15", "4 x 128", "4 x 128", "16 x 15 all strong half writes"]
+    report = json.loads((tmp_path / "peers.json").read_text())
+    assert [row["point"] for row in report["rows"] if row["system"] == "special"] == ["4 x 128"]
+    assert not report["partial"]
+    peers.main(["--output", str(tmp_path), "--repeats", "1", "--points", "1 x 1", "--systems", "good,special"])
+    assert "Special" not in (tmp_path / "peers.md").read_text()
 
 
 def test_an_interrupted_comparison_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

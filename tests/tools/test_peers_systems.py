@@ -9,20 +9,23 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from loadgen.cli import add_arguments
 from loadgen.figures import RATE
-from loadgen.settings import load_settings
+from loadgen.settings import LoadSettings, load_settings
 from loadgen.workload import WorkloadSettings
 from tests.tools.fake_peers import FakeRedis, listening
 from tools import peers_systems
 from tools.peers_process import free_ports
-from tools.peers_systems import SYSTEMS, Run, System, drive, is_etcd_leader, load_words
+from tools.peers_systems import POINTS, SYSTEMS, Run, System, drive, is_etcd_leader, load_words, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from replica.config import Settings
 
 
 @contextmanager
@@ -65,13 +68,33 @@ def test_two_processes_drive_a_peer_and_their_figures_are_one(tmp_path: Path, mo
     assert sorted(path.name for path in tmp_path.iterdir()) == ["driver-0.log", "driver-1.log"]
 
 
-def test_triskele_is_asked_for_the_same_load(tmp_path: Path) -> None:
+def asked(run: Run, **flags: object) -> tuple[LoadSettings, Settings]:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    settings, cluster = load_settings(parser.parse_args(load_words("disk", Run("16 x 15", 2.5, tmp_path, tmp_path))), {})
+    return load_settings(parser.parse_args(load_words(run, **flags)), {})
+
+
+def test_triskele_is_asked_for_the_same_load(tmp_path: Path) -> None:
+    settings, cluster = asked(Run("16 x 15", 2.5, tmp_path, tmp_path), durability="disk")
     assert (settings.local, settings.streams, settings.pendings, settings.clients, settings.seconds) == (3, 16, 15, 2, 2.5)
     assert cluster.durability == "disk"
+    assert not settings.floor
     assert settings.workload_settings(None) == WorkloadSettings(streams=16)
+
+
+def test_triskele_is_asked_for_floors_and_for_another_workload(tmp_path: Path) -> None:
+    run = Run("16 x 15 all strong half writes", 2.5, tmp_path, tmp_path)
+    settings, _ = asked(run, durability="memory", floor=True, local=5)
+    assert (settings.floor, settings.local) == (True, 5)
+    assert settings.workload_settings(None) == WorkloadSettings(streams=16, causal_percent=0.0, write_percent=50.0)
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_peers_get_the_workload_that_triskele_gets(name: str, tmp_path: Path) -> None:
+    point = POINTS[name]
+    settings, _ = asked(Run(name, 1.0, tmp_path, tmp_path))
+    assert (settings.clients, settings.threads, settings.pendings) == (point.clients, point.threads, point.pendings)
+    assert attrs.asdict(settings.workload_settings(None)) == share(point, 0, point.threads)["workload"]
 
 
 def test_a_member_leads_when_it_says_so_and_answers_a_current_read() -> None:
@@ -90,7 +113,7 @@ def test_a_member_leads_when_it_says_so_and_answers_a_current_read() -> None:
 
 def test_a_system_is_missing_where_its_program_is(tmp_path: Path) -> None:
     assert not SYSTEMS["triskele-disk"].missing(tmp_path)
-    worth = dict.fromkeys(("strong", "causal", "linearizable", "durable", "exactly_once"), "")
+    worth: dict[str, Any] = dict.fromkeys(("strong", "causal", "linearizable", "durable", "exactly_once"), "")
     assert System("other", peers_systems.measure_redis, "no-such-program", "", **worth).missing(tmp_path)
     assert not System("other", peers_systems.measure_redis, "sh", "", **worth).missing(tmp_path)
     (tmp_path / "pysyncobj").mkdir()

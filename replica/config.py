@@ -189,7 +189,9 @@ class Settings:
     admin: str = _setting("", "addresses", "admin HTTP (health, status, metrics), HOST:PORT; empty = the cluster file's", address=True)
     insecure: bool = _setting(default=False, group="addresses", help="allow addresses that other machines reach, without encryption or identity")
 
-    heartbeat_seconds: float = _setting(0.1, "times", "the leader's idle frames to its followers", minimum=0.001, maximum=60.0)
+    heartbeat_seconds: float = _setting(
+        0.2, "times", "the leader's idle frames to its followers; unless set, a fifth of election_seconds at most", minimum=0.001, maximum=60.0
+    )
     election_seconds: float = _setting(
         1.0,
         "times",
@@ -248,11 +250,15 @@ class Settings:
         idle = self.batching != "fixed" and self.batch_delay_us != SETTINGS["batch_delay_us"].default
         if idle and self._rank("batch_delay_us") >= self._rank("batching"):
             raise SettingError(self.written("batch_delay_us"), self.batch_delay_us, f"is for batching fixed alone, and batching is {self.batching}")
-        if self.election_seconds < HEARTBEATS_PER_ELECTION * self.heartbeat_seconds:
-            why = (
-                f"must be at least {HEARTBEATS_PER_ELECTION} times heartbeat_seconds ({self.heartbeat_seconds}), or leaders are given up for nothing"
-            )
+        if self.election_seconds < HEARTBEATS_PER_ELECTION * self.heartbeat:
+            why = f"must be at least {HEARTBEATS_PER_ELECTION} times heartbeat_seconds ({self.heartbeat}), or leaders are given up for nothing"
             raise SettingError(self.written("election_seconds"), self.election_seconds, why)
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between a leader's idle frames: as set, or what goes with ``election_seconds``."""
+        unset = self.origin("heartbeat_seconds") == DEFAULT_ORIGIN and self.heartbeat_seconds == SETTINGS["heartbeat_seconds"].default
+        return min(self.heartbeat_seconds, self.election_seconds / 5) if unset else self.heartbeat_seconds
 
     def _rank(self, name: str) -> int:
         """Returns how strong the place is where a value was written: what is overruled there contradicts nobody."""

@@ -84,7 +84,7 @@ class Server:
         self.incarnation = self.home.incarnation
         config = CoreConfig(
             id=replica_id, voters=voters, joins=self.home.joins, mode=settings.mode, leader=min(voters), durable=settings.durability == "disk",
-            heartbeat_seconds=settings.heartbeat_seconds, election_seconds=settings.election_seconds,
+            heartbeat_seconds=settings.heartbeat, election_seconds=settings.election_seconds,
             read_wait_seconds=settings.read_wait_seconds, forward_seconds=settings.forward_seconds,
             commands_in_flight_max=settings.commands_in_flight_max, witness_bytes_max=settings.witness_bytes_max,
             witness_commands_max=settings.witness_commands_max, sessions_max=settings.sessions_max, log_bytes_max=settings.log_bytes_max,

@@ -25,7 +25,7 @@ class CoreConfig:
     """Who leads the first view of a new cluster: appointed, so that it need not begin with an election. Who comes back never is."""
     durable: bool = False
     """Everything acknowledged is on disk (``disk``); else views and votes only (``memory``)."""
-    heartbeat_seconds: float = 0.1
+    heartbeat_seconds: float = 0.2
     election_seconds: float = 1.0
     """A follower that hears nothing of a leader for this long, and up to twice this long by chance, asks for votes; a leader that hears no
     majority for twice this long steps down. Must be several heartbeats, and much longer than any turn; infinite: never."""

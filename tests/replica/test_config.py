@@ -127,6 +127,14 @@ def test_variables_of_other_programs_are_left_alone() -> None:
     assert Settings() == resolve({}, {"TRISKELE_SERVICE_HOST": "10.0.0.1"})
 
 
+def test_heartbeats_go_with_elections_unless_they_are_set() -> None:
+    assert Settings().heartbeat == 0.2
+    assert resolve({"election_seconds": "0.5"}, {}).heartbeat == 0.1
+    assert resolve({"election_seconds": "5"}, {}).heartbeat == 0.2
+    assert resolve({"election_seconds": "0.7", "heartbeat_seconds": "0.2"}, {}).heartbeat == 0.2
+    assert Settings(heartbeat_seconds=0.3).heartbeat == 0.3
+
+
 def test_a_child_process_gets_the_same_settings_as_flags() -> None:
     settings = resolve({"mode": "curp", "insecure": True, "listen": "0.0.0.0:1"}, {"TRISKELE_LEASE_SECONDS": "4"})
     flags = settings.as_flags()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loadgen.latency import Latencies
 from loadgen.progress import Progress
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class Terminal(io.StringIO):
@@ -63,8 +66,9 @@ def test_a_second_without_answers_has_no_percentiles() -> None:
     assert "p50 -  p99 -" in stream.getvalue()
 
 
-def test_quiet_writes_nothing() -> None:
+def test_quiet_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress(1, 10.0, 0, None)
     progress.second(told(1.0, 10))
     progress.say("hello")
     progress.end()
+    assert capsys.readouterr() == ("", "")

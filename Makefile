@@ -45,6 +45,7 @@ prove: $(STAMP) ## the simulator by seed (SEEDS=300 JOBS=2), worlds for recovery
 	$(PYTHON) -m tests.sim --planted outage --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted schism --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted skew --seeds $(STORM_SEEDS) --jobs $(JOBS)
+	$(PYTHON) -m tests.sim --planted estrangement --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted churn --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted rot --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.scopes --jobs $(JOBS)

@@ -69,6 +69,8 @@ class Options:
     """Commands in flight of each session, at most."""
     burst: int = 3
     """Commands in one submission, at most."""
+    weights: tuple[int, int, int, int] | None = None
+    """Strong commands, causal writes, strong reads, causal reads of every session; None: each session draws its own."""
     think_seconds: float = 0.002
     """Mean pause between two submissions of a session."""
     delays: tuple[float, float] = (0.0005, 0.002)

@@ -5,7 +5,8 @@ on their way and its answers have arrived, again and again, and clients that nev
 to their clients, have disks, and die when they lead.  In an *outage* syncs are slow, and all replicas die together.  In a *schism* nobody dies, but
 links between replicas are down for longer than it takes to elect another leader, and clients hear both sides.  In *churn* members come and go
 while all that happens; in an *upheaval* the leader dies, or is cut off from some, just when it has begun to change them.  In a *skew*
-the disk of whoever leads fails, and all clocks are wrong.  Where there is *rot*, the state of a replica changes by itself, and replicas compare
+the disk of whoever leads fails, and all clocks are wrong; in an *estrangement* clocks are too, and whoever leads is left alone with some clients,
+who mostly read.  Where there is *rot*, the state of a replica changes by itself, and replicas compare
 theirs.
 """
 
@@ -74,6 +75,14 @@ def draw_skew(seed: int, mode: Mode | None = None, replicas: int | None = None) 
     return attrs.evolve(calmer, drift=rng.choice((1.5, 2.0)), faults=faults, snapshot_share=rng.choice((0.0, 0.01)))
 
 
+def draw_estrangement(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of an estrangement."""
+    calmer = draw_storm(seed, mode, replicas)
+    rng = random.Random(f"estrangement {seed}")
+    faults = Faults(partitions_gap=0.15, crashes=rng.choice((0, 0, 3)))
+    return attrs.evolve(calmer, drift=2.0, weights=(1, 0, 12, 0), commands=300, keys=rng.choice((2, 4)), faults=faults)
+
+
 def draw_churn(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
     """Draw the world of churn: members come and go, while leaders die and links break."""
     calmer = draw_storm(seed, mode, replicas)
@@ -97,7 +106,9 @@ def draw_rot(seed: int, mode: Mode | None = None, replicas: int | None = None) -
     )  # fmt: skip
 
 
-DURATIONS: dict[Callable[..., Options], tuple[float, ...]] = {draw_schism: (0.3, 0.5), draw_skew: (0.05, 0.1, 0.3)}
+DURATIONS: dict[Callable[..., Options], tuple[float, ...]] = {
+    draw_schism: (0.3, 0.5), draw_skew: (0.05, 0.1, 0.3), draw_estrangement: (0.2, 0.4),
+}  # fmt: skip
 """How long faults last where it matters that they last long, seconds."""
 
 
@@ -132,6 +143,19 @@ def outage() -> list[Patch]:
 def skew() -> list[Patch]:
     """Make every world one of skews; no bug."""
     return storm(draw_skew)
+
+
+def estrangement() -> list[Patch]:
+    """Make every world one of estrangements; no bug."""
+
+    def leave_alone(self: Any) -> None:
+        rng, leading = self.world.rng, self.strikes.leading()
+        if leading:
+            clients = [client.name for client in self.world.clients]
+            group = (rng.choice(leading).name, *rng.sample(clients, rng.randint(1, len(clients) - 1)))
+            self.strikes.partition(group, inward=True, outward=True, lasts=self._duration)
+
+    return [*storm(draw_estrangement), (Saboteur, "_partition", leave_alone)]
 
 
 def churn() -> list[Patch]:
@@ -181,5 +205,6 @@ def schism() -> list[Patch]:
 
 
 STORMS: dict[str, Callable[[], list[Patch]]] = {
-    "storm": storm, "outage": outage, "schism": schism, "skew": skew, "churn": churn, "upheaval": upheaval, "rot": rot,
+    "storm": storm, "outage": outage, "schism": schism, "skew": skew, "estrangement": estrangement, "churn": churn, "upheaval": upheaval,
+    "rot": rot,
 }  # fmt: skip

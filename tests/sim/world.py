@@ -86,7 +86,7 @@ class World:
             self.history.tracks.append(track)
             rng, encore_rng = self.streams.of(f"session {track.index}"), self.streams.of(f"encore {track.index}")
             weights = rng.choice(((4, 4, 2, 4), (1, 0, 0, 0), (4, 0, 4, 0), (0, 3, 0, 3), (2, 2, 4, 4), (1, 4, 4, 1)))
-            program = Program(self, track, weights, rng, encore_rng, left=self.options.commands, encore=self.options.encore)
+            program = Program(self, track, self.options.weights or weights, rng, encore_rng, left=self.options.commands, encore=self.options.encore)
             if self.plan is not None:
                 program.follow(self.plan)
             actor.programs.append(program)

@@ -6,8 +6,7 @@ to their clients, have disks, and die when they lead.  In an *outage* syncs are 
 links between replicas are down for longer than it takes to elect another leader, and clients hear both sides.  In *churn* members come and go
 while all that happens; in an *upheaval* the leader dies, or is cut off from some, just when it has begun to change them.  In a *skew*
 the disk of whoever leads fails, and all clocks are wrong; in an *estrangement* clocks are too, and whoever leads is left alone with some clients,
-who mostly read.  Where there is *rot*, the state of a replica changes by itself, and replicas compare
-theirs.
+who mostly read.  Where there is *rot*, the state of a replica changes by itself, and replicas compare theirs.
 """
 
 from __future__ import annotations

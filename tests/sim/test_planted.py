@@ -13,6 +13,7 @@ from tests.sim.run import Report, run_seed
 WORLDS = 8
 """Modes and sizes take turns."""
 RIGHT_SEEDS = 3
+"""Other seeds of the same mode and size that must pass with right clocks."""
 SEEDS_MAX = 40
 """Other seeds to look through where the recorded one no longer finds a bug."""
 

@@ -101,7 +101,7 @@ class SwitchingHub(Hub):
     def _give(self, link: TcpLink) -> None:
         """Put the link under its policy of the present slot."""
         link._batcher.policy = policy = self._own[link][self._name]  # noqa: SLF001 - links of the product never change their policy
-        link._holds = policy.holds  # noqa: SLF001
+        link._watched, link._untold = policy.holds, 0  # noqa: SLF001
 
     def begin(self, slot: int) -> None:
         """Put all links under a slot's policy."""

@@ -67,7 +67,7 @@ class BatchPolicy(Protocol):
             Seconds to wait before asking again; 0 or less: send now.
         """
 
-    def sent(self, frames: int, count: int, cost_seconds: float, now: float) -> None:
+    def sent(self, frames: int, count: int, cost_seconds: float, now: float) -> int:
         """Take note of a send.
 
         Args:
@@ -75,6 +75,9 @@ class BatchPolicy(Protocol):
             count: bytes that the kernel took.
             cost_seconds: what the system call took.
             now: when it was done, seconds on the clock of ``Batcher.append``.
+
+        Returns:
+            How many sends of fresh frames the link must keep to itself now: for these it reads no clock and asks for no hold.
         """
 
 
@@ -89,8 +92,9 @@ class TurnPolicy:
         """Share this one: it has no state."""
         return self
 
-    def sent(self, frames: int, count: int, cost_seconds: float, now: float) -> None:
+    def sent(self, frames: int, count: int, cost_seconds: float, now: float) -> int:  # noqa: ARG002
         """Learn nothing."""
+        return 0
 
     def hold_seconds(self, queued_frames: int, queued_bytes: int, oldest_age_seconds: float) -> float:  # noqa: ARG002
         """Never hold."""
@@ -121,8 +125,9 @@ class FixedPolicy:
         """Share this one: it has no state."""
         return self
 
-    def sent(self, frames: int, count: int, cost_seconds: float, now: float) -> None:
+    def sent(self, frames: int, count: int, cost_seconds: float, now: float) -> int:  # noqa: ARG002
         """Learn nothing."""
+        return 0
 
     def hold_seconds(self, queued_frames: int, queued_bytes: int, oldest_age_seconds: float) -> float:  # noqa: ARG002
         """Hold for what is left of the delay."""

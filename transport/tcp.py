@@ -52,13 +52,14 @@ class TcpLink(Link):
         "_decoder",
         "_dropped_closed",
         "_frame_bytes_max",
-        "_holds",
         "_hub",
         "_interest",
         "_paused",
         "_paused_by_queue",
         "_recv",
         "_sock",
+        "_untold",
+        "_watched",
         "blocked_sends",
         "empty_receives",
         "fd",
@@ -79,7 +80,8 @@ class TcpLink(Link):
         self._burst_frames_max = limits.burst_frames_max
         self._decoder = FrameDecoder(limits.frame_bytes_max)
         self._batcher = Batcher(policy, limits.out_queue_bytes_max + len(PREAMBLE))
-        self._holds = policy.holds
+        self._watched = policy.holds  # the policy is asked at flushes and told of sends; if not, no clock is read
+        self._untold = 0  # sends that are still to be kept from the policy
         self._backlog: list[bytes] = []  # frames received over the burst budget, for the next turns
         self._blocked = False  # the socket is full: the hub waits for it to be writable
         self._paused = False  # by pause_reading
@@ -103,7 +105,7 @@ class TcpLink(Link):
         if self.close_reason is not None:
             self._dropped_closed += 1
             return False
-        if self._batcher.append(buffers, monotonic() if self._holds else 0.0):
+        if self._batcher.append(buffers, monotonic() if self._watched else 0.0):
             self.frames_out += 1
             self.commands_out += commands
             return True
@@ -117,7 +119,7 @@ class TcpLink(Link):
             return
         if not batcher.queued_bytes:
             return
-        if self._holds:
+        if self._watched:
             now = monotonic()
             seconds = batcher.hold_seconds(now)
             if seconds > 0:
@@ -137,7 +139,7 @@ class TcpLink(Link):
             buffers = batcher.gather()
             frames = batcher.fresh_frames
             self.sends += 1
-            begun = monotonic() if self._holds else 0.0
+            begun = monotonic() if self._watched else 0.0
             try:
                 sent = self._sock.send(next(iter(buffers))) if len(buffers) == 1 else self._sock.sendmsg(buffers)
             except BlockingIOError:
@@ -148,9 +150,11 @@ class TcpLink(Link):
             if sent:
                 self.bytes_out += sent
                 self.frames_per_send[min(frames.bit_length(), _LAST_BUCKET)] += 1
-                if self._holds:
-                    now = monotonic()
-                    batcher.policy.sent(frames, sent, now - begun, now)
+                if self._watched:
+                    self._tell_policy(frames, sent, begun)
+                elif frames and self._untold:
+                    self._untold -= 1
+                    self._watched = not self._untold
                 if sent == batcher.queued_bytes:
                     batcher.sent(sent)
                     if self._blocked:
@@ -162,6 +166,12 @@ class TcpLink(Link):
                     continue
             self._block()
             return
+
+    def _tell_policy(self, frames: int, sent: int, begun: float) -> None:
+        """Tell the policy of a send, and look away for as many as it says."""
+        now = monotonic()
+        self._untold = self._batcher.policy.sent(frames, sent, now - begun, now)
+        self._watched = not self._untold
 
     def _block(self) -> None:
         self.blocked_sends += 1

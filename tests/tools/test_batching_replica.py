@@ -36,8 +36,8 @@ async def test_links_change_their_policy_with_the_slot_and_keep_what_it_learned(
     assert policies[0] is not policies[1]
     hub.begin(slot_of("turn"))
     assert [now(link) for link in links] == [(False, 0.0)] * 2
-    assert not any(link._holds for link in links)
+    assert not any(link._watched for link in links)
     hub.begin(slot_of("adaptive"))
     assert [link._batcher.policy for link in links] == policies
-    assert all(link._holds for link in links)
+    assert all(link._watched for link in links)
     hub.close()

@@ -40,6 +40,8 @@ class Line:
     """Flushes that were held back."""
     frames: int = 0
     longest_wait: float = 0.0
+    untold: int = 0
+    """Sends that the policy does not want to be told of."""
     batcher: Batcher = attrs.field(init=False)
     _first_at: float | None = None
 
@@ -57,7 +59,7 @@ class Line:
             self._first_at = self.now
         self.batcher.append([bytes(size)], self.now)
         self.frames += 1
-        seconds = self.batcher.hold_seconds(self.now)
+        seconds = 0.0 if self.untold else self.batcher.hold_seconds(self.now)
         if seconds > 0:
             self.held += 1
             self.due = self.now + seconds
@@ -69,7 +71,10 @@ class Line:
         self.longest_wait = max(self.longest_wait, self.now - self._first_at)
         self._first_at, self.due = None, math.inf
         count = self.batcher.queued_bytes
-        self.policy.sent(self.batcher.fresh_frames, count, cost, self.now)
+        if self.untold:
+            self.untold -= 1
+        else:
+            self.untold = self.policy.sent(self.batcher.fresh_frames, count, cost, self.now)
         self.batcher.sent(count)
         self.sends += 1
 

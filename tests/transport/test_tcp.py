@@ -11,7 +11,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.transport.link_pairs import End, connected_sockets, open_pair
-from transport.adaptive import AdaptivePolicy
+from transport.adaptive import SMOOTHING, AdaptivePolicy
 from transport.batch import TurnPolicy
 from transport.frame import PREAMBLE, encode
 from transport.limits import Limits
@@ -211,6 +211,36 @@ async def test_a_link_tells_its_policy_of_its_sends() -> None:
             link.send([b"frame"])
             link.flush()
         assert policy.gap_seconds < before
+        link.abort("test over")
+    end.hub.close()
+
+
+async def test_a_link_that_would_not_hold_reads_the_clock_for_one_send_of_sixteen(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, looks = 0.0, 0
+
+    def clock() -> float:
+        nonlocal looks
+        looks += 1
+        return now
+
+    monkeypatch.setattr("transport.tcp.monotonic", clock)
+    near, far = connected_sockets()
+    end, policy = End(), AdaptivePolicy()
+    end.link = link = TcpLink(near, "link", end.hub, end.on_frames, end.on_closed, policy, Limits())
+    with far:
+        link.flush()
+        looks = 0
+        for _ in range(10 * SMOOTHING):
+            now += 0.001
+            link.send([b"frame"])
+            link.flush()
+        assert looks == 10 * 4  # queued, asked for a hold, before the send, after it
+        assert policy.gap_seconds == pytest.approx(0.001)
+        for _ in range(3 * SMOOTHING):
+            now += 0.00002
+            link.send([b"frame"])
+            link.flush()
+        assert policy.gap_seconds == pytest.approx(0.00002)
         link.abort("test over")
     end.hub.close()
 

@@ -222,8 +222,9 @@ class Settings:
         4_096, "limits", "uncommitted commands of one session; one more is answered BUSY or REFUSED", minimum=1, maximum=10_000_000
     )
     witness_commands_max: int = _setting(
-        200_000, "limits", "uncommitted commands a witness holds in all; beyond it REFUSED or BUSY", minimum=1, maximum=1 << 40
-    )
+        200_000, "limits", "uncommitted commands a witness holds in all, or one longer run of one session; beyond it REFUSED or BUSY",
+        minimum=1, maximum=1 << 40,
+    )  # fmt: skip
     witness_bytes_max: int = _setting(
         256 * _MEBIBYTE, "limits", "bytes of the commands a witness holds; beyond it REFUSED or BUSY", minimum=2 * _MEBIBYTE, maximum=1 << 40
     )

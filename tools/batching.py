@@ -8,7 +8,7 @@ percent.  So each policy has its slot in every round of slots (``tools/batching_
 of the commands that replicas took, with the 95 % interval of a bootstrap over whole rounds.  In a closed loop the mean latency goes as the inverse of
 the rate, so the ratio at 1 x 1 is that of its latencies.
 
-Results: ``batching.md`` and ``batching.json`` in DIR; a load that failed is one line, and the others go on.
+Results: ``batching.md`` and ``batching.json`` in DIR; a load that failed is one line and the others go on; an interrupted run keeps the loads before.
 """
 
 from __future__ import annotations
@@ -74,23 +74,27 @@ LOADS: Final = {
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Measure and write the reports; return 0, or 1 if a load failed."""
+    """Measure and write the reports; return 0, 1 if a load failed, or 130 if it was interrupted: the loads that were whole are kept."""
     arguments = read_arguments(words)
     rows: list[dict[str, Any]] = []
-    failed = False
+    status = 0
     for name in arguments.loads:
         print(f"{name}: {arguments.seconds:g} s", file=sys.stderr, flush=True)
         try:
             rows.append(row(name, measured(LOADS[name], arguments.seconds, arguments.slot_seconds)))
         except (LoadFailed, ClusterFailed) as error:
-            failed = True
+            status = 1
             print(f"batching: {name}: {error}", file=sys.stderr)
+        except KeyboardInterrupt:
+            status = 130
+            print(f"batching: interrupted during {name}", file=sys.stderr)
+            break
     report = {"schema": SCHEMA, "machine": machine(), "commit": commit(), "seconds": arguments.seconds, "slot_seconds": arguments.slot_seconds}
-    report |= {"partial": failed, "rows": rows}
+    report |= {"partial": bool(status), "rows": rows}
     (arguments.output / "batching.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (arguments.output / "batching.md").write_text(markdown(report), encoding="utf-8")
     print(markdown(report), end="")
-    return int(failed)
+    return status
 
 
 def read_arguments(words: Sequence[str] | None) -> argparse.Namespace:

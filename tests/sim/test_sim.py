@@ -49,6 +49,14 @@ def test_commands_come_for_as_long_as_faults_strike() -> None:
     assert [sum(quarter <= 4 * time < quarter + 1 for time in times) > 10 for quarter in range(4)] == [True] * 4
 
 
+def test_an_empty_witness_takes_a_run_that_is_longer_than_its_limit() -> None:
+    """A session's many unfinished commands come back to a new leader as one run: refused as too long, they would be refused for ever."""
+    options = draw(2007, "ho", 5)
+    assert options.core.witness_commands_max == 20
+    report = run(options)
+    assert report.passed, report.failure
+
+
 def test_a_seed_replays_exactly() -> None:
     assert run(draw(42)) == run(draw(42))
 

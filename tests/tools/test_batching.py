@@ -99,3 +99,18 @@ def test_a_load_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch:
     text = (tmp_path / "batching.md").read_text()
     assert text.startswith("Partial: ")
     assert "| 4 x 15 | 3 | 100 |" in text
+
+
+def test_an_interrupted_run_keeps_the_loads_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def measured(load: batching.Load, _seconds: float, _slot_seconds: float) -> list[dict[str, float]]:
+        if load.pendings == 1:
+            raise KeyboardInterrupt
+        return [dict.fromkeys(POLICIES, 100.0)] * 3
+
+    monkeypatch.setattr(batching, "measured", measured)
+    assert main(["--output", str(tmp_path), "--loads", "4 x 15,1 x 1,4 x 128"]) == 130
+    assert "batching: interrupted during 1 x 1" in capsys.readouterr().err
+    text = (tmp_path / "batching.md").read_text()
+    assert text.startswith("Partial: ")
+    assert "| 4 x 15 | 3 | 100 |" in text
+    assert "4 x 128" not in text

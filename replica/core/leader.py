@@ -101,7 +101,7 @@ class Leader:
         self.open_index = self.node.log.last_index + 1
         self.serving = True
         self.registrar.begin()
-        for chain in self.node.witness.chains.values():
+        for chain in [chain for chain in self.node.witness.chains.values() if chain.runs]:
             self.append(chain, Speculation())
 
     def _rebuild(self) -> None:

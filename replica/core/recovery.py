@@ -172,7 +172,7 @@ class Recovery:
     def _give_up_behind_holes(self) -> None:
         """Before anything is acknowledged as a leader: what this replica says it holds is taken for the causal writes too from now on."""
         node = self.node
-        for chain in node.witness.chains.values():
+        for chain in [chain for chain in node.witness.chains.values() if chain.runs]:
             number, kept = max(self.leader.logged_number(chain.session), chain.committed), chain.committed
             for run in chain.runs:
                 if run.first > number + 1:

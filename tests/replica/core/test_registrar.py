@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from replica.core.draft import Speculation
 from replica.core.messages import AcceptAck, CloseSession, KeepAlive, OpenSession, Record, SessionOpened
-from replica.core.registrar import LOOK_SECONDS
+from replica.core.registrar import LOOK_SECONDS, LOOK_SESSIONS, MORE_SECONDS
 from statemachine.command import CLOSE, EXPIRE, OPEN
 from tests.replica.core.lone import CLIENT, Lone
 from tests.replica.core.seat import CLIENT as LINK
@@ -87,6 +87,30 @@ def test_leases_are_looked_at_now_and_then() -> None:
     at(seat, 7.0)
     assert registrar.look_at == 7.0 + LOOK_SECONDS
     assert seat.leader.deadline() <= registrar.look_at
+
+
+def test_the_leases_of_many_sessions_are_looked_at_a_part_at_a_time_and_none_is_missed() -> None:
+    seat = Seat(sessions_max=10_000)
+    sessions = seat.open(*[number.to_bytes(4, "big") for number in range(2 * LOOK_SESSIONS + 10)])
+    registrar = seat.leader.registrar
+    seat.node.now = LEASE
+    heard = sessions[5::2]
+    registrar.on_heard(heard)
+
+    def looks(count: int, now: float) -> list[object]:
+        ended: list[object] = []
+        for _ in range(count):
+            found = at(seat, now)
+            assert len(found) <= LOOK_SESSIONS
+            assert registrar.look_at == now + (MORE_SECONDS if registrar.unseen else LOOK_SECONDS)
+            now = registrar.look_at
+            ended += [session for _, session in found]
+        assert not registrar.unseen
+        return ended
+
+    assert looks(3, LEASE + 0.5) == sorted(set(sessions) - set(heard))
+    assert looks(2, 2 * LEASE + 0.5) == heard
+    assert len(seat.node.sessions) == 0
 
 
 def test_a_new_leader_begins_all_leases_anew() -> None:

@@ -79,8 +79,8 @@ class Client:
     resending: Resending = attrs.field(init=False)
     _requests: Requests = attrs.field(init=False)
     touched: dict[int, Session] = attrs.Factory(dict)
-    _again: dict[tuple[int, int], float] = attrs.Factory(dict)
-    # {(replica, session): when to send it the session's commands again}
+    _again: dict[tuple[int, int, int], float] = attrs.Factory(dict)
+    # {(replica, session, 0): when to send it the session's commands again; or (-1, session, first of causal reads): when to ask the leader}
     _ping_at: float = math.inf
     _open_at: float = math.inf
     _steps: dict[type, Callable[[int, Any], None]] = attrs.field(init=False)
@@ -271,7 +271,11 @@ class Client:
 
     def send_again(self, replica: int, session: int) -> None:
         """Send a replica that answered GAP or BUSY the session's commands again, a little later."""
-        self._again.setdefault((replica, session), self.now + self.config.refused_seconds)
+        self._again.setdefault((replica, session, 0), self.now + self.config.refused_seconds)
+
+    def ask_leader(self, session: int, first: int) -> None:
+        """Ask the leader for causal reads that another replica lags behind, a little later: once, however many answers say so, or each would make more."""
+        self._again.setdefault((-1, session, first), self.now + self.config.refused_seconds)
 
     def lose(self, session: Session, reason: str) -> None:
         """The session ended in the log: complete what is known to be complete, and fail the rest."""
@@ -345,11 +349,9 @@ class Client:
         if now >= self.resending.at:
             self.resending.check(now)
         if self._again:
-            for replica, number in [key for key, due in self._again.items() if due <= now]:
-                del self._again[replica, number]
-                session = self.sessions.get(number)
-                if session is not None and replica in self.members.linked and replica in self.targets:
-                    self.resending.commands(session, replica)
+            for key in [key for key, due in self._again.items() if due <= now]:
+                del self._again[key]
+                self.resending.refused(*key)
         if now >= self._ping_at:
             self._ping_at = now + self.config.ping_seconds
             self._measure_homes()

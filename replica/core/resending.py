@@ -51,6 +51,19 @@ class Resending:
             self.client.targets[replica].extra.append(records.message())
             self.client.resent += 1
 
+    def refused(self, replica: int, number: int, read: int) -> None:
+        """Send a replica the commands that it could not take, or ask the leader for the causal reads that begin with ``read``."""
+        session, targets = self.client.sessions.get(number), self.client.targets
+        if session is None:
+            return
+        if not read:
+            if replica in self.client.members.linked and replica in targets:
+                self.commands(session, replica)
+            return
+        flight, leader = session.causal_reads.get(read), targets.get(self.client.leader)
+        if flight is not None and leader is not None and leader.linked:
+            leader.causal.add(number, flight, flight.floor)
+
     def everything(self, session: Session) -> None:
         """Send everything unanswered again: commands to all voters, reads to whom they belong."""
         for replica, target in self.client.targets.items():

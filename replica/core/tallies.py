@@ -158,11 +158,7 @@ class Tallies:
                 )  # fmt: skip
                 self.client.touched[number] = session
         for number, first, _count in reply.lagging:
-            session = self.client.sessions.get(number)
-            flight = session.causal_reads.get(first) if session is not None else None
-            other = self.client.targets.get(self.client.leader)
-            if session is not None and flight is not None and other is not None and other.linked:
-                other.causal.add(number, flight, flight.floor)
+            self.client.ask_leader(number, first)
 
     def on_applied(self, replica: int, note: m.Applied) -> None:
         """Note what is committed, and the outcomes of committed cas."""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 EARLY_RECORDS_MAX = 1024
 """Records of sessions whose opening is not applied here yet; more are answered GAP and the client sends again."""
+LOG_LOOK_ENTRIES = 256
+"""A gap in a chain is not looked for in the log if more entries than these wait to be applied: who is so far behind catches up first."""
 
 
 @attrs.define(eq=False)
@@ -118,21 +120,57 @@ class Voter:
             again.append(chain)
         if run.last <= chain.held:
             return 0
+        if previous > chain.held and leader is None:
+            self._hold_logged(chain, previous)
+            if run.last <= chain.held:
+                return 0
         if run.first <= chain.held:
             run = run.after(chain.held)
         elif previous > chain.held:
             return GAP
+        if self._full(chain, run) or (leader is not None and leader.busy()):
+            return BUSY
+        self._take(chain, run)
+        return 0
+
+    def _full(self, chain: Chain, run: Run) -> bool:
+        """Whether nothing more is held for the session, or for anybody."""
         full = self.node.witness.full(len(run.keys))
         if chain.held > chain.committed:  # one run is taken whole, however long, or it would be refused for ever
             full = full or run.last - chain.committed > self.node.config.commands_in_flight_max
-        if full or self.node.draining or self.node.muted or (leader is not None and leader.busy()):
-            return BUSY
+        return full or self.node.draining or self.node.muted
+
+    def _hold_logged(self, chain: Chain, upto: int) -> None:
+        """Hold what a chain lacks up to a command and the log has: that is what the client sent the leader.
+
+        A client does not send again what it knows to be committed.  While this replica applies it later than the client hears of it, what follows
+        would be refused as long as the client goes on, and no command of its session be fast.
+        """
+        log, index = self.node.log, self.node.applied_index
+        if log.last_index - index > LOG_LOOK_ENTRIES or self.node.config.mode == "ht":  # what witnesses are not shown there is no hole
+            return
+        while chain.held < upto and index < log.last_index:
+            index += 1
+            entry = log.get(index)
+            if chain.session not in entry.sessions:
+                continue
+            end = 0
+            for session, first, count, incomplete in zip(entry.sessions, entry.firsts, entry.counts, entry.incomplete, strict=True):
+                start, end = end, end + count
+                if session == chain.session and first <= chain.held + 1 and first + count - 1 > chain.held:
+                    run = Run(first, first + count - 1, entry.kinds[start:end], entry.keys[start:end], entry.values[start:end], incomplete)
+                    run = run.after(chain.held)
+                    if self._full(chain, run):
+                        return
+                    self._take(chain, run)
+
+    def _take(self, chain: Chain, run: Run) -> None:
+        """Hold what follows a chain, and have it on disk before anything is said of it."""
         accepted = chain.accepted
         self.node.witness.hold(chain, run, self.node.now)
         self.node.journal.on_held(chain.session, run)
         if chain.accepted > accepted:
             self.node.journal.on_level(chain)
-        return 0
 
     def _refuse_unknown(self, source: Source, record: Record, place: tuple[int, int, int, int, int, int], refusals: list[list[int]]) -> None:
         """Keep the record of a session whose opening is still on its way here, or say why it cannot be served."""

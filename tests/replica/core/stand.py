@@ -59,15 +59,15 @@ class Stand:
         return dict(effects.replies)
 
     def log(
-        self, session: int = 0, first: int = 0, *commands: tuple[int, bytes], system: list[list[object]] | None = None
+        self, session: int = 0, first: int = 0, *commands: tuple[int, bytes], system: list[list[object]] | None = None, commit: bool = True
     ) -> dict[object, list[Message]]:
-        """The leader's log brings an entry, committed; returns what clients are told in that turn."""
+        """The leader's log brings an entry, which may be committed by then; returns what clients are told in that turn."""
         previous, self.entries = self.entries, self.entries + 1
         kinds, keys, values = columns(*commands)
         runs = ([session], [first], [len(kinds)], [1]) if kinds else ([], [], [], [])
         entry = Entry(self.entries, 1, self.position, system or [], *runs, kinds, keys, values)
         self.position += len(entry.system) + len(kinds)
-        accept = Accept(1, 1, previous, 1 if previous else 0, self.entries, 0, [entry])
+        accept = Accept(1, 1, previous, 1 if previous else 0, self.entries if commit else 0, 0, [entry])
         self.step(Received(0, [accept]))
         return self.turn()
 

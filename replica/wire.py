@@ -60,7 +60,7 @@ ENTRY = Layout(0, m.Entry, (_I, _I, _I, _F.SYSTEM, *_RUNS, _F.INTS, *_COMMANDS))
 LAYOUTS: tuple[Layout, ...] = (
     # client -> replica
     Layout(1, m.OpenSession, (_F.TOKENS, _F.SECONDS)),
-    Layout(2, m.CloseSession, (_F.INTS,)),
+    Layout(2, m.CloseSession, (_F.INTS, _F.INTS)),
     Layout(3, m.KeepAlive, (_F.INTS,)),
     Layout(4, m.Home, (_F.INTS, _F.FLAG)),
     RECORD,

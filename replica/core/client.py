@@ -120,11 +120,11 @@ class Client:
             target.extra.append(m.OpenSession(tokens, self.config.lease_seconds))
 
     def close_session(self, session: Session) -> None:
-        """End a session in the log; its commands must be complete. One that is not open yet is ended as soon as it is."""
+        """End a session in the log, behind its commands, which must be complete. One that is not open yet is ended as soon as it is."""
         self.sessions.pop(session.id, None)
         target = self.targets.get(self.leader)
         if session.id and not session.lost and target is not None and target.linked:
-            target.extra.append(m.CloseSession([session.id]))
+            target.extra.append(m.CloseSession([session.id], [session.number]))
         session.lost = session.lost or "closed"
 
     def queue_record(self, session: Session, run: Run, *, causal: bool) -> None:
@@ -257,7 +257,7 @@ class Client:
                 continue
             if session.lost:  # given up meanwhile
                 if number:
-                    self.targets[replica].extra.append(m.CloseSession([number]))
+                    self.targets[replica].extra.append(m.CloseSession([number], [0]))
                 continue
             if number == 0:
                 session.lost = "too many sessions"

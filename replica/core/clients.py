@@ -110,7 +110,7 @@ class Clients:
 
     def _on_close_session(self, source: Source, closing: m.CloseSession) -> None:  # noqa: ARG002 - one signature for all
         if self.roles.leader is not None:
-            self.roles.leader.registrar.on_close_session(closing.sessions)
+            self.roles.leader.registrar.on_close_session(dict(zip(closing.sessions, closing.lasts, strict=True)))
 
     def _on_keep_alive(self, source: Source, alive: m.KeepAlive) -> None:  # noqa: ARG002 - one signature for all
         """Count leases anew, or let the leader do it: a client may be cut off from that, and not from us."""

@@ -98,9 +98,10 @@ class OpenSession:
 
 @message
 class CloseSession:
-    """Ends sessions in the log: their results and chains may be forgotten."""
+    """Ends sessions in the log, each behind its last command in ``lasts``: their results and chains may be forgotten."""
 
     sessions: list[int]
+    lasts: list[int]
 
 
 @message

@@ -44,8 +44,8 @@ class Registrar:
     """Sessions whose leases are to be looked at before all are looked at again."""
     opening: dict[bytes, Source] = attrs.Factory(dict)
     # {token: the link that asked}
-    closing: dict[int, None] = attrs.Factory(dict)
-    # {session: it ends when its last command is applied}
+    closing: dict[int, int] = attrs.Factory(dict)
+    # {session: its last command; it ends when that is applied}
 
     def begin(self) -> None:
         """Begin all leases: the leader serves."""
@@ -88,21 +88,30 @@ class Registrar:
         if tokens:
             node.reply(source, SessionOpened(tokens, sessions))
 
-    def on_close_session(self, sessions: list[int]) -> None:
-        """Log the end of sessions as soon as their commands are all applied; nothing of theirs enters the log behind it."""
-        for session in sessions:
+    def on_close_session(self, lasts: dict[int, int]) -> None:
+        """Log the end of sessions as soon as all up to their last commands is applied; nothing of theirs enters the log behind it.
+
+        What their homes acknowledged may not have come here yet: they forward it, or the lease ends the session.
+
+        Args:
+            lasts: ``{session: its last command}``.
+        """
+        for session, last in lasts.items():
             chain, logged = self.node.witness.chains.get(session), self.leader.logged.get(session)
             if chain is None or (logged is not None and logged.number == CLOSED):
                 continue
-            if chain.held == chain.committed and (logged is None or logged.number == chain.committed):
+            if last <= chain.held == chain.committed and (logged is None or logged.number == chain.committed):
                 self.leader.logged[session] = Logged(CLOSED)
                 self.leader.draft.system.append([CLOSE, session])
             else:
-                self.closing[session] = None
+                self.closing[session] = last
 
     def expire_sessions(self) -> None:
         """Log the end of the sessions whose leases are over."""
-        for session in self._over():
+        over = self._over()
+        if not set(over).isdisjoint(self.leader.draft.sessions):
+            self.leader.close_turn()  # an entry's system commands are applied first: what a session said in this turn stands before its end
+        for session in over:
             logged = self.leader.logged.get(session)
             if logged is None or logged.number != CLOSED:
                 self.leader.logged[session] = Logged(CLOSED)
@@ -111,7 +120,7 @@ class Registrar:
     def on_applied(self, entry: Entry) -> None:
         """Follow the apply step: who waited for its openings is answered, and who waited for their last command ends."""
         if self.closing:
-            self.on_close_session([session for session in entry.sessions if session in self.closing])
+            self.on_close_session({session: self.closing[session] for session in entry.sessions if session in self.closing})
         for command in entry.system:
             if command[0] in {CLOSE, EXPIRE}:
                 session = command[1]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from replica.core.session import Session
 
 BACKOFF_MAX = 5
-LOST_READ_RESENDS = 8
-"""A read without an answer for so many times ``resend_seconds`` is asked again although its session goes on."""
+LOST_RESENDS = 8
+"""What is not answered for so many times ``resend_seconds`` is sent again although its session goes on: an answer may be lost, a cas' outcome too."""
 
 
 @attrs.define(eq=False)
@@ -82,6 +82,18 @@ class Resending:
                 flight.sent_at = self.client.now
                 self.client.queue_causal_read(session, flight)
 
+    def _lost(self, session: Session, before: float) -> None:
+        """Send again what was sent before a time and is not answered, though the session goes on; those who answer are its home and the leader."""
+        reads, commands = session.oldest_read <= before, session.oldest_command <= before and session.progress_at > session.resent_at
+        for replica in {self.client.leader: None, session.home: None} if reads or commands else ():
+            target = self.client.targets.get(replica)
+            if reads:
+                self.reads(session, replica)
+            if commands and target is not None and target.linked:
+                self.commands(session, replica)
+        for flight in session.log if commands else ():
+            flight.sent_at = self.client.now
+
     def check(self, now: float) -> None:
         """Send again for sessions that wait without progress; a timer may resend, it never decides anything."""
         busy = False
@@ -97,7 +109,6 @@ class Resending:
                 session.backoff += 1
                 session.progress_at = session.resent_at = now
                 self.everything(session)
-            elif now - session.oldest_read >= self.client.config.resend_seconds * LOST_READ_RESENDS:
-                for replica in {self.client.leader: None, session.home: None}:
-                    self.reads(session, replica)
+            else:
+                self._lost(session, now - self.client.config.resend_seconds * LOST_RESENDS)
         self.at = now + self.client.config.resend_seconds / 2 if busy else math.inf

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from replica.core.configuration import Configurations
 from replica.core.log import Log
+from statemachine.command import CLOSE, EXPIRE
 
 if TYPE_CHECKING:
     from replica.core.journal import Durable
@@ -34,13 +35,14 @@ def restore(node: Node, durable: Durable) -> None:
     node.journal.durable_index = node.log.last_index
     for session, record in node.sessions.table.items():
         node.witness.open(session).raise_to(record.applied)
-    done = _committed_numbers(node)
+    done, ended = _committed_numbers(node), _ended_sessions(node)
     for session, held in durable.chains.items():
-        if session not in node.witness.chains and session <= node.applied_position:
-            continue  # it ended
+        if session in ended or (session not in node.witness.chains and session <= node.applied_position):
+            continue  # it ended: what others were given of its keys since is theirs
         chain = node.witness.chains.get(session) or node.witness.open(session)
         node.witness.restore(chain, held.runs, held.accepted, held.anchored, done.get(session, chain.committed))
     node.witness.retry_all(node.promoted)
+    node.flush_promotions()  # a verdict is on disk before it is told, also one that is new because others' commands are committed
 
 
 def _committed_numbers(node: Node) -> dict[int, int]:
@@ -51,3 +53,12 @@ def _committed_numbers(node: Node) -> dict[int, int]:
         for session, first, count in zip(entry.sessions, entry.firsts, entry.counts, strict=True):
             done[session] = first + count - 1
     return done
+
+
+def _ended_sessions(node: Node) -> set[object]:
+    """Tell the sessions whose ends are known to be committed and not applied yet.
+
+    They had ended for the witness too before it gave their keys to others: it was applied in a life before, and ``Committed`` is on disk with that.
+    """
+    entries = (node.log.get(index) for index in range(node.applied_index + 1, node.commit_index + 1))
+    return {command[1] for entry in entries for command in entry.system if command[0] in {CLOSE, EXPIRE}}

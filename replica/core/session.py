@@ -180,6 +180,11 @@ class Session:
         strong = self.strong_reads[0].sent_at if self.strong_reads else math.inf
         return min(strong, next(iter(self.causal_reads.values())).sent_at) if self.causal_reads else strong
 
+    @property
+    def oldest_command(self) -> float:
+        """When the oldest command that is not complete was sent (again), seconds; infinite without one."""
+        return min((flights[0].sent_at for flights in (self.strong, self.causal) if flights), default=math.inf)
+
     # ------------------------------------------------------------------------------------------------------------------ completing
 
     def fail(self, reason: str) -> None:

@@ -68,7 +68,7 @@ class Voter:
                 chain.link, chain.home = source, message.home
             elif not message.home:
                 self.early_homes.pop(session, None)
-            elif session > self.node.applied_position and len(self.early_homes) < EARLY_RECORDS_MAX:
+            elif session > self.node.applied_position and len(self.early_homes) < self.node.config.sessions_max:
                 self.early_homes[session] = source
 
     def on_record(self, source: Source, record: Record, leader: Leader | None, *, forwarded: bool = False) -> None:
@@ -88,7 +88,8 @@ class Voter:
             start, end = end, end + count
             chain = chains.get(session)
             if chain is None:
-                self._refuse_unknown(source, record, (session, start, end, first, previous, incomplete), refusals)
+                if not forwarded:  # it comes again, and whoever it came from is not the session's client
+                    self._refuse_unknown(source, record, (session, start, end, first, previous, incomplete), refusals)
                 continue
             if not forwarded:
                 chain.link = source

@@ -73,7 +73,7 @@ def test_reads_may_be_cut_anywhere(kind: type[m.StrongRead], at: int) -> None:
 
 @pytest.mark.parametrize(
     "section",
-    [m.OpenSession([b"a", b"b", b"c"], 30.0), m.CloseSession([1, 2, 3]), m.KeepAlive([1, 2, 3]), m.Home([1, 2, 3], home=True),
+    [m.OpenSession([b"a", b"b", b"c"], 30.0), m.CloseSession([1, 2, 3], [4, 5, 6]), m.KeepAlive([1, 2, 3]), m.Home([1, 2, 3], home=True),
      m.Anchor([1, 2, 3], [4, 5, 6], [7, 8, 9])],
 )  # fmt: skip
 def test_rows_of_sessions_may_be_cut(section: Message) -> None:

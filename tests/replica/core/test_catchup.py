@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from replica.core.configuration import Configuration
 from replica.core.effects import Received
-from replica.core.messages import AcceptAck, Entry, Record, SnapshotAck, SnapshotPart
+from replica.core.messages import AcceptAck, AcceptNack, Entry, Record, SnapshotAck, SnapshotPart
 from statemachine.command import NOOP, OPEN
 from statemachine.sessions import Sessions
 from statemachine.store import Store
@@ -263,12 +263,22 @@ def test_a_state_that_turns_out_incomplete_is_refused_by_name_and_not_taken(faul
     assert (0, "invalid_snapshot") in replica.take_effects(0.0).drops
 
 
-def test_a_part_of_what_the_log_brought_already_is_answered_with_how_far_the_log_is() -> None:
+def test_a_part_of_what_the_log_brought_already_is_answered_as_taken_and_with_how_far_the_log_is() -> None:
     lone = follower()
     lone.tell(0, accept(1, (0, 0), noop(1, 1), noop(2, 1), commit=2))
     sent = lone.tell(0, parts_of(2, 1, 1)[0])
-    assert (acked(sent), matches(sent)) == ([], [2])
+    assert (acked(sent), matches(sent)) == ([1], [2])
     assert lone.replica.node.log.first_index == 1
+
+
+def test_a_leader_that_missed_the_last_answer_learns_of_it_though_a_heartbeat_comes_with_the_part() -> None:
+    """The heartbeat speaks of entries that are not here: refused, it takes the place of the turn's ack."""
+    lone = follower()
+    last = parts_of(5, 1, 1)[-1]
+    takes(lone, 0, parts_of(5, 1, 1))
+    sent = lone.tell(0, last, accept(1, (1, 60), commit=5))
+    assert acked(sent) == [last.part + 1]
+    assert any(isinstance(message, AcceptNack) for _, message in sent)
 
 
 def test_who_has_the_state_acknowledges_it_and_takes_what_follows() -> None:

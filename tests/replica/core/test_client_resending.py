@@ -62,6 +62,24 @@ def test_pauses_between_resends_double_up_to_a_limit_and_progress_ends_them() ->
     assert caller.now - start < 0.5
 
 
+def test_an_outcome_that_was_lost_is_asked_for_though_the_session_goes_on() -> None:
+    """The outcome of a cas is told once, by the leader alone; what else a session does must not keep its question away."""
+    caller = Caller()
+    caller.cas(b"k", handle="cas")
+    asked = []
+    for number in range(2, 80):
+        caller.put(b"x", causal=True)
+        caller.ack(1, number)
+        caller.applied(1, number)
+        caller.wait(0.1)
+        again = [record for record in caller.sections(Record, 0) if record.firsts[0] == 1]
+        asked += [caller.now] * len(again)
+    resends = [round(time, 1) for time in asked if time > 0.2]
+    assert len(resends) == 3
+    assert all(later - sooner >= 2.0 for sooner, later in zip(resends, resends[1:], strict=False))
+    assert [completion.handle for completion in caller.applied(0, 80, [1, 1])] == ["cas"]
+
+
 @pytest.mark.parametrize("reason", [GAP, BUSY])
 def test_a_replica_that_has_a_hole_or_no_room_is_sent_all_again_soon(reason: int) -> None:
     caller = Caller()

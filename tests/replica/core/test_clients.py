@@ -109,7 +109,7 @@ def test_a_leader_s_waiting_reads_go_with_their_link() -> None:
 # ------------------------------------------------------------------------------------------------------------------------ postponed
 
 
-@pytest.mark.parametrize("message", [OPENING, StrongRead([A], [1], [1], [0], [b"k"]), ReadIndex([A], [1], [1], [0], [b"k"]), CloseSession([A])],
+@pytest.mark.parametrize("message", [OPENING, StrongRead([A], [1], [1], [0], [b"k"]), ReadIndex([A], [1], [1], [0], [b"k"]), CloseSession([A], [0])],
                          ids=lambda message: type(message).__name__)  # fmt: skip
 def test_what_a_new_leader_cannot_answer_yet_waits_until_it_serves(message: Message) -> None:
     lone = recovering()
@@ -198,11 +198,11 @@ def test_a_leader_counts_the_lease_itself() -> None:
 
 def test_a_follower_closes_nothing_and_a_leader_does() -> None:
     lone = Successor()
-    said(lone, CloseSession([A]))
+    said(lone, CloseSession([A], [0]))
     assert lone.replica.node.log.last_index == 1
     lone = recovering()
     serve(lone)
-    said(lone, CloseSession([A]))
+    said(lone, CloseSession([A], [0]))
     lone.acknowledged(0, 2)
     assert sorted(lone.replica.node.witness.chains) == [B]
 

@@ -73,7 +73,7 @@ def test_a_session_whose_commands_are_applied_is_closed_in_the_log() -> None:
     (session,) = seat.open(b"t")
     seat.puts(session, b"x")
     seat.commit()
-    seat.leader.registrar.on_close_session([session])
+    seat.leader.registrar.on_close_session({session: 0})
     assert seat.turn()[1].entries[0].system == [[CLOSE, session]]
     seat.ack()
     seat.apply()
@@ -85,7 +85,7 @@ def test_a_session_is_closed_when_its_last_command_is_applied_if_that_is_later()
     seat = Seat()
     (session,) = seat.open(b"t")
     seat.puts(session, b"x")
-    seat.leader.registrar.on_close_session([session, 999])
+    seat.leader.registrar.on_close_session({session: 0, 999: 0})
     seat.commit()
     assert session in seat.node.witness.chains
     seat.commit()
@@ -96,9 +96,9 @@ def test_nothing_of_a_session_enters_the_log_behind_its_end() -> None:
     """It would be applied to a session that is not there any more, on every replica."""
     seat = Seat()
     (session,) = seat.open(b"t")
-    seat.leader.registrar.on_close_session([session])
+    seat.leader.registrar.on_close_session({session: 0})
     assert seat.puts(session, b"x").sessions == []
-    seat.leader.registrar.on_close_session([session])
+    seat.leader.registrar.on_close_session({session: 0})
     seat.commit()
     assert [entry.system for entry in seat.node.log.entries[-1:]] == [[[CLOSE, session]]]
     assert (seat.node.witness.commands, seat.leader.logged) == (0, {})

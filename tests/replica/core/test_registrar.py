@@ -169,7 +169,7 @@ def test_a_session_is_not_closed_before_its_last_command_is_applied() -> None:
     seat = Seat()
     (session,) = seat.open(b"t")
     seat.hold(session, b"\0\0", b"x", b"y")
-    seat.leader.registrar.on_close_session([session])
+    seat.leader.registrar.on_close_session({session: 0})
     assert list(seat.leader.registrar.closing) == [session]
     assert seat.turn() == {}
     seat.leader.append(seat.node.witness.chains[session], Speculation())
@@ -180,11 +180,42 @@ def test_a_session_is_not_closed_before_its_last_command_is_applied() -> None:
     assert (len(seat.node.sessions), seat.leader.registrar.closing) == (0, {})
 
 
+def test_a_session_is_not_closed_before_what_its_home_acknowledged_has_come() -> None:
+    """A leader that had no room refused it; the home said that it holds it, so it is complete, and forwards it."""
+    seat = Seat()
+    (session,) = seat.open(b"t")
+    seat.leader.registrar.on_close_session({session: 1})
+    seat.commit()
+    assert list(seat.leader.registrar.closing) == [session]
+    assert len(seat.node.sessions) == 1
+    seat.hold(session, b"\0", b"x")
+    seat.leader.append(seat.node.witness.chains[session], Speculation())
+    seat.commit()
+    assert seat.node.sessions.applied(session) == 1
+    seat.commit()
+    assert len(seat.node.sessions) == 0
+
+
+def test_what_a_session_said_in_the_turn_in_which_its_lease_is_over_stands_before_its_end() -> None:
+    """An entry's ends come before its commands: nobody could apply those of a session that is gone."""
+    seat = Seat()
+    one, other = seat.open(b"t", b"u")
+    for session in (one, other):
+        seat.hold(session, b"\0", b"x%d" % session)
+        seat.leader.append(seat.node.witness.chains[session], Speculation())
+    before = seat.node.log.last_index
+    seat.node.now = 10.0
+    seat.leader.registrar.on_heard([other])
+    assert at(seat, LEASE + 1) == [[EXPIRE, one]]
+    assert [(entry.sessions, entry.system) for entry in seat.node.log.entries if entry.index > before] == [([one, other], []), ([], [[EXPIRE, one]])]
+    assert (list(seat.node.sessions.table), seat.node.sessions.applied(other)) == ([other], 1)
+
+
 def test_a_session_that_waits_for_its_end_may_expire() -> None:
     seat = Seat()
     (session,) = seat.open(b"t")
     seat.hold(session, b"\0", b"x")
-    seat.leader.registrar.on_close_session([session])
+    seat.leader.registrar.on_close_session({session: 0})
     assert at(seat, LEASE + 1) == [[EXPIRE, session]]
     assert list(seat.leader.registrar.closing) == []
 
@@ -192,7 +223,7 @@ def test_a_session_that_waits_for_its_end_may_expire() -> None:
 def test_a_session_that_is_closed_does_not_expire_too() -> None:
     seat = Seat()
     (session,) = seat.open(b"t")
-    seat.leader.registrar.on_close_session([session])
+    seat.leader.registrar.on_close_session({session: 0})
     assert at(seat, LEASE + 1) == [[CLOSE, session]]
 
 
@@ -203,5 +234,5 @@ def test_an_end_in_the_log_of_an_older_view_ends_it() -> None:
     lone.hears(2, Told(A, "s", 1))
     lone.acknowledged(0, 2)
     assert sorted(lone.replica.node.witness.chains) == [B]
-    lone.tell(CLIENT, CloseSession([A]))
+    lone.tell(CLIENT, CloseSession([A], [0]))
     assert lone.recovered() == []

@@ -81,7 +81,7 @@ def test_a_ping_is_answered_at_once_with_who_leads() -> None:
     assert say(replica_of(), Ping(7)) == [Leader(1, 1, 0), Pong(7)]
 
 
-@pytest.mark.parametrize("message", [KeepAlive([1]), CloseSession([1]), Home([1], home=False)], ids=lambda message: type(message).__name__)
+@pytest.mark.parametrize("message", [KeepAlive([1]), CloseSession([1], [0]), Home([1], home=False)], ids=lambda message: type(message).__name__)
 def test_some_sections_need_no_answer(message: Message) -> None:
     for place in (0, 1):
         replica = replica_of(place)

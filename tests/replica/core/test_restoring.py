@@ -14,7 +14,7 @@ from replica.core.messages import Leader as LeaderNews
 from replica.core.node import Node
 from replica.core.restoring import restore
 from replica.core.witness import Run
-from statemachine.command import OPEN
+from statemachine.command import CLOSE, EXPIRE, OPEN
 from statemachine.sessions import Sessions
 from statemachine.store import Store
 from tests.replica.core.lone import noop
@@ -87,7 +87,22 @@ def test_chains_come_back_above_what_is_committed() -> None:
 def test_what_was_refused_is_judged_again_and_told_to_the_journal() -> None:
     node = restored(Durable(applied(), chains={A: Held([run(1, b"x")], 1, 1), B: Held([run(1, b"y")], 0, 0)}))
     assert levels(node)[B] == (0, 1, 1, 1)
-    assert list(node.promoted) == [B]
+    assert (list(node.journal.levels), node.promoted) == ([B], {})
+    assert not node.journal.clear, "nothing of it is told before it is on disk"
+
+
+@pytest.mark.parametrize("end", [CLOSE, EXPIRE])
+def test_a_session_whose_end_is_committed_and_not_applied_yet_has_no_chain(end: int) -> None:
+    """Its key was given to another session after it had ended: that one's place must not fall when the end is applied again."""
+    ends = Entry(7, 2, 20, [[end, A]], [], [], [], [], b"", [], [])
+    chains = {B: Held([run(1, b"x")], 1, 1), A: Held([run(1, b"x")], 1, 1)}
+    node = restored(Durable(applied(), entries=[ends], committed=7, chains=chains))
+    assert sorted(node.witness.chains) == [A, B]
+    assert (levels(node)[A], levels(node)[B]) == ((0, 0, 0, 0), (0, 1, 1, 1))
+    node.apply(100)
+    assert sorted(node.witness.chains) == [B]
+    node.witness.check_invariants()
+    assert list(node.witness.anchored) == [b"x"]
 
 
 def test_chains_of_sessions_that_ended_are_dropped_and_of_those_that_open_later_kept() -> None:

@@ -180,6 +180,16 @@ def test_records_that_come_before_their_opening_wait_for_it() -> None:
     assert stand.replica.node.witness.chains[A].home
 
 
+def test_a_forwarded_record_that_comes_before_its_opening_does_not_take_the_session_s_link() -> None:
+    """Who forwards is no client: what the session is told would go to a replica."""
+    stand = Stand(sessions=0)
+    forwarded = record(A, 1, (PUT, b"x"))
+    stand.replica.voter.on_record(2, forwarded, None, forwarded=True)
+    stand.log(system=[[OPEN, b"a", 30.0]])
+    chain = stand.replica.node.witness.chains[A]
+    assert (chain.link, chain.held) == (None, 0)
+
+
 def test_a_session_that_moved_before_its_opening_came_has_no_home_here() -> None:
     stand = Stand(sessions=0)
     stand.say(Home([A], home=True), Home([A], home=False))
@@ -197,9 +207,17 @@ def test_too_many_early_records_are_told_to_come_again() -> None:
     assert stand.say(record(B, 1, (PUT, b"y"))) == [ack(B, 1, 1)]
 
 
+def test_as_many_homes_as_there_may_be_sessions_come_before_their_openings() -> None:
+    """A client binds a session once: forgotten, it would have no home for ever."""
+    stand = Stand(sessions=0, sessions_max=3000)
+    stand.say(Home(list(range(1, 3001)), home=True))
+    stand.log(system=[[OPEN, b"%d" % number, 30.0] for number in range(3000)])
+    assert all(chain.home for chain in stand.replica.node.witness.chains.values())
+
+
 def test_too_many_early_homes_are_bound_by_their_next_home() -> None:
-    stand = Stand(sessions=0)
-    stand.say(Home(list(range(2, EARLY_RECORDS_MAX + 2)), home=True), Home([A], home=True))
+    stand = Stand(sessions=0, sessions_max=10)
+    stand.say(Home(list(range(2, 12)), home=True), Home([A], home=True))
     stand.log(system=[[OPEN, b"a", 30.0]])
     assert not stand.replica.node.witness.chains[A].home
     stand.say(Home([A], home=True))

@@ -28,6 +28,7 @@ import attrs
 
 from replica.cluster_file import ClusterFile, ReplicaPlace, read_cluster_file, write_cluster_file
 from replica.config import SettingError
+from replica.storage.folder import make_folder
 from triskele.cluster_ports import REPLICA_COUNTS
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def open_folder(data_dir: Path | None) -> Iterator[ClusterFolder]:
             shutil.rmtree(path, ignore_errors=True)
         return
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        if not data_dir.is_dir():
+            make_folder(data_dir, 0o777)
         path = data_dir.resolve()
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:

@@ -116,7 +116,7 @@ class DataFolder:
             if not made:
                 _judge(disk, cluster_id, replica_id)
             else:
-                _make(folder)
+                make_folder(folder, 0o700)
         lock_fd = _lock(folder)
         try:
             opened = cls.open_disk(disk, cluster_id=cluster_id, replica_id=replica_id, entropy=entropy, lock_fd=lock_fd)
@@ -250,11 +250,19 @@ def _judge(disk: Disk, cluster_id: str, replica_id: int) -> Identity | None:
     return identity
 
 
-def _make(folder: Path) -> None:
-    """Make a folder and those it is in, durably."""
+def make_folder(folder: Path, mode: int) -> None:
+    """Make a folder and those it is in, durably: a crash must not take back the path to what is durable in it.
+
+    Args:
+        folder: may be there already.
+        mode: of all that are made.
+
+    Raises:
+        OSError: it cannot be made.
+    """
     if not folder.parent.is_dir():
-        _make(folder.parent)
-    folder.mkdir(mode=0o700)
+        make_folder(folder.parent, mode)
+    folder.mkdir(mode, exist_ok=True)
     OsDisk(folder.parent).sync_folder()
 
 

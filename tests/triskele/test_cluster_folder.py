@@ -6,6 +6,7 @@ import pytest
 
 from replica.cluster_file import read_cluster_file
 from replica.config import SettingError, Settings, resolve
+from replica.storage.disk import OsDisk
 from triskele.cluster_folder import open_folder
 from triskele.cluster_ports import reserve_ports
 
@@ -33,6 +34,24 @@ def test_a_new_cluster_has_a_file_and_a_folder_for_each_replica(tmp_path: Path) 
     assert (file.addresses(), file.mode, file.durability) == (addresses, settings.mode, "disk")
     assert [place.data_dir for place in file.replicas] == [str(tmp_path / "a" / "b" / f"replica-{number}") for number in range(3)]
     assert all(Path(place.data_dir).is_dir() for place in file.replicas)
+
+
+def test_every_folder_that_is_made_on_the_way_is_durable_and_those_that_were_there_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is durable in it would be lost with the name of any folder above it."""
+    synced: list[str] = []
+    sync_folder = OsDisk.sync_folder
+
+    def watched(disk: OsDisk) -> None:
+        synced.append(disk.path)
+        sync_folder(disk)
+
+    monkeypatch.setattr(OsDisk, "sync_folder", watched)
+    for _ in range(2):
+        with open_folder(tmp_path / "a" / "b" / "c"):
+            pass
+    assert synced == [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")]
 
 
 def test_three_replicas_unless_somebody_says_otherwise(tmp_path: Path) -> None:

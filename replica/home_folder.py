@@ -8,18 +8,19 @@ knows that, and that it forgot the rest: the core lets it follow in higher views
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from replica.config import SettingError
 from replica.guard import DIVERGED
 from replica.persistence import DURABILITY, Persistence, load, recall
 from replica.standing import FORGOTTEN
-from replica.storage.errors import StateDiverged
+from replica.storage.errors import CorruptFacts, StateDiverged
+from replica.storage.folder import FACTS
 from replica.surroundings import PROCESS, Surroundings
 from transport.errors import HandshakeRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from replica.cluster_file import ClusterFile
     from replica.config import Settings
@@ -40,6 +41,23 @@ AMNESIA = (
 )
 
 logger = logging.getLogger("triskele.replica")
+
+
+def judge_facts(path: str, recall: Callable[[str], Any]) -> None:
+    """Refuse a folder from which no replica may start, whatever its settings are.
+
+    Args:
+        path: the folder's.
+        recall: tells a fact by its name, None if there is none.
+
+    Raises:
+        CorruptFacts: nothing says what it was made for.
+        StateDiverged: its replica found out that its state was not the cluster's.
+    """
+    if recall(DURABILITY) is None:
+        raise CorruptFacts(f"{path}/{FACTS}", 0, "nothing says for which durability the folder was made")
+    if diverged := recall(DIVERGED):
+        raise StateDiverged(path, diverged)
 
 
 class HomeFolder:
@@ -75,12 +93,11 @@ class HomeFolder:
             if self.durable:
                 raise SettingError("--data-dir", "", f"the cluster file names no data_dir for replica {replica_id}: give one")
             return
-        folder = surroundings.open_folder(place.data_dir, cluster_id=cluster.cluster_id or "unnamed", replica_id=replica_id)
         given = {DURABILITY: settings.durability, MODE: settings.mode}
+        first = {**given, JOINED: True} if place.joins else given
+        folder = surroundings.open_folder(place.data_dir, cluster_id=cluster.cluster_id or "unnamed", replica_id=replica_id, facts=first)
         try:
             self._agree(folder, place.data_dir, given)
-            if folder.created:
-                folder.remember_all({**given, JOINED: True} if place.joins else given)
         except BaseException:
             folder.close()
             raise
@@ -96,12 +113,11 @@ class HomeFolder:
         What one durability keeps another does not look at, the vote included; what one mode acknowledged another would not recover.
         A folder of a version that did not remember the mode is taken as it is, and belongs to this mode from now on.
         """
+        judge_facts(path, folder.recall)
         for name, value in given.items():
             made_for = folder.recall(name)
-            if made_for != value and not folder.created and (made_for is not None or name == DURABILITY):
-                raise SettingError(f"--{name}", value, f"{path} was made for {made_for or 'another one'}; give that")
-        if folder.recall(DIVERGED):
-            raise StateDiverged(path, folder.recall(DIVERGED))
+            if made_for not in (value, None):
+                raise SettingError(f"--{name}", value, f"{path} was made for {made_for}; give that")
 
     def read(self, tombstone_sessions_max: int, progress: Progress | None = None) -> None:
         """Read what the folder holds, in any thread; ``load`` then has it.

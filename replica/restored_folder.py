@@ -37,10 +37,9 @@ def make_restored_folder(path: Path, *, cluster_id: str, replica_id: int, applie
     Raises:
         StorageError: The folder is not empty or in use, or the disk refused.
     """
-    folder = DataFolder.open(path, cluster_id=cluster_id, replica_id=replica_id)
+    folder = DataFolder.open(path, cluster_id=cluster_id, replica_id=replica_id, facts={DURABILITY: "disk"})
     try:
         assert folder.created, f"{path} is in use already"
-        folder.remember(DURABILITY, "disk")
         sessions = Sessions().snapshot()
         metadata = encode_metadata(applied.index, applied.view, applied.position, len(sessions))
         writer = SnapshotWriter(folder.disk, applied.index, metadata)

@@ -31,7 +31,7 @@ class Surroundings:
         clock: seconds, any origin, never going back; as fast as Trio's.
         draw: numbers in [0, 1), for the times of elections and of dialing again.
         entropy: so many random bytes, for what must be unique.
-        open_folder: opens a data folder, given its path, ``cluster_id`` and ``replica_id``; see ``DataFolder.open``.
+        open_folder: opens a data folder, given its path, ``cluster_id``, ``replica_id`` and ``facts``; see ``DataFolder.open``.
         open_log: opens its log, given its disk and ``create``; see ``DurableLog.open``.
         in_thread: calls a function that waits for a disk; Trio's tasks go on meanwhile. Cancelling it must not leave the function running.
         fabric: carries links to ``memory:`` addresses; None: there are none.

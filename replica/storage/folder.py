@@ -9,7 +9,8 @@
 
 IDENTITY and FACTS are JSON behind a line with its CRC-32, replaced whole: written under another name, synced, renamed, the folder synced. A
 person can read them; nobody can alter them unnoticed. FACTS is made before IDENTITY, so that a folder with an identity and no facts is
-damaged, and not new: a replica that forgot its vote could vote twice.
+damaged, and not new: a replica that forgot its vote could vote twice. What it was made for stands in that first FACTS: wherever a crash cuts
+its making short, the folder is new or whole.
 
 The folder's id is random and made with the folder. A replica that comes back with another id has lost its disk, which peers may have to know.
 The incarnation is raised by every opening that comes to be used, durably, before anything is said to anybody (``count_opening``); one that is
@@ -94,13 +95,22 @@ class DataFolder:
         self._failure: DiskFailed | None = None
 
     @classmethod
-    def open(cls, path: str | Path, *, cluster_id: str, replica_id: int, entropy: Callable[[int], bytes] = os.urandom) -> DataFolder:
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        cluster_id: str,
+        replica_id: int,
+        facts: Mapping[str, Any] | None = None,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> DataFolder:
         """Open a replica's folder, or make it; it is locked until it is closed or the process ends.
 
         Args:
             path: the folder; made if it is not there.
             cluster_id: whose it must be.
             replica_id: whose it must be.
+            facts: the first ones of a folder that is made; see ``remember_all``.
             entropy: so many random bytes.
 
         Raises:
@@ -119,7 +129,7 @@ class DataFolder:
                 make_folder(folder, 0o700)
         lock_fd = _lock(folder)
         try:
-            opened = cls.open_disk(disk, cluster_id=cluster_id, replica_id=replica_id, entropy=entropy, lock_fd=lock_fd)
+            opened = cls.open_disk(disk, cluster_id=cluster_id, replica_id=replica_id, facts=facts, entropy=entropy, lock_fd=lock_fd)
         except BaseException:
             os.close(lock_fd)
             raise
@@ -128,7 +138,14 @@ class DataFolder:
 
     @classmethod
     def open_disk(
-        cls, disk: Disk, *, cluster_id: str, replica_id: int, entropy: Callable[[int], bytes] = os.urandom, lock_fd: int = -1
+        cls,
+        disk: Disk,
+        *,
+        cluster_id: str,
+        replica_id: int,
+        facts: Mapping[str, Any] | None = None,
+        entropy: Callable[[int], bytes] = os.urandom,
+        lock_fd: int = -1,
     ) -> DataFolder:
         """Open a replica's folder on any disk, unlocked; else as ``open``. ``lock_fd`` is closed with the folder."""
         with disk_errors(disk.path):
@@ -139,9 +156,9 @@ class DataFolder:
             identity = Identity(cluster_id, replica_id, entropy(FOLDER_ID_BYTES).hex(), 1)
             for name in (IDENTITY, FACTS):
                 remove_partials(disk, name)
-            replace_file(disk, FACTS, _encode({}))
+            replace_file(disk, FACTS, _encode(facts or {}))
             replace_file(disk, IDENTITY, _encode(attrs.asdict(identity)))
-        return cls(disk, identity, {}, lock_fd, created=True)
+        return cls(disk, identity, json.loads(json.dumps(facts or {})), lock_fd, created=True)
 
     def count_opening(self) -> None:
         """Raise the incarnation on disk to this opening's; before anything is said to anybody. Does nothing a second time.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,9 +14,12 @@ from replica.guard import DIVERGED
 from replica.home_folder import FOLDER_BITS, OPENINGS_BITS, HomeFolder
 from replica.reading import Progress
 from replica.storage.disk import OsDisk
-from replica.storage.errors import Corrupt, FolderLocked, ForeignFolder, StateDiverged, StorageError
-from replica.storage.folder import DataFolder, read_identity
+from replica.storage.errors import Corrupt, CorruptFacts, FolderLocked, ForeignFolder, StateDiverged, StorageError
+from replica.storage.folder import IDENTITY, DataFolder, read_identity
+from replica.storage.log import DurableLog
+from replica.surroundings import Surroundings
 from statemachine.sessions import EXPIRED_MAX
+from tests.replica.replica_on_disk import WatchedDisk
 from transport.errors import HandshakeRefused
 
 if TYPE_CHECKING:
@@ -148,6 +153,35 @@ def test_a_refused_start_counts_for_nothing(path: Path, flaw: str) -> None:
     identity = read_identity(OsDisk(path))
     assert identity is not None
     assert identity.incarnation == 1
+
+
+@pytest.mark.parametrize("durability", ["disk", "memory"])
+def test_a_first_start_cut_short_at_any_moment_leaves_a_folder_that_the_next_can_use(durability: Durability) -> None:
+    disk = WatchedDisk(Random(0))
+    left: list[WatchedDisk] = []
+
+    def start(disk: WatchedDisk, *, joins: bool) -> HomeFolder:
+        around = Surroundings(
+            open_folder=lambda _path, **told: DataFolder.open_disk(disk, entropy=Random(1).randbytes, **told),
+            open_log=partial(DurableLog.open, segment_bytes=4096),
+        )
+        places = (ReplicaPlace(id=1, data_dir="data", joins=joins),)
+        return HomeFolder(Settings(durability=durability), ClusterFile(cluster_id="c", replicas=places), 1, around)
+
+    disk.watch = lambda _operation: left.extend(disk.crashed(seed) for seed in range(3))
+    end(start(disk, joins=True))
+    assert len(left) > 20
+    for other in left:
+        there = IDENTITY in other.names()
+        opened = start(other, joins=False)
+        assert opened.joins == there, "it was told once that it joins, and remembers that from the first moment on"
+        end(opened)
+
+
+def test_a_folder_that_does_not_say_what_it_was_made_for_is_refused_as_damaged(path: Path) -> None:
+    DataFolder.open(path, cluster_id="c", replica_id=1).close()
+    with pytest.raises(CorruptFacts, match=f"^{path}/FACTS: byte 0: nothing says for which durability the folder was made; "):
+        home(path)
 
 
 # ---------------------------------------------------------------------------------------------------------------------- what it holds

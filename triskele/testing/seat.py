@@ -18,7 +18,7 @@ from triskele.testing.disk import PointedDisk, SyncClock
 from triskele.testing.place import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
 
     from replica.cluster_file import ClusterFile
     from replica.config import Settings
@@ -159,11 +159,11 @@ class Seat:
             in_thread=self._in_thread, fabric=self._fabric, fabric_name=self.place.name,
         )  # fmt: skip
 
-    def _open_folder(self, path: str, *, cluster_id: str, replica_id: int) -> DataFolder:
-        entropy = self._random.randbytes
+    def _open_folder(self, path: str, *, cluster_id: str, replica_id: int, facts: Mapping[str, Any]) -> DataFolder:
+        told: dict[str, Any] = {"cluster_id": cluster_id, "replica_id": replica_id, "facts": facts, "entropy": self._random.randbytes}
         if self._disk is not None:
-            return DataFolder.open_disk(PointedDisk(self._disk, self.sync_clock), cluster_id=cluster_id, replica_id=replica_id, entropy=entropy)
-        folder = DataFolder.open(path, cluster_id=cluster_id, replica_id=replica_id, entropy=entropy)
+            return DataFolder.open_disk(PointedDisk(self._disk, self.sync_clock), **told)
+        folder = DataFolder.open(path, **told)
         folder.disk = PointedDisk(folder.disk, self.sync_clock)
         return folder
 

@@ -47,6 +47,15 @@ def test_a_folder_is_made_with_those_it_is_in(tmp_path: Path) -> None:
     folder.close()
 
 
+def test_the_first_facts_are_there_as_soon_as_the_folder_has_an_identity() -> None:
+    disk = CrashingDisk(Random(1))
+    facts = {"made for": "this", "more": [1, 2]}
+    before = DataFolder.open_disk(disk, cluster_id="c", replica_id=1, facts=facts, entropy=disk.rng.randbytes)
+    assert (before.recall("more"), read_checked(disk, FACTS)) == ([1, 2], facts)
+    again = DataFolder.open_disk(disk, cluster_id="c", replica_id=1, facts={"made for": "another"})
+    assert (again.created, again.recall("made for")) == (False, "this")
+
+
 def test_each_opening_is_another_incarnation_of_the_same_folder(tmp_path: Path) -> None:
     first = open_folder(tmp_path)
     first.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from replica.core.journal import Durable, JournalError
+from replica.home_folder import judge_facts
 from replica.journal_codec import decode_record, restore
 from replica.storage.disk import OsDisk
 from replica.storage.errors import Corrupt, StorageError, words
@@ -54,6 +55,7 @@ def check_folder(path: Path) -> Report:
     except OSError as error:
         raise NoDataFolder(f"{path}: {words(error)}") from None
     disk = OsDisk(path)
+    _check_facts(disk, report)
     sound_so_far = not report.problems
     applied = _check_snapshots(disk, report)
     records = _check_records(disk, report)
@@ -76,6 +78,14 @@ def _require_data_folder(path: Path) -> None:
 def _add(report: Report, problem: str) -> None:
     if problem not in report.problems:  # the files were looked over before
         report.problems.append(problem)
+
+
+def _check_facts(disk: OsDisk, report: Report) -> None:
+    """Look for what keeps every start from the folder, however sound its files are."""
+    try:
+        judge_facts(disk.path, read_checked(disk, FACTS).get)
+    except StorageError as error:
+        _add(report, str(error))
 
 
 def _check_snapshots(disk: OsDisk, report: Report) -> Applied | None:

@@ -73,7 +73,7 @@ class Report:
         snapshots: in order; those whose header and footer can be read.
         torn_tail: the file and the offset in bytes from where on the next start will cut the log; None if it will not.
         unfinished: files that the next start will remove.
-        problems: one line each, with file and offset; with any of them a start is refused or a snapshot is of no use.
+        problems: one line each, with the file, and the offset if it has one; with any of them a start is refused or a snapshot is of no use.
     """
 
     path: str

@@ -7,8 +7,9 @@ import pytest
 
 from replica.core.journal import Committed, Voted
 from replica.folder_check import NoDataFolder, check_folder, offset_of
+from replica.guard import DIVERGED
 from replica.journal_codec import encode_metadata, encode_record, snapshot_chunks
-from replica.persistence import load
+from replica.persistence import DURABILITY, load
 from replica.storage.disk import OsDisk
 from replica.storage.folder import FACTS, IDENTITY, DataFolder
 from replica.storage.records import Record
@@ -30,7 +31,7 @@ SEGMENT, SNAPSHOT = segment_name(1), snapshot_name(2)
 
 def make(path: Path, *records: JournalRecord | tuple[int, bytes], snapshot: bytes | None = None) -> None:
     """Make a folder with these records, one batch for each two, and a snapshot with these metadata."""
-    folder = DataFolder.open(path, cluster_id="c", replica_id=1)
+    folder = DataFolder.open(path, cluster_id="c", replica_id=1, facts={DURABILITY: "disk"})
     log, _ = load(folder, EXPIRED_MAX)
     for number, record in enumerate(records):
         log.append(*(record if isinstance(record, tuple) else encode_record(record)))
@@ -135,6 +136,18 @@ def test_a_log_that_is_gone_is_a_problem(path: Path) -> None:
     make(path, *SOUND)
     (path / SEGMENT).unlink()
     assert check_folder(path).problems == [f"{path}/{SEGMENT}: byte 0: the folder has no log, but there was one"]
+
+
+def test_what_keeps_every_start_from_a_sound_folder_is_a_problem(path: Path) -> None:
+    make(path, *SOUND)
+    folder = DataFolder.open(path, cluster_id="c", replica_id=1)
+    folder.remember(DIVERGED, "its state at position 64 is not that of the majority")
+    folder.close()
+    (problem,) = check_folder(path).problems
+    assert problem.startswith(f"{path}: this replica diverged: its state at position 64 is not that of the majority; remove it")
+    DataFolder.open(path.parent / "nameless", cluster_id="c", replica_id=1).close()
+    (problem,) = check_folder(path.parent / "nameless").problems
+    assert problem.startswith(f"{path.parent}/nameless/FACTS: byte 0: nothing says for which durability the folder was made; ")
 
 
 def test_a_problem_is_told_once(path: Path) -> None:

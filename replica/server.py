@@ -33,6 +33,7 @@ from replica.standing import Standing
 from replica.statistics import process_statistics, render_prometheus
 from replica.storage.sync_thread import SyncThread
 from replica.surroundings import PROCESS, Surroundings
+from replica.upkeep import look_after_log
 from replica.whereabouts import Whereabouts
 from transport.adaptive import policy_named
 from transport.errors import EndedEarly, HandshakeRefused
@@ -56,8 +57,6 @@ HAND_OVER_SECONDS_MAX = 1.0
 """How long a stopping leader waits for another to lead."""
 DRAIN_SECONDS_MAX = 2.0
 """How long a stopping replica waits for held commands to be committed."""
-SNAPSHOT_LOOK_SECONDS = 0.2
-"""How often a replica looks whether its log wants a snapshot."""
 FOLD_KEYS = 1000
 """Keys hashed at a time for the state hash, about 2 ms."""
 
@@ -286,7 +285,7 @@ class Server:
             nursery.start_soon(self._keep, task, name=task)
         if self.persistence.log is not None:
             nursery.start_soon(self._keep, self.persistence.run, name=self.persistence.run)
-            nursery.start_soon(self._keep, self._snapshot, name=self._snapshot)
+            nursery.start_soon(self._keep, look_after_log, self.persistence, self.settings.log_on_disk_bytes_max, name=look_after_log)
         for address, opened in listeners:
             await nursery.start(self._listen, address, opened)
         nursery.start_soon(self._keep, self.peering.run, name=self.peering.run)
@@ -320,16 +319,6 @@ class Server:
 
     def _counters_and_role(self) -> dict[str, object]:
         return {"role": "leader" if self.core.node.leads else "follower", **self.counters()}
-
-    async def _snapshot(self) -> None:
-        """Replace the log on disk by a snapshot whenever it has grown enough."""
-        while True:
-            await trio.sleep(SNAPSHOT_LOOK_SECONDS)
-            reach("snapshot.look")
-            if self.persistence.log_bytes > self.settings.log_on_disk_bytes_max:
-                began = trio.current_time()
-                index = await self.persistence.snapshot()
-                logger.info("snapshot up to entry %d, %.1f s", index, trio.current_time() - began)
 
     async def _hash(self) -> None:
         """Bring the state hash up to date in slices when somebody asked for it."""

@@ -71,7 +71,8 @@ class Report:
         identity: whose it is; None if nothing readable tells.
         segments: in order.
         snapshots: in order; those whose header and footer can be read.
-        torn_tail: the file and the offset in bytes from where on the next start will cut the log; None if it will not.
+        torn_tail: the file and the offset in bytes from where on the next start will cut the log; None if it will not. A crash leaves one
+            behind, and damage to the very last writes, where nothing behind them says that they were durable, looks like one.
         unfinished: files that the next start will remove.
         problems: one line each, with the file, and the offset if it has one; with any of them a start is refused or a snapshot is of no use.
     """

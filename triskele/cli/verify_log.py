@@ -18,6 +18,8 @@ EXAMPLES = (
     "triskele verify-log data/replica-0 -o json    # for programs",
 )
 
+TORN = "a write that a crash cut short, or damage to the very last writes, which nothing here can tell from it"
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare flags and arguments."""
@@ -53,7 +55,7 @@ def _lines(report: Report) -> list[str]:
     lines += [f"snapshot  {found.file}: up to entry {found.index}, {found.chunks} chunks, {found.content_bytes} bytes" for found in report.snapshots]
     if report.torn_tail is not None:
         file, offset = report.torn_tail
-        lines.append(f"torn tail {file}: from byte {offset} on; no promise rests on it, the next start cuts it")
+        lines.append(f"torn tail {file}: from byte {offset} on; the next start cuts it: {TORN}")
     lines += [f"leftover  {name}: never finished, the next start removes it" for name in report.unfinished]
     lines += [f"problem   {problem}" for problem in report.problems]
     lines.append(f"{len(report.problems)} problems" if report.problems else "sound")

@@ -15,7 +15,7 @@ POINTS = {
     "turn.after_replies": "clients have their answers, peers nothing",
     "turn.end": "everything has left",
     "batch.persisted": "a batch became safe outside of a turn",
-    "snapshot.look": "the task that writes snapshots looks whether one is due",
+    "snapshot.look": "the task that writes snapshots and seals the log looks at it",
     "guard.look": "the task that compares states with the other replicas looks",
     "peering.look": "the task that keeps links to the other replicas begins, or its members changed",
     "hash.begin": "the task that brings the state hash up to date begins",

@@ -25,7 +25,7 @@ TASKS = {
     "replica.persistence.Persistence._sync": "sync",
     "replica.persistence.Persistence._make_segments": "segments",
     "replica.persistence.Persistence._install": "install",
-    "replica.server.Server._snapshot": "snapshot",
+    "replica.upkeep.look_after_log": "snapshot",
     "replica.server.Server._hash": "hash",
     "replica.server.Server._listen": "listen",
     "replica.peering.Peering.run": "peering",

@@ -6,6 +6,7 @@ Opened before anything else starts, in one place, so that a port that is taken i
 from __future__ import annotations
 
 import errno
+import logging
 import resource
 import socket
 from contextlib import ExitStack
@@ -16,7 +17,13 @@ from replica.address import inherited_descriptor, join_address, split_address
 if TYPE_CHECKING:
     from replica.config import Settings
 
+logger = logging.getLogger("triskele.replica")
+
 BACKLOG = 1024
+OWN_DESCRIPTORS = 128
+"""Of a replica besides its native and WebSocket connections: 65 of the admin listener, a link to each peer, some twenty of files and pipes."""
+CONNECTIONS_MIN = 10
+"""So many a listener takes in any case, peers among them: with fewer there would be no cluster."""
 
 
 class ListenError(Exception):
@@ -102,15 +109,34 @@ def allow_descriptors(wanted: int) -> int:
     """Raise this process's limit of open descriptors to what it needs, as far as the system lets it.
 
     Returns:
-        The limit now; less than ``wanted`` means that accepting pauses when it is reached.
+        The limit now; ``wanted`` if there is none.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         return wanted
     return soft
+
+
+def fit_connections(settings: Settings) -> Settings:
+    """Raise this process's limit of open descriptors to what these settings need, and lower ``connections_max`` to what the system lets it have.
+
+    Connections must not take the last descriptor: it is needed for the log's next segment, and a disk that refuses one ends the replica.
+    """
+    wanted = 2 * settings.connections_max + OWN_DESCRIPTORS
+    allowed = allow_descriptors(wanted)
+    fitting = min(settings.connections_max, max((allowed - OWN_DESCRIPTORS) // 2, CONNECTIONS_MIN))
+    if fitting == settings.connections_max:
+        return settings
+    logger.warning(
+        "connections_max is %d instead of %d at each listener: the system allows this process %d descriptors, and that many connections take %d "
+        "(see ulimit -n)", fitting, settings.connections_max, allowed, wanted
+    )  # fmt: skip
+    return settings.changed("the system's limit of descriptors", connections_max=fitting)
 
 
 def bound_address(listening: socket.socket) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,8 @@ import triskele
 from replica.config import Settings
 from replica.core import messages as m
 from replica.hello import Hello, encode_hello
+from replica.storage.disk import OsDisk
+from replica.storage.snapshots import snapshot_indexes
 from replica.wire import encode
 from tests.loopback.conftest import addresses_of, counters_of, resident, status_of
 from tests.loopback.garbage import BAD_HELLOS, BAD_PAYLOADS, GREETED, NATIVE, PREAMBLE, REASONS, framed, hello
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
 
 LIMITED = """
 import resource, runpy, sys
-resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
+allowed = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
 sys.argv[0] = "triskele"
 runpy.run_module("triskele", run_name="__main__")
 """
@@ -186,7 +190,7 @@ async def test_memory_stays_bounded_under_a_flood_of_garbage_connections(whole: 
 
 async def test_running_out_of_descriptors_is_survived() -> None:
     """Connections wait in the backlog or are turned away; those that are there go on, and new ones come in when others leave."""
-    program = [sys.executable, "-c", LIMITED, "replica"]
+    program = [sys.executable, "-c", LIMITED, "48", "replica"]
     async with local_cluster(3, Settings(), say=lambda _line: None, program=program) as running:
         async with triskele.connect(addresses_of(running.file)) as store:
             await store.put(b"k", b"before")
@@ -203,3 +207,27 @@ async def test_running_out_of_descriptors_is_survived() -> None:
         async with triskele.connect(running.file.replica(1).address + "," + running.file.replica(0).address) as late:
             assert await late.get(b"k") == b"crowded"
         assert len(running.alive) == 3
+
+
+async def test_a_crowd_of_connections_leaves_a_replica_the_descriptors_for_its_disk() -> None:
+    """Fewer are allowed than the crowd wants; each snapshot and each segment of the log needs one all the same."""
+    program = [sys.executable, "-c", LIMITED, "200", "replica"]
+    settings = Settings().changed("here", log_on_disk_bytes_max=1 << 20, handshake_seconds=60.0)
+    async with local_cluster(1, settings, restarts=None, say=lambda _line: None, program=program) as running:
+        place = running.file.replica(0)
+        async with triskele.connect(place.address) as store:
+            await store.put(b"k", b"before")
+            crowd = [dial(at) for at in (place.address, place.websocket.removeprefix("ws://").rstrip("/")) for _ in range(150)]
+            await until(lambda: counters_of(running.file, 0)["links_closed"].get("too_many_connections", 0) > 100)
+            snapshots = newest_snapshot(place.data_dir)
+            for number in range(4):
+                await store.put(b"k", bytes([number]) * (1 << 19))
+            await until(lambda: newest_snapshot(place.data_dir) > snapshots)
+            assert await store.get(b"k") == bytes([3]) * (1 << 19)
+            for link in crowd:
+                link.close()
+        assert len(running.alive) == 1
+
+
+def newest_snapshot(data_dir: str) -> int:
+    return max(snapshot_indexes(OsDisk(Path(data_dir))), default=0)

@@ -3,12 +3,15 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from replica.address import split_address
 from replica.config import Settings
-from replica.listening import ListenError, allow_descriptors, bound_address, open_socket, open_sockets
+from replica.listening import OWN_DESCRIPTORS, ListenError, allow_descriptors, bound_address, open_socket, open_sockets
+from triskele.child import child_environment
 
 
 def test_an_opened_socket_accepts_connections() -> None:
@@ -57,6 +60,33 @@ def test_the_limit_of_descriptors_is_raised_as_far_as_it_goes() -> None:
         assert allow_descriptors(hard * 2) == hard
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+FITTED = """
+import logging, resource, sys
+from replica.config import Settings
+from replica.listening import fit_connections
+logging.basicConfig(format="%(message)s")
+allowed, connections = map(int, sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(allowed, 64), allowed))
+fitted = fit_connections(Settings(connections_max=connections))
+print(fitted.connections_max, *resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+@pytest.mark.parametrize(
+    ("allowed", "connections", "fitting"),
+    [(1024, 2000, 448), (1024, 448, 448), (1024, 449, 448), (148, 400, 10), (48, 400, 10), (48, 3, 3)],
+)
+def test_connections_leave_a_replica_the_descriptors_that_it_needs_itself(allowed: int, connections: int, fitting: int) -> None:
+    """In a process of its own: a limit that was lowered for good does not rise again."""
+    told = subprocess.run(
+        [sys.executable, "-c", FITTED, str(allowed), str(connections)], check=True, capture_output=True, text=True, env=child_environment()
+    )
+    limit = min(allowed, 2 * connections + OWN_DESCRIPTORS)
+    assert told.stdout.split() == [str(fitting), str(limit), str(allowed)]
+    warned = f"connections_max is {fitting} instead of {connections} at each listener: the system allows this process {allowed} descriptors"
+    assert told.stderr.startswith(warned) if fitting < connections else not told.stderr
 
 
 def test_ipv6_loopback_is_written_in_brackets() -> None:

@@ -13,9 +13,6 @@ from triskele.cli.arguments import path_type, whole
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-OWN_DESCRIPTORS = 100
-"""Of a replica besides its native and WebSocket connections: admin, peers, files, epolls."""
-
 EXAMPLES = (
     "triskele replica --id 0 --cluster cluster.toml                  # addresses, mode and durability from the file",
     "triskele replica --id 3 --cluster ready.json --join --data-dir 3 --listen 127.0.0.1:7403 --websocket 127.0.0.1:7503 --admin 127.0.0.1:7603",
@@ -38,7 +35,7 @@ def run(arguments: Namespace) -> int:
     import trio
 
     from replica.cluster_file import read_cluster_file, settings_for
-    from replica.listening import allow_descriptors
+    from replica.listening import fit_connections
     from replica.server import serve
     from triskele.attached import stop_at_end_of_input
     from triskele.cli.logs import log_to_stderr
@@ -48,7 +45,7 @@ def run(arguments: Namespace) -> int:
     cluster = read_cluster_file(Path(arguments.cluster)).with_replica(arguments.id, joins=arguments.join, data_dir=arguments.data_dir)
     settings = settings_for(settings_from(arguments, os.environ), cluster, arguments.id)
     log_to_stderr(settings.log_level, f"replica {arguments.id}")
-    allow_descriptors(2 * settings.connections_max + OWN_DESCRIPTORS)
+    settings = fit_connections(settings)
 
     def listening(addresses: dict[str, str]) -> None:
         if arguments.announce:

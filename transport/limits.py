@@ -26,7 +26,7 @@ class Limits:
     burst_frames_max: int = 4096
     """Most frames of one link handed up in one turn; the rest waits for the next."""
     connections_max: int = 4096
-    """Most accepted connections; further ones are closed at once (``too_many_connections``)."""
+    """Most connections accepted by one listener; further ones are closed at once (``too_many_connections``)."""
     handshake_seconds: float = 5.0
     """Limit of connecting, and again of the handshake (``handshake_timeout``)."""
     backoff_seconds_min: float = 0.05

@@ -12,6 +12,7 @@ other do not supersede each other for ever.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -103,7 +104,8 @@ class Mesh:
         self._connections: dict[Connection, None] = {}  # all, those in the handshake included
         self._accepting: set[trio.CancelScope] = set()
         self._closing = False
-        self._accepted_now = self._accepted = self._dial_attempts = self._dials_succeeded = 0
+        self._accepted_now: Counter[Address] = Counter()  # {where we listen: connections that are there}
+        self._accepted = self._dial_attempts = self._dials_succeeded = 0
         self._reasons: dict[str, int] = {}  # {reason: connections that ended with it}
 
     @property
@@ -141,11 +143,11 @@ class Mesh:
                     task_status.started(str(bound))
                     while True:
                         wire, other = await listener.accept()
-                        if self._accepted_now >= self.limits.connections_max or self._closing:
+                        if self._accepted_now[bound] >= self.limits.connections_max or self._closing:
                             wire.close()
                             self._count("shutdown" if self._closing else "too_many_connections", f"connection from {other}")
                             continue
-                        nursery.start_soon(self._serve_accepted, self._accept(wire, bound, other))
+                        nursery.start_soon(self._serve_accepted, bound, self._accept(wire, bound, other))
                 listener.close()  # and wait for the accepted links
         finally:
             self._accepting.discard(accepting)
@@ -158,7 +160,7 @@ class Mesh:
 
     def _accept(self, wire: Wire, bound: Address, other: str) -> Connection:
         self._accepted += 1
-        self._accepted_now += 1
+        self._accepted_now[bound] += 1
         connection = Connection(self.hello, self._judge, self._refusal, self._up, dialed=False)
         link = self._carriers.link(wire, bound.kind, other, connection.on_frames, connection.on_closed, dialed=False)
         # Strangers may say hello and no more; whom we dialed may send frames right behind its hello.
@@ -166,11 +168,11 @@ class Mesh:
         self._begin(connection, link)
         return connection
 
-    async def _serve_accepted(self, connection: Connection) -> None:
+    async def _serve_accepted(self, bound: Address, connection: Connection) -> None:
         try:
             await self._serve(connection)
         finally:
-            self._accepted_now -= 1
+            self._accepted_now[bound] -= 1
 
     # ------------------------------------------------------------------------------------------------------------------------ dialing
 

@@ -171,6 +171,20 @@ async def test_connections_over_the_limit_are_closed_at_once() -> None:
             await server.until(lambda: len(server.mesh.links) == 2)
 
 
+async def test_a_listener_that_is_full_closes_no_other() -> None:
+    """A crowd at the port for WebSockets keeps nobody from the native one, where the peers come in."""
+    async with busy_server("127.0.0.1:0", Limits(connections_max=2)) as (server, _, bound), trio.open_nursery() as nursery:
+        crowded = await nursery.start(server.mesh.listen, "ws://127.0.0.1:0/")
+        crowd = [await connect(crowded) for _ in range(3)]
+        await server.until_reason("too_many_connections")
+        async with await connect(bound) as stream:
+            await stream.send_all(HELLO)
+            await server.until(lambda: len(server.mesh.links) == 2)
+        for stream in crowd:
+            await stream.aclose()
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

@@ -18,6 +18,7 @@ import trio
 
 from loadgen.floor_plan import FloorPlan, plan_floors
 from loadgen.lines import JsonLines
+from loadgen.observer import was_restarted
 from loadgen.runner import LoadFailed
 from triskele.child import child_environment
 
@@ -49,6 +50,8 @@ def plan_of(settings: LoadSettings, gathered: Gathered, observer: Observer) -> F
         first = observer.first.get(replica)
         if first is None:
             raise LoadFailed(f"floors: replica {replica} did not answer when the recorded run began")
+        if was_restarted(first, last):
+            raise LoadFailed(f"floors: replica {replica} was restarted in the recorded run")
         totals[replica] = {"frames_out": last["frames_out"] - first["frames_out"]}
     leader = next((replica for replica, counters in observer.last.items() if counters.get("role") == "leader"), None)
     if leader is None or len(totals) < len(observer.cluster.replicas):

@@ -1,9 +1,9 @@
 """Watches the replicas of a run through their admin addresses: counters at the window's edges and once a second.
 
 Counters are running totals since a replica's start (``/counters``; older replicas have them in ``/status`` under ``counters``), so a window is the
-difference of two samples. Read: ``role, cpu_seconds, rss_bytes, rss_peak_bytes, syscalls {send, receive, poll, sync, other}, frames_out,
-frames_in, sends, commands, bytes_sent, turn_seconds_max, batch_delay_seconds``. A replica that does not answer is left out of that sample; one
-that misses an edge of the window has no differences, and says so with nulls.
+difference of two samples. Read: ``role, incarnation, cpu_seconds, rss_bytes, rss_peak_bytes, syscalls {send, receive, poll, sync, other},
+frames_out, frames_in, sends, commands, bytes_sent, turn_seconds_max, batch_delay_seconds``. A replica that does not answer is left out of that
+sample; one that misses an edge of the window, or was restarted inside it, has no differences, and says so with nulls.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 SAMPLE_SECONDS: Final = 1.0
 SYSCALLS: Final = ("send", "receive", "poll", "sync", "other")
+_TOTALS: Final = ("cpu_seconds", "frames_out", "frames_in", "sends", "commands", "bytes_sent")
+_FIGURES: Final = (
+    "cpu_seconds", "rss_bytes", "rss_peak_bytes", "syscalls", "syscalls_per_operation", "frames_per_send", "commands_per_frame", "bytes_sent",
+    "batch_delay_seconds", "turn_seconds_max", "turn_cpu_seconds_max",
+)  # fmt: skip
 _TIMEOUT_SECONDS: Final = 2.0
 _HTTP_OK: Final = 200
 
@@ -109,11 +114,21 @@ async def counters_of(admin: str) -> dict[str, Any]:
     return {"role": status.get("role"), **status.get("counters", {})}
 
 
+def was_restarted(first: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
+    """Tell whether two samples are of two processes: each start has an incarnation of its own; older replicas tell none, and their totals fall."""
+    if first.get("incarnation") != last.get("incarnation"):
+        return True
+    before, after = first.get("syscalls", {}), last.get("syscalls", {})
+    fell = [last.get(name, 0) < first.get(name, 0) for name in _TOTALS]
+    return any(fell) or any(after.get(kind, 0) < before.get(kind, 0) for kind in SYSCALLS)
+
+
 def difference(first: Mapping[str, Any] | None, last: Mapping[str, Any] | None, operations: int) -> dict[str, Any]:
-    """Return what a replica did between two samples, as the result has it; nulls where a sample is missing."""
+    """Return what a replica did between two samples, as the result has it; nulls where a sample is missing, or they are of two processes."""
     if first is None or last is None:
-        names = ("role", "cpu_seconds", "rss_bytes", "rss_peak_bytes", "syscalls", "syscalls_per_operation", "frames_per_send")
-        return dict.fromkeys((*names, "commands_per_frame", "bytes_sent", "batch_delay_seconds", "turn_seconds_max", "turn_cpu_seconds_max"))
+        return dict.fromkeys(("role", *_FIGURES, "restarted"))
+    if was_restarted(first, last):
+        return {"role": last.get("role"), **dict.fromkeys(_FIGURES), "restarted": True}
 
     def grown(name: str) -> float:
         return float(last.get(name, 0)) - float(first.get(name, 0))
@@ -133,6 +148,7 @@ def difference(first: Mapping[str, Any] | None, last: Mapping[str, Any] | None, 
         "batch_delay_seconds": last.get("batch_delay_seconds"),
         "turn_seconds_max": last.get("turn_seconds_max"),
         "turn_cpu_seconds_max": last.get("turn_cpu_seconds_max"),
+        "restarted": False,
     }
 
 

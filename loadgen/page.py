@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadgen.chart import chart
 from loadgen.latency import PERCENTILES
 from loadgen.markup import document, table
-from loadgen.report import CHECKED
+from loadgen.report import CHECKED, without_counters
 
 if TYPE_CHECKING:
     from loadgen.chart import Line
@@ -109,7 +109,7 @@ def _process_table(result: Result) -> str:
     rows = []
     for replica in result["replicas"]:
         if replica["cpu_seconds"] is None:
-            rows.append([f"replica {replica['id']}", "no counters", *[""] * 8])
+            rows.append([f"replica {replica['id']}", f"no counters: {without_counters(replica)}", *[""] * 8])
             continue
         ratios = [_number(replica[name]) for name in ("syscalls_per_operation", "frames_per_send", "commands_per_frame")]
         cpu, memory = f"{replica['cpu_seconds'] / seconds:.0%}", f"{(replica['rss_bytes'] or 0) / 2**20:.1f}"

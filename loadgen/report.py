@@ -203,10 +203,15 @@ def problems(result: Result) -> list[str]:
     return found
 
 
+def without_counters(replica: Mapping[str, Any]) -> str:
+    """Say why a replica has no counters."""
+    return "it was restarted meanwhile" if replica.get("restarted") else "its admin address did not answer"
+
+
 def _replica_line(replica: Mapping[str, Any], seconds: float) -> str:
     name = f"replica {replica['id']}"
     if replica["cpu_seconds"] is None:
-        return f"{name:<12}(no counters: its admin address did not answer)"
+        return f"{name:<12}(no counters: {without_counters(replica)})"
     cells = [
         f"{replica['cpu_seconds'] / seconds:>7.0%}",
         f"{(replica['rss_bytes'] or 0) / 2**20:>8.1f}",

@@ -318,7 +318,8 @@ class Server:
         return json_page(self._counters_and_role())
 
     def _counters_and_role(self) -> dict[str, object]:
-        return {"role": "leader" if self.core.node.leads else "follower", **self.counters()}
+        role = "leader" if self.core.node.leads else "follower"
+        return {"role": role, "incarnation": f"{self.incarnation:016x}", **self.counters()}
 
     async def _hash(self) -> None:
         """Bring the state hash up to date in slices when somebody asked for it."""

@@ -41,13 +41,17 @@ def client_result(rows: list[tuple[int, int, int]], *, start: float = 100.0, mil
 
 
 def built(results: list[dict[str, Any]], *, cores: int = 2, floors: dict[str, float] | None = None) -> Result:
-    """The result of a run of three replicas, the last of which did not answer."""
+    """The result of a run of four replicas; the last but one did not answer, and the last was restarted in the window."""
     operations = sum(result["operations"] for result in results)
     replicas = [{"id": number, **difference(COUNTERS, LATER, operations), "rss_series": [[0.0, 1]]} for number in range(2)]
     return build(
         settings=LoadSettings(local=3).as_json(),
         results=results,
-        replicas=[*replicas, {"id": 2, **difference(None, None, operations), "rss_series": []}],
+        replicas=[
+            *replicas,
+            {"id": 2, **difference(None, None, operations), "rss_series": []},
+            {"id": 3, **difference(LATER, COUNTERS | {"role": "follower"}, operations), "rss_series": [[0.0, 1]]},
+        ],
         machine={"cores": cores, "processor": "a <processor>", "system": "Linux", "python": "CPython"},
         version="1.2.3",
         commit=None,

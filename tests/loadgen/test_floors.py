@@ -43,6 +43,13 @@ def test_a_recording_without_a_leader_is_refused() -> None:
         plan_of(QUICK, None, observer)  # type: ignore[arg-type]  # not looked at
 
 
+def test_a_recording_in_which_a_replica_was_restarted_is_refused() -> None:
+    observer = Observer(ClusterFile(replicas=()))
+    observer.first, observer.last = {0: {"role": "leader", "frames_out": 2}}, {0: {"role": "leader", "frames_out": 1}}
+    with pytest.raises(LoadFailed, match="replica 0 was restarted in the recorded run"):
+        plan_of(QUICK, None, observer)  # type: ignore[arg-type]  # not looked at
+
+
 async def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.loadgen.test_floor_plan import plan
 

@@ -21,6 +21,11 @@ def test_the_page_is_well_formed_and_needs_nothing_else() -> None:
     )
 
 
+def test_a_replica_without_counters_says_why() -> None:
+    words = parsed(page(built([client_result([(100, 9, 1)] * 25)])))
+    assert {"no counters: its admin address did not answer", "no counters: it was restarted meanwhile"} <= set(words)
+
+
 def test_a_run_without_logged_commands_has_a_page() -> None:
     words = parsed(page(built([client_result([(100, 0, 0)] * 3)])))
     assert "none in this run" in words

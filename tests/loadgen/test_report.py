@@ -60,6 +60,7 @@ def test_the_schema_is_complete() -> None:
         "batch_delay_seconds",
         "turn_seconds_max",
         "turn_cpu_seconds_max",
+        "restarted",
         "rss_series",
     ]
     for found in result["replicas"]:
@@ -125,6 +126,7 @@ def test_the_table_shows_rate_latencies_and_processes() -> None:
     assert any(line.startswith("strong read") and "2.00" in line for line in lines)
     assert any(line.startswith("replica 0") and "leader" in line and "40%" in line for line in lines)
     assert any(line.startswith("replica 2") and "did not answer" in line for line in lines)
+    assert "replica 3   (no counters: it was restarted meanwhile)" in lines
     assert "logged strong commands: 90.0% by the fast path" in lines
     assert lines[-1] == "bottleneck: none"
 
@@ -140,6 +142,7 @@ def test_csv_is_a_header_and_a_line() -> None:
     cells = dict(zip(header, line, strict=True))
     assert len(cells) == len(header)
     assert (cells["operations"], cells["strong_count"], cells["path_fast"], cells["replica_0_role"]) == ("2500", "1250", "0.9", "leader")
+    assert [cells[f"replica_3_{name}"] for name in ("cpu_seconds", "syscalls_per_operation", "bytes_sent")] == [""] * 3
     assert (cells["replica_2_role"], cells["setting_threads"], cells["client_0_operations"]) == ("", "8", "2500")
 
 

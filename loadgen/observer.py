@@ -2,8 +2,12 @@
 
 Counters are running totals since a replica's start (``/counters``; older replicas have them in ``/status`` under ``counters``), so a window is the
 difference of two samples. Read: ``role, incarnation, cpu_seconds, rss_bytes, rss_peak_bytes, syscalls {send, receive, poll, sync, other},
-frames_out, frames_in, sends, commands, bytes_sent, turn_seconds_max, batch_delay_seconds``. A replica that does not answer is left out of that
-sample; one that misses an edge of the window, or was restarted inside it, has no differences, and says so with nulls.
+frames_out, frames_in, sends, commands, bytes_sent, batch_delay_seconds``. A replica that does not answer is left out of that sample; one that
+misses an edge of the window, or was restarted inside it, has no differences, and says so with nulls.
+
+Longest turns are maxima, which have no differences: the window's opening sets a mark (``POST /counters/mark``), and ``turn_seconds_since_mark`` and
+``turn_cpu_seconds_since_mark`` at its end are the window's if ``turn_marks`` is still the same. If it is not, another load began on the cluster
+meanwhile, and they are nulls; and so of an older replica, which takes no mark.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import attrs
 import trio
 
 from replica.address import AddressError
-from triskele.admin_client import AdminUnreachable, get, get_status
+from triskele.admin_client import AdminUnreachable, get, get_status, post
 from triskele.cluster_status import admin_of
 
 if TYPE_CHECKING:
@@ -50,13 +54,13 @@ class Observer:
     memory: dict[int, list[list[float]]] = attrs.Factory(dict)
     # {replica id: [[second of the window, resident bytes], ...]}
 
-    async def sample(self) -> Sample:
-        """Ask every replica for its counters, all at once."""
+    async def sample(self, *, mark: bool = False) -> Sample:
+        """Ask every replica for its counters, all at once; ``mark``: and to begin the maxima anew."""
         found: Sample = {}
 
         async def ask(place: ReplicaPlace) -> None:
             with suppress(AdminUnreachable, AddressError):  # dead, or its admin address is not known: not part of this sample
-                found[place.id] = await counters_of(admin_of(place))
+                found[place.id] = await counters_of(admin_of(place), mark=mark)
 
         async with trio.open_nursery() as nursery:
             for place in self.cluster.replicas:
@@ -65,7 +69,7 @@ class Observer:
 
     async def open(self) -> None:
         """Take the sample at the window's opening."""
-        self.first = await self.sample()
+        self.first = await self.sample(mark=True)
         self._note(0.0, self.first)
 
     async def close(self, second: float) -> None:
@@ -97,8 +101,12 @@ class Observer:
         ]
 
 
-async def counters_of(admin: str) -> dict[str, Any]:
+async def counters_of(admin: str, *, mark: bool = False) -> dict[str, Any]:
     """Get a replica's role and counters.
+
+    Args:
+        admin: its address.
+        mark: whether it is to begin the maxima since the mark anew, if it can.
 
     Raises:
         AdminUnreachable: no answer, or no address.
@@ -106,10 +114,11 @@ async def counters_of(admin: str) -> dict[str, Any]:
     """
     if not admin:
         raise AdminUnreachable(admin, "no admin address is known")
-    answer = await get(admin, "/counters", timeout=_TIMEOUT_SECONDS)
-    if answer.status == _HTTP_OK:
-        counters: dict[str, Any] = json.loads(answer.body)
-        return counters
+    for ask, page in ((post, "/counters/mark"), (get, "/counters"))[not mark :]:
+        answer = await ask(admin, page, timeout=_TIMEOUT_SECONDS)
+        if answer.status == _HTTP_OK:
+            counters: dict[str, Any] = json.loads(answer.body)
+            return counters
     status = await get_status(admin, timeout=_TIMEOUT_SECONDS)
     return {"role": status.get("role"), **status.get("counters", {})}
 
@@ -133,6 +142,7 @@ def difference(first: Mapping[str, Any] | None, last: Mapping[str, Any] | None, 
     def grown(name: str) -> float:
         return float(last.get(name, 0)) - float(first.get(name, 0))
 
+    marked = bool(last.get("turn_marks")) and first.get("turn_marks") == last["turn_marks"]
     before, after = first.get("syscalls", {}), last.get("syscalls", {})
     calls = {kind: after.get(kind, 0) - before.get(kind, 0) for kind in SYSCALLS}
     return {
@@ -146,8 +156,8 @@ def difference(first: Mapping[str, Any] | None, last: Mapping[str, Any] | None, 
         "commands_per_frame": ratio(grown("commands"), grown("frames_in" if "frames_in" in last else "frames_out")),
         "bytes_sent": int(grown("bytes_sent")),
         "batch_delay_seconds": last.get("batch_delay_seconds"),
-        "turn_seconds_max": last.get("turn_seconds_max"),
-        "turn_cpu_seconds_max": last.get("turn_cpu_seconds_max"),
+        "turn_seconds_max": last.get("turn_seconds_since_mark") if marked else None,
+        "turn_cpu_seconds_max": last.get("turn_cpu_seconds_since_mark") if marked else None,
         "restarted": False,
     }
 

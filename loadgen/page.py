@@ -113,7 +113,7 @@ def _process_table(result: Result) -> str:
             continue
         ratios = [_number(replica[name]) for name in ("syscalls_per_operation", "frames_per_send", "commands_per_frame")]
         cpu, memory = f"{replica['cpu_seconds'] / seconds:.0%}", f"{(replica['rss_bytes'] or 0) / 2**20:.1f}"
-        turns = [_number((replica[name] or 0) * 1000) for name in ("turn_seconds_max", "turn_cpu_seconds_max")]
+        turns = [_number(replica[name], 1000.0) for name in ("turn_seconds_max", "turn_cpu_seconds_max")]
         rows.append([f"replica {replica['id']}", str(replica["role"]), cpu, memory, *ratios, f"{replica['bytes_sent'] / 1e6:.1f}", *turns])
     for number, client in enumerate(result["clients"]):
         cells = [f"client {number}", "", f"{client['cpu_seconds'] / seconds:.0%}", f"{client['rss_bytes'] / 2**20:.1f}"]
@@ -121,8 +121,8 @@ def _process_table(result: Result) -> str:
     return table(heads, rows)
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+def _number(value: float | None, scale: float = 1.0) -> str:
+    return "" if value is None else f"{value * scale:.3g}"
 
 
 def _floors(result: Result) -> list[str]:

@@ -220,7 +220,7 @@ def _replica_line(replica: Mapping[str, Any], seconds: float) -> str:
             for key, width in (("syscalls_per_operation", 10), ("frames_per_send", 13), ("commands_per_frame", 12))
         ),
         f"{replica['bytes_sent'] / 1e6:>9.1f}",
-        f"{(replica['turn_seconds_max'] or 0) * 1000:>14.2f}",
+        f"{'-' if replica['turn_seconds_max'] is None else format(replica['turn_seconds_max'] * 1000, '.2f'):>14}",
     ]
     return f"{name:<12}{replica['role'] or '-':<10}{''.join(cells)}"
 

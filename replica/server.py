@@ -175,13 +175,10 @@ class Server:
         status["state_hash"] = f"{self.core.node.store.state_hash():016x}" if hashed else None
         if self.peering.gone:
             status["role"] = "removed"
-        status |= self._turns()
+        status |= self.hub.longest_turns()
         status["out_of_service"] = self.guard.verdict
         status["counters"] = self.counters()
         return status
-
-    def _turns(self) -> dict[str, object]:
-        return {"turn_seconds_max": self.hub.turn_seconds_max, "turn_cpu_seconds_max": self.hub.turn_cpu_seconds_max}
 
     def counters(self) -> dict[str, object]:
         """Return running totals since the start."""
@@ -200,7 +197,7 @@ class Server:
             "bytes_sent": hub.links.bytes_out,
             "bytes_received": hub.links.bytes_in,
             "turns": hub.turns,
-            **self._turns(),
+            **self.hub.longest_turns(),
             "batch_delay_seconds": self.hub.batch_delay_seconds,
             "frames_per_send": list(hub.links.frames_per_send),
             "collector": COLLECTOR.counters(),
@@ -310,16 +307,19 @@ class Server:
         routes["/counters"] = lambda _query: self._counters_page()
         operations = Operations(self.core, self.hand_over, self.turns.wake, self.whereabouts)
         profiling = Profiling(f"replica {self.id}", self._counters_and_role)
-        taken = operations.parameters | profiling.parameters
-        self._admin = AdminServer(routes | operations.routes | profiling.routes, operations.actions, parameters=taken)
+        actions = operations.actions | {"/counters/mark": lambda _query: self._counters_page(mark=True)}
+        taken = operations.parameters | profiling.parameters | {"/counters/mark": frozenset()}
+        self._admin = AdminServer(routes | operations.routes | profiling.routes, actions, parameters=taken)
         await self._admin.serve([trio.SocketListener(trio.socket.from_stdlib_socket(opened))], task_status=task_status)
 
-    def _counters_page(self) -> Page:
+    def _counters_page(self, *, mark: bool = False) -> Page:
+        if mark:
+            self.hub.mark_turns()
         return json_page(self._counters_and_role())
 
     def _counters_and_role(self) -> dict[str, object]:
         role = "leader" if self.core.node.leads else "follower"
-        return {"role": role, "incarnation": f"{self.incarnation:016x}", **self.counters()}
+        return {"role": role, "incarnation": f"{self.incarnation:016x}", **self.counters(), **self.hub.turns_since_mark()}
 
     async def _hash(self) -> None:
         """Bring the state hash up to date in slices when somebody asked for it."""

@@ -49,15 +49,15 @@ class Hub:
 
     Attributes:
         gathers: a turn takes in what comes while the processor is offered to others; for those whose end is dear.
-        turn_seconds_max: the longest turn so far, receiving and handling included.
-        turn_cpu_seconds_max: the most processor time that a turn took; what a longer one has beyond it, it waited for a core that others had.
     """
 
     def __init__(self, turns: Turns) -> None:
         """Make the epoll; no task yet."""
         self.turns = turns
         self.gathers = False
-        self.turn_seconds_max = self.turn_cpu_seconds_max = 0.0
+        self._turn_seconds = self._turn_cpu_seconds = 0.0  # the maxima since the mark
+        self._before_mark = (0.0, 0.0)
+        self._marks = 0
         self._epoll = select.epoll()
         self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._kick, select.EPOLLIN | select.EPOLLET)  # edge-triggered: need not be read
@@ -165,9 +165,9 @@ class Hub:
                 self._flush_held()
             self._turns_ended += 1
             now = monotonic()
-            if now - started > self.turn_cpu_seconds_max:  # shorter ones cannot have used more
-                self.turn_seconds_max = max(self.turn_seconds_max, now - started)
-                self.turn_cpu_seconds_max = max(self.turn_cpu_seconds_max, thread_time() - used)
+            if now - started > self._turn_cpu_seconds:  # shorter ones cannot have used more
+                self._turn_seconds = max(self._turn_seconds, now - started)
+                self._turn_cpu_seconds = max(self._turn_cpu_seconds, thread_time() - used)
             if now - checkpoint_at > CHECKPOINT_SECONDS:
                 self._polls += 1  # Trio's own, at the checkpoint
                 await trio.lowlevel.checkpoint()
@@ -241,6 +241,23 @@ class Hub:
     def batch_delay_seconds(self) -> float:
         """How long a queue is held at present, at the link that holds longest."""
         return max((link.batch_delay_seconds for link in self._links.values()), default=0.0)
+
+    def longest_turns(self) -> dict[str, float]:
+        """Return of all turns since the start the longest, ``turn_seconds_max``, receiving and handling included; and ``turn_cpu_seconds_max``, the
+        most processor time that one took: what a longer one has beyond it, it waited for a core that others had."""
+        seconds, cpu_seconds = self._before_mark
+        return {"turn_seconds_max": max(seconds, self._turn_seconds), "turn_cpu_seconds_max": max(cpu_seconds, self._turn_cpu_seconds)}
+
+    def turns_since_mark(self) -> dict[str, float]:
+        """Return the same of the turns since ``mark_turns`` was called last, and how often it was: who set a mark sees whether somebody did since."""
+        return {"turn_marks": self._marks, "turn_seconds_since_mark": self._turn_seconds, "turn_cpu_seconds_since_mark": self._turn_cpu_seconds}
+
+    def mark_turns(self) -> None:
+        """Begin ``turns_since_mark`` anew; called between two turns."""
+        longest = self.longest_turns()
+        self._before_mark = (longest["turn_seconds_max"], longest["turn_cpu_seconds_max"])
+        self._turn_seconds = self._turn_cpu_seconds = 0.0
+        self._marks += 1
 
     def statistics(self) -> HubStatistics:
         """Snapshot the counters of the hub and of all its links, closed ones included."""

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 FIRST = {
     "role": "follower", "incarnation": "5d00000001",
     "cpu_seconds": 1.0, "rss_bytes": 10, "rss_peak_bytes": 20, "frames_out": 100, "frames_in": 50, "sends": 80, "commands": 1000,
-    "bytes_sent": 5000, "syscalls": {"send": 1, "receive": 2, "poll": 3, "sync": 0, "other": 4}, "turn_seconds_max": 0.001,
-    "turn_cpu_seconds_max": 0.0005, "batch_delay_seconds": 0.0,
+    "bytes_sent": 5000, "syscalls": {"send": 1, "receive": 2, "poll": 3, "sync": 0, "other": 4}, "turn_marks": 3,
+    "turn_seconds_since_mark": 0.0, "turn_cpu_seconds_since_mark": 0.0, "turn_seconds_max": 9.0, "turn_cpu_seconds_max": 8.0,
+    "batch_delay_seconds": 0.0,
 }  # fmt: skip
 LAST = {
     "role": "leader", "incarnation": "5d00000001",
     "cpu_seconds": 3.5, "rss_bytes": 30, "rss_peak_bytes": 40, "frames_out": 300, "frames_in": 150, "sends": 180, "commands": 4000,
-    "bytes_sent": 25_000, "syscalls": {"send": 101, "receive": 102, "poll": 103, "sync": 0, "other": 4}, "turn_seconds_max": 0.002,
-    "turn_cpu_seconds_max": 0.001, "batch_delay_seconds": 0.0,
+    "bytes_sent": 25_000, "syscalls": {"send": 101, "receive": 102, "poll": 103, "sync": 0, "other": 4}, "turn_marks": 3,
+    "turn_seconds_since_mark": 0.002, "turn_cpu_seconds_since_mark": 0.001, "turn_seconds_max": 9.0, "turn_cpu_seconds_max": 8.0,
+    "batch_delay_seconds": 0.0,
 }  # fmt: skip
 
 
@@ -64,6 +66,15 @@ def test_a_replica_that_was_restarted_in_the_window_has_nulls_and_says_why(chang
     assert set(found.values()) == {None}
 
 
+@pytest.mark.parametrize(
+    ("first", "last"), [({}, {"turn_marks": 4}), ({"turn_marks": None}, {"turn_marks": None}), ({"turn_marks": 0}, {"turn_marks": 0})]
+)
+def test_longest_turns_of_another_span_than_the_window_are_not_told(first: dict[str, Any], last: dict[str, Any]) -> None:
+    """Another load's mark, an older replica, no mark."""
+    found = difference(FIRST | first, LAST | last, 3000)
+    assert (found["turn_seconds_max"], found["turn_cpu_seconds_max"], found["cpu_seconds"]) == (None, None, 2.5)
+
+
 def test_nothing_done_has_no_ratios() -> None:
     found = difference(LAST, LAST, 0)
     assert (found["syscalls_per_operation"], found["frames_per_send"], found["commands_per_frame"]) == (None, None, None)
@@ -91,8 +102,22 @@ async def test_real_replicas_tell_all_counters(cluster: ClusterFile) -> None:
         assert not replica["restarted"]
         assert set(replica["syscalls"]) == set(SYSCALLS)
         assert replica["rss_bytes"] > 1 << 20
-        assert replica["turn_seconds_max"] >= replica["turn_cpu_seconds_max"] > 0
+        assert replica["turn_seconds_max"] >= replica["turn_cpu_seconds_max"] >= 0
         assert [second for second, _ in replica["rss_series"]] == [0.0, 0.5]
+
+
+async def test_turns_before_the_window_are_none_of_its_longest(cluster: ClusterFile) -> None:
+    before = Observer(cluster)
+    await before.open()
+    await before.close(0.1)
+    found = Observer(cluster)
+    await found.open()
+    assert {counters["turn_seconds_since_mark"] for counters in found.first.values()} == {0.0}
+    assert all(counters["turn_seconds_max"] > 0 for counters in found.first.values())
+    await found.close(0.1)
+    assert all(replica["turn_seconds_max"] is not None for replica in found.report(1))
+    await before.close(0.2)  # it has ended later than the other began
+    assert all(replica["turn_seconds_max"] is None for replica in before.report(1))
 
 
 async def test_a_replica_that_starts_again_on_its_folder_is_another_process(tmp_path: Path) -> None:

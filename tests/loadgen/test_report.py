@@ -131,6 +131,13 @@ def test_the_table_shows_rate_latencies_and_processes() -> None:
     assert lines[-1] == "bottleneck: none"
 
 
+def test_a_longest_turn_that_is_not_known_is_a_dash_in_the_table() -> None:
+    result = built([client_result(ROWS)])
+    result["replicas"][0]["turn_seconds_max"] = None
+    lines = table(result).splitlines()
+    assert [line.split()[-1] for line in lines if line.startswith(("replica 0", "replica 1"))] == ["-", "4.00"]
+
+
 def test_floors_are_told_with_the_share_of_the_run() -> None:
     result = built([client_result(ROWS)], floors={"wire_per_second": 10_000.0, "codec_per_second": 4000.0})
     assert floors_line(result) == "floors: wire 10,000/s (the run: 10%), codec 4,000/s (the run: 25%)"

@@ -26,6 +26,7 @@ from tests.replica.fake_links import CLIENT as CLIENT_LINK
 from tests.replica.fake_links import FakeLink
 from transport.errors import HandshakeRefused
 from transport.handshake import Identity
+from triskele.admin_client import post
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,7 +193,11 @@ async def test_a_cluster_of_one_serves_its_pages() -> None:
                 await trio.sleep(0.01)
             assert (await ask("/healthz"))[0] == 200
             assert json.loads((await ask("/status"))[1])["role"] == "leader"
-            assert json.loads((await ask("/counters"))[1])["role"] == "leader"
+            counters = json.loads((await ask("/counters"))[1])
+            assert (counters["role"], len(counters["incarnation"]), counters["turn_marks"]) == ("leader", 16, 0)
+            marked = json.loads((await post(admin, "/counters/mark")).body)
+            assert (marked["incarnation"], marked["turn_marks"], marked["turn_seconds_since_mark"]) == (counters["incarnation"], 1, 0.0)
+            assert (await post(admin, "/counters/mark?name=x")).status == 400
             assert b"triskele_" in (await ask("/metrics"))[1]
             assert (await ask("/snapshot"))[1].startswith(b"TSKSNAP\n")
             assert (await ask("/transfer-leader"))[0] == 405

@@ -310,9 +310,34 @@ async def test_the_hub_counts_its_turns_and_the_longest() -> None:
         link.flush()
         await end.until_frames(1)
         await wait_all_tasks_blocked()
-        assert 0.02 <= end.hub.turn_seconds_max < 1
-        assert 0 < end.hub.turn_cpu_seconds_max < 0.02  # it slept
+        longest = end.hub.longest_turns()
+        assert 0.02 <= longest["turn_seconds_max"] < 1
+        assert 0 < longest["turn_cpu_seconds_max"] < 0.02  # it slept
         assert end.hub.statistics().turns == end.turns.ended == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_longest_turns_since_a_mark_forget_what_was_before_and_those_since_the_start_do_not() -> None:
+    end = End()
+    pauses = [0.02, 0.0, 0.01]
+    end.on_burst = lambda _: time.sleep(pauses[end.turns.ended])
+    link, _ = native(end)
+    seconds: list[float] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end.hub.run)
+        for number, pause in enumerate(pauses):
+            assert end.hub.turns_since_mark() == {"turn_marks": number, "turn_seconds_since_mark": 0.0, "turn_cpu_seconds_since_mark": 0.0}
+            link.send([b"x"])
+            link.flush()
+            await end.until_frames(number + 1)
+            await wait_all_tasks_blocked()
+            since, longest = end.hub.turns_since_mark(), end.hub.longest_turns()
+            assert since["turn_seconds_since_mark"] >= max(pause, since["turn_cpu_seconds_since_mark"]) > 0
+            seconds.append(since["turn_seconds_since_mark"])
+            assert longest["turn_seconds_max"] == max(seconds)
+            assert longest["turn_cpu_seconds_max"] >= since["turn_cpu_seconds_since_mark"]
+            end.hub.mark_turns()
+            assert end.hub.longest_turns() == longest
         nursery.cancel_scope.cancel()
 
 

@@ -176,7 +176,8 @@ class Runner:
             self.reasons[f"no answer within {drain_seconds:g} s after the end"] += self.submitted - self.completed
 
     def on_open(self) -> None:
-        """The window has opened: what is in flight is part of the operations to measure."""
+        """The window has opened: what is in flight is part of the operations to measure, and what failed before is not."""
+        self.reasons.clear()
         if self._operations:
             self.left = self._operations
             self.budget = max(0, self._operations - (self.submitted - self.completed))

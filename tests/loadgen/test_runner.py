@@ -156,6 +156,29 @@ async def test_failed_reads_are_failed_and_failed_writes_are_unknown(autojump_cl
     assert measured.failed + measured.unknown == runner.reasons["planted"] <= 11 * 10
 
 
+async def test_what_failed_in_the_warm_up_is_no_reason_of_the_window(autojump_clock: MockClock) -> None:
+    runner, driver = set_up(autojump_clock, delay_seconds=0.01)
+    seen: list[int] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(driver.run)
+        await runner.open_sessions(TOKENS, 1)
+        measured = window(runner, 2.0)
+
+        async def refuse(reason: str, at: float) -> None:
+            await trio.sleep(at)
+            driver.refuses = reason
+            await trio.sleep(0.2)
+            driver.refuses = ""
+            seen.append(runner.reasons[reason])
+
+        nursery.start_soon(refuse, "no leader", 0.5)
+        nursery.start_soon(refuse, "busy", 2.5)
+        await runner.measure(measured)
+        nursery.cancel_scope.cancel()
+    assert min(seen) > 0
+    assert runner.reasons == {"busy": measured.failed + measured.unknown}
+
+
 async def test_what_never_completes_is_unknown(autojump_clock: MockClock) -> None:
     runner, driver = set_up(autojump_clock, delay_seconds=0.01)
     async with trio.open_nursery() as nursery:

@@ -31,7 +31,7 @@ def page(result: Result) -> str:
         *_failures(result),
         *_check(result),
         "<h2>Throughput</h2>",
-        chart([("operations", _COLOURS["strong"], [(second, count) for second, count in result["throughput_series"]])], "s", "operations/s"),
+        _throughput(result),
         "<h2>Latency</h2>",
         _latency_table(result),
         chart(_latency_lines(result), "percentile", "ms", labels=["mean", *(name.replace("_", ".") for name in PERCENTILES)]),
@@ -54,6 +54,13 @@ def _failures(result: Result) -> list[str]:
     if not result["reasons"]:
         return []
     return ["<h2>What failed</h2>", table(["reason", "operations"], [[reason, f"{count:,}"] for reason, count in result["reasons"].items()])]
+
+
+def _throughput(result: Result) -> str:
+    seconds = [(float(second), float(count)) for second, count in result["throughput_series"]]
+    if not seconds:
+        return "<p class=muted>the window was shorter than a second</p>"
+    return chart([("operations", _COLOURS["strong"], seconds)], "s", "operations/s")
 
 
 def _check(result: Result) -> list[str]:

@@ -1,7 +1,8 @@
-"""The result of a run: schema ``triskele.load/1`` (docs/operations.md), the table for a terminal, and a line of CSV. Pure.
+"""The result of a run: schema ``triskele.load/1`` (docs/performance.md), the table for a terminal, and a line of CSV. Pure.
 
-Histograms of all client processes are merged before percentiles are taken. ``throughput_series`` has whole seconds only (of a window shorter
-than one, that one); ``paths_series`` a row for every tenth. ``latency_ms.strong`` and ``causal`` are their reads and writes together.
+Histograms of all client processes are merged before percentiles are taken. ``throughput_series`` has whole seconds only (none of a window
+shorter than one); ``paths_series`` a row for every tenth, and the last for what is left. ``latency_ms.strong`` and ``causal`` are their reads and
+writes together.
 
 Who is the bottleneck: *clients* if every client process kept a core at least 90 % busy, or if all cores together were and the clients took more
 of them than the replicas; *replicas* if one of them kept a core 90 % busy, or if all cores were busy otherwise; *none* if there was processor
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "triskele.load/1"
 BUSY: Final = 0.9
+_CLOCK_SECONDS: Final = 1e-6
+"""What the difference of two moments may lack of a whole second."""
 GROUPS: Final = {
     "strong": ("strong_read", "strong_write"),
     "causal": ("causal_read", "causal_write"),
@@ -79,7 +82,7 @@ def build(
         "reasons": reasons,
         "duration_seconds": round(duration, 6),
         "throughput_per_second": round(operations / duration, 1) if duration > 0 else 0.0,
-        "throughput_series": by_second(rows),
+        "throughput_series": by_second(rows, duration),
         "latency_ms": latencies(results),
         "paths": {"fast": round(fast / (fast + slow), 6), "slow": round(slow / (fast + slow), 6)} if fast + slow else {"fast": None, "slow": None},
         "paths_series": [[round(step / STEPS_PER_SECOND, 1), row[1], row[2]] for step, row in enumerate(rows)],
@@ -104,9 +107,9 @@ def added(series: Sequence[Sequence[Sequence[int]]]) -> list[list[int]]:
     return rows
 
 
-def by_second(rows: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Return ``[second, operations]`` for each whole second."""
-    whole = len(rows) // STEPS_PER_SECOND or 1
+def by_second(rows: Sequence[Sequence[int]], duration: float) -> list[list[int]]:
+    """Return ``[second, operations]`` for each whole second of the window; the last row may be of less than a tenth, so rows alone do not tell."""
+    whole = int(duration + _CLOCK_SECONDS)
     return [[second, sum(row[0] for row in rows[second * STEPS_PER_SECOND : (second + 1) * STEPS_PER_SECOND])] for second in range(whole)]
 
 

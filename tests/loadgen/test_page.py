@@ -28,7 +28,7 @@ def test_a_replica_without_counters_says_why() -> None:
 
 def test_a_run_without_logged_commands_has_a_page() -> None:
     words = parsed(page(built([client_result([(100, 0, 0)] * 3)])))
-    assert "none in this run" in words
+    assert {"none in this run", "the window was shorter than a second"} <= set(words)
     assert "Floors" not in words
 
 

@@ -82,8 +82,21 @@ def test_processes_are_added_up() -> None:
     assert latency["strong"]["p99"] == pytest.approx(4, rel=2e-3)
 
 
-def test_a_short_window_has_one_row() -> None:
-    assert built([client_result(ROWS[:3])])["throughput_series"] == [[0, 300]]
+@pytest.mark.parametrize(
+    ("rows", "seconds", "series"),
+    [
+        ([100] * 19 + [50], 1.95, [[0, 1000]]),  # twenty rows, and the last is half of one
+        ([100] * 20, 2.0, [[0, 1000], [1, 1000]]),
+        ([100] * 20, 2.0 - 1e-9, [[0, 1000], [1, 1000]]),  # what a clock's numbers leave of two seconds
+        ([100] * 20 + [50], 2.05, [[0, 1000], [1, 1000]]),
+        ([100] * 5, 0.5, []),
+    ],
+)
+def test_the_series_has_whole_seconds_only(rows: list[int], seconds: float, series: list[list[int]]) -> None:
+    """Whatever else stood there would be a rate of less than a second on an axis of operations a second."""
+    process = client_result([(operations, 0, 0) for operations in rows])
+    process["end"] = process["start"] + seconds
+    assert built([process])["throughput_series"] == series
 
 
 def test_without_logged_strong_commands_there_are_no_paths() -> None:

@@ -1,8 +1,8 @@
 """Two results side by side: of each point and figure both medians, their ratio, and whether it is more than chance. Pure.
 
 Points are matched by their flags, else by their names; one point on each side is matched whatever it is called. The interval of a ratio is of 95 %,
-by bootstrap over the runs of both sides. Two single runs have only their seconds: the rate is then compared by bootstrap over these, which tells how
-steady the two runs were, and nothing of how much another run would differ; the other figures have no interval then.
+by bootstrap over the runs of both sides. Two single runs have only their seconds: the rate is then compared by bootstrap over these, of their means,
+which tells how steady the two runs were, and nothing of how much another run would differ; the other figures have no interval then.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from loadgen.figures import RATE, SHOWN
-from loadgen.intervals import Ratio, median_of, ratio_of
+from loadgen.intervals import BOOTSTRAP_MIN, Ratio, median_of, ratio_of, ratio_of_means
 from loadgen.measured import INCIDENTAL
 from replica.config import SettingError
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from loadgen.measured import Point, Side
 
 SCHEMA: Final = "triskele.comparison/1"
+METHODS: Final = {"runs": "bootstrap over runs", "seconds": "bootstrap over the seconds of single runs"}
+"""What the intervals of a point come from, and how that is told."""
 _MACHINE: Final = ("processor", "cores", "memory_bytes", "system", "python")
 
 Comparison = dict[str, Any]
@@ -32,9 +34,9 @@ def compare(before: Side, after: Side) -> Comparison:
     """Compare two sides.
 
     Returns:
-        Schema ``triskele.comparison/1``: ``a``, ``b`` (names), ``warning`` (a line, or empty), ``method``, ``unmatched`` (``{side: names}``) and
-        ``points``: ``name``, ``flags``, ``runs``, ``lost`` (failed and unknown commands of all runs) and ``figures``, of each its medians ``a`` and
-        ``b``, ``ratio``, ``low``, ``high`` and ``differs``.
+        Schema ``triskele.comparison/1``: ``a``, ``b`` (names), ``warning`` (a line, or empty), ``method`` (of the intervals, a line; empty without
+        any), ``unmatched`` (``{side: names}``) and ``points``: ``name``, ``flags``, ``runs``, ``lost`` (failed and unknown commands of all runs),
+        ``method`` (``runs``, ``seconds`` or None) and ``figures``, of each its medians ``a`` and ``b``, ``ratio``, ``low``, ``high``, ``differs``.
 
     Raises:
         SettingError: They are not of one kind, or no points match.
@@ -45,14 +47,14 @@ def compare(before: Side, after: Side) -> Comparison:
     if not pairs:
         raise SettingError(after.name, "", f"no point of it has the flags or the name of one of {before.name}")
     paired = [{point.name for point in side} for side in zip(*pairs, strict=True)]
-    single = all(len(one.runs) == len(other.runs) == 1 for one, other in pairs)
+    points = [_point(one, other) for one, other in pairs]
     return {
         "schema": SCHEMA,
         "a": before.name,
         "b": after.name,
         "warning": warning(before, after, pairs),
-        "method": "bootstrap over the seconds of single runs" if single else "bootstrap over runs",
-        "points": [_point(one, other) for one, other in pairs],
+        "method": " and ".join(told for method, told in METHODS.items() if any(point["method"] == method for point in points)),
+        "points": points,
         "unmatched": {
             side: [point.name for point in points if point.name not in known]
             for side, points, known in zip("ab", (before.points, after.points), paired, strict=True)
@@ -93,6 +95,13 @@ def warning(before: Side, after: Side, pairs: Sequence[tuple[Point, Point]]) -> 
     return "not measured alike: " + "; ".join(reasons) if reasons else ""
 
 
+def _method(one: Point, other: Point) -> str | None:
+    """Return what a point's intervals come from: enough runs on each side, or enough seconds of single ones."""
+    if min(len(one.runs), len(other.runs)) >= BOOTSTRAP_MIN:
+        return "runs"
+    return "seconds" if min(len(one.series), len(other.series)) >= BOOTSTRAP_MIN else None
+
+
 def _point(one: Point, other: Point) -> dict[str, Any]:
     figures: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(name for run in (*one.runs, *other.runs) for name in run):
@@ -107,13 +116,20 @@ def _point(one: Point, other: Point) -> dict[str, Any]:
             }
     name = one.name if one.name == other.name else f"{one.name} / {other.name}"
     lost = [sum(int(run.get(what) or 0) for run in point.runs for what in ("failed", "unknown")) for point in (one, other)]
-    return {"name": name, "flags": dict(one.flags), "runs": [len(one.runs), len(other.runs)], "lost": lost, "figures": figures}
+    return {
+        "name": name,
+        "flags": dict(one.flags),
+        "runs": [len(one.runs), len(other.runs)],
+        "lost": lost,
+        "method": _method(one, other),
+        "figures": figures,
+    }
 
 
 def _ratio(one: Point, other: Point, name: str, before: Sequence[float], after: Sequence[float]) -> Ratio | None:
     ratio = ratio_of(before, after)
-    if name == RATE and ratio is not None and len(one.series) > 1 and len(other.series) > 1:
-        seconds = ratio_of(one.series, other.series)
+    if name == RATE and ratio is not None and _method(one, other) == "seconds":
+        seconds = ratio_of_means(one.series, other.series)
         return attrs.evolve(seconds, ratio=ratio.ratio) if seconds else ratio
     return ratio
 

@@ -60,6 +60,35 @@ def test_single_runs_are_compared_by_their_seconds_and_only_their_rate() -> None
     assert [row[5] for row in rows_of(found)[1]][1] == ""
 
 
+def test_a_single_run_that_stood_still_is_marked_slower() -> None:
+    """Its interval is of what its rate is: the mean of its seconds."""
+    steady = [100.0, 101.0, 99.0, 100.0, 102.0, 98.0, 100.0, 101.0, 99.0, 100.0] * 2
+    stalled = [*steady[:8], *[0.0] * 5, *steady[13:]]
+    before, after = (Point("x", {}, [{RATE: sum(seconds) / 20}], seconds) for seconds in (steady, stalled))
+    rate = compare(side("a", before), side("b", after))["points"][0]["figures"][RATE]
+    assert rate["ratio"] == pytest.approx(0.75, abs=0.01)
+    assert rate["low"] < rate["ratio"] < rate["high"] < 1
+    assert rate["differs"]
+
+
+def test_every_point_says_where_its_intervals_come_from() -> None:
+    runs, two = point("runs", [100, 101, 102], threads=1), point("two", [100, 101], threads=2)
+    seconds, short = (attrs.evolve(point(f"{count} s", [100], threads=count), series=[100.0] * count) for count in (4, 2))
+    short = attrs.evolve(short, flags={"threads": 5})
+
+    def methods(*points: Point) -> tuple[list[str | None], str]:
+        found = compare(side("a", *points), side("b", *points))
+        for one in found["points"]:
+            assert (one["method"] is None) == (one["figures"][RATE]["low"] is None)
+        return [one["method"] for one in found["points"]], found["method"]
+
+    assert methods(runs, two) == (["runs", None], "bootstrap over runs")
+    assert methods(seconds, short) == (["seconds", None], "bootstrap over the seconds of single runs")
+    assert methods(seconds, runs) == (["seconds", "runs"], "bootstrap over runs and bootstrap over the seconds of single runs")
+    assert methods(two, short) == ([None, None], "")
+    assert compare(side("a", runs), side("b", seconds))["method"] == ""
+
+
 def test_points_are_matched_by_their_flags_else_by_their_names() -> None:
     before = side("a", point("old name", [1.0], threads=2), point("same", [2.0], threads=4), point("gone", [3.0], threads=8))
     after = side("b", point("same", [20.0], threads=5), point("new name", [10.0], threads=2), point("new", [30.0], threads=9))

@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 
-from loadgen.intervals import Ratio, median_of, paired_ratio_of, ratio_of
+from loadgen.intervals import Ratio, median_of, paired_ratio_of, ratio_of, ratio_of_means
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,28 @@ def test_a_ratio_of_two_sides_is_by_resampling_and_the_same_every_time() -> None
     assert found.differs
 
 
+def test_a_mean_of_seconds_sees_the_standstill_that_a_median_does_not() -> None:
+    draw = random.Random(1)
+    before, after = ([float(draw.randint(9800, 10_200)) for _ in range(20)] for _ in range(2))
+    steady = ratio_of_means(before, after)
+    assert steady is not None
+    assert not steady.differs
+    assert steady.ratio == statistics.fmean(after) / statistics.fmean(before)
+    after[8:13] = [0.0] * 5
+    found = ratio_of_means(before, after)
+    assert found is not None
+    assert found == ratio_of_means(before, after)
+    assert found.ratio == pytest.approx(0.75, abs=0.01)
+    assert found.low is not None
+    assert found.high is not None
+    assert 0.4 < found.low < 0.65
+    assert 0.85 < found.high < 0.96
+    assert found.differs
+    medians = ratio_of(before, after)
+    assert medians is not None
+    assert not medians.differs
+
+
 def test_equal_sides_seldom_differ() -> None:
     draw = random.Random(2)
     pairs = [[[draw.lognormvariate(0, 0.2) for _ in range(5)] for _ in range(2)] for _ in range(300)]
@@ -76,6 +98,8 @@ def test_pairs_are_compared_within_their_repeat() -> None:
 def test_nothing_is_not_divided_by() -> None:
     assert ratio_of([0.0, 0.0], [1.0]) is None
     assert ratio_of([], [1.0]) is None
+    assert ratio_of_means([0.0, 0.0], [1.0]) is None
+    assert ratio_of_means([1.0], []) is None
     assert paired_ratio_of([1.0, 0.0], [1.0, 1.0]) is None
     assert paired_ratio_of([], []) is None
     half_nothing = ratio_of([0.0, 1.0, 2.0], [1.0, 1.0, 1.0])

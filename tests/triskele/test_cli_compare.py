@@ -32,6 +32,16 @@ def test_two_folders_of_runs_are_put_side_by_side(capsys: pytest.CaptureFixture[
     assert "bootstrap over runs" in out
 
 
+def test_two_runs_on_each_side_are_said_to_be_too_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            (tmp_path / name / f"{number}.json").write_text(json.dumps(result()))
+    assert main(["compare", "a", "b"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "B/A: ratio of the medians; too few runs, and too few seconds, for an interval"
+
+
 @pytest.mark.usefixtures("sides")
 def test_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "a", "b", "-o", "json"]) == 0

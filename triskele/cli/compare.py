@@ -41,7 +41,10 @@ def run(arguments: Namespace) -> int:
         complain(f"compare: {comparison['warning']}")
     print(f"A: {comparison['a']}\nB: {comparison['b']}\n")
     print(plain([Table(*rows_of(comparison), words=2)]))
-    print(f"B/A: ratio of the medians, 95 % by {comparison['method']}; * where that excludes 1")
+    if comparison["method"]:
+        print(f"B/A: ratio of the medians, 95 % by {comparison['method']}; * where that excludes 1")
+    else:
+        print("B/A: ratio of the medians; too few runs, and too few seconds, for an interval")
     for side, names in comparison["unmatched"].items():
         if names:
             print(f"only in {side.upper()}: {'; '.join(names)}")

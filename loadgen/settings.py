@@ -14,6 +14,7 @@ import attrs
 from loadgen.workload import KEY_SPACE_MAX, WORKLOADS, WorkloadSettings
 from replica.config import SETTINGS, Setting, SettingError, Settings, read_toml
 from statemachine.command import VALUE_BYTES_MAX
+from triskele.cluster_ports import REPLICA_COUNTS
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -35,7 +36,7 @@ class LoadSettings:
     """The settings of one run. A 0 of ``operations``, ``seconds``, ``rate`` and ``conflict_seconds`` means: not given."""
 
     cluster: str = _setting("", "where", "addresses, a ready file or a cluster TOML (default: where `triskele up` puts three replicas)")
-    local: int = _setting(0, "where", "start a cluster of this many replicas, and stop it at the end", minimum=0, maximum=9)
+    local: int = _setting(0, "where", "start a cluster of this many replicas (1, 3, 5, 7 or 9), and stop it at the end", minimum=0, maximum=9)
     transport: str = _setting("native", "where", "how clients reach the replicas", choices=("native", "websocket"))
     links: str = _setting(
         "shared", "where", "one link per client process and replica, or one per stream and replica", choices=("shared", "per-stream")
@@ -82,6 +83,8 @@ class LoadSettings:
         """Checks every value, and those that must fit each other."""
         for setting in LOAD_SETTINGS.values():
             setting.check(getattr(self, setting.name), self.written(setting.name))
+        if self.local and self.local not in REPLICA_COUNTS:
+            raise SettingError(self.written("local"), self.local, "must be one of " + ", ".join(map(str, REPLICA_COUNTS)))
         if self.local and self.cluster:
             raise SettingError(self.written("local"), self.local, f"{self.written('cluster')} says where a cluster is: give one of them")
         if self.operations and self.seconds:

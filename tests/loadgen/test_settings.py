@@ -80,6 +80,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -
         (["--threads", "many"], "--threads many: must be a whole number"),
         (["--causal-percent", "101"], "--causal-percent 101"),
         (["--workload", "ycsb-z"], "--workload ycsb-z: must be one of mix, ycsb-a"),
+        (["--local", "4"], "--local 4: must be one of 1, 3, 5, 7, 9"),
         (["--local", "3", "--cluster", "a:1"], "--local 3: --cluster says where a cluster is"),
         (["--operations", "5", "--seconds", "5"], "--operations 5: --seconds limits the run too"),
         (["--operations", "1"], "--operations 1: must be at least one for each of 2 client processes"),

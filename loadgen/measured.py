@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -14,7 +16,7 @@ from loadgen.sweep.report import SCHEMA as SWEEP_SCHEMA
 from replica.config import SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 RUNS: Final = "runs"
@@ -81,7 +83,9 @@ def read_side(path: Path) -> Side:
             return side_of_report(str(path), found)
     except OSError as error:
         raise SettingError(str(path), "", error.strerror or str(error)) from None
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except ValueError as error:
+        raise SettingError(str(path), "", f"is not what its schema says: {error}") from None
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise SettingError(str(path), "", f"is not what its schema says: {type(error).__name__} {error}") from None
     raise SettingError(str(path), "", f"has schema {found.get('schema')}, neither {LOAD_SCHEMA} nor {SWEEP_SCHEMA}")
 
@@ -102,7 +106,11 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def side_of_results(name: str, results: Sequence[dict[str, Any]]) -> Side:
-    """Return results as a side: runs of equal settings are one point, named by what differs between points."""
+    """Return results as a side: runs of equal settings are one point, named by what differs between points.
+
+    Raises:
+        Exception: A result is not what its schema says; ``read_side`` puts that in words.
+    """
     groups: dict[str, list[dict[str, Any]]] = {}
     for result in results:
         groups.setdefault(json.dumps(_deciding(result["settings"]), sort_keys=True), []).append(result)
@@ -112,13 +120,21 @@ def side_of_results(name: str, results: Sequence[dict[str, Any]]) -> Side:
         Point(
             told({flag: flags[flag] for flag in moved}) or "all runs",
             flags,
-            [figures_of(result) for result in own],
-            [float(row[1]) for row in own[0]["throughput_series"]] if len(own) == 1 else (),
+            [_numbers(figures_of(result)) for result in own],
+            [_number("throughput_series", row[1]) for row in own[0]["throughput_series"]] if len(own) == 1 else (),
         )
         for flags, own in zip(every, groups.values(), strict=True)
     ]
     first = results[0]
-    return Side(name=name, kind=RUNS, machine=first["machine"], commit=first["commit"], version=first["version"], partial=False, points=points)
+    return Side(
+        name=name,
+        kind=RUNS,
+        machine=_table("machine", first["machine"]),
+        commit=first["commit"],
+        version=first["version"],
+        partial=False,
+        points=points,
+    )
 
 
 def side_of_report(name: str, report: Mapping[str, Any]) -> Side:
@@ -127,13 +143,42 @@ def side_of_report(name: str, report: Mapping[str, Any]) -> Side:
     Raises:
         SettingError: No run of it has a result.
     """
-    every = [Point(point["name"], point["flags"], [run["figures"] for run in point["runs"] if run["figures"]]) for point in report["points"]]
+    every = [
+        Point(_text("name", point["name"]), _table("flags", point["flags"]), [_numbers(run["figures"]) for run in point["runs"] if run["figures"]])
+        for point in report["points"]
+    ]
     points = [point for point in every if point.runs]
     if not points:
         raise SettingError(name, "", "no run of it has a result")
-    return Side(
-        name=name, kind=SWEEP, machine=report["machine"], commit=report["commit"], version=report["version"], partial=report["partial"], points=points
-    )  # fmt: skip
+    machine = _table("machine", report["machine"])
+    return Side(name=name, kind=SWEEP, machine=machine, commit=report["commit"], version=report["version"], partial=report["partial"], points=points)
+
+
+def _numbers(figures: object) -> Figures:
+    """Return figures that are numbers or nothing.
+
+    Raises:
+        ValueError: They are not.
+    """
+    return {name: None if value is None else _number(name, value) for name, value in _table("figures", figures).items()}
+
+
+def _number(what: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{what} is no number")
+    return float(value)
+
+
+def _table(what: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{what} is no table")  # noqa: TRY004 - of what a file says, not of a caller's types
+    return value
+
+
+def _text(what: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} is no text")  # noqa: TRY004 - the same
+    return value
 
 
 def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:

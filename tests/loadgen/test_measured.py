@@ -67,9 +67,28 @@ def test_a_folder_with_runs_is_read_from_them(tmp_path: Path) -> None:
     assert read_side(tmp_path).points[0].runs[0]["throughput_per_second"] == 7.0
 
 
+SWEPT: dict[str, Any] = {"schema": "triskele.sweep/1", "machine": {}, "commit": None, "version": "1", "partial": False}
+
+
+def swept(point: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return SWEPT | {"points": [{"name": "a", "flags": {}, "runs": []} | point]} | changes
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("a.json", result() | {"failed": "x"}, "a.json: is not what its schema says: failed is no number"),
+        ("a.json", result() | {"paths": {"fast": "x"}}, "a.json: is not what its schema says: fast_share is no number"),
+        ("a.json", result() | {"latency_ms": {"strong": {"p50": "x"}}}, "a.json: is not what its schema says: strong_p50_ms is no number"),
+        ("a.json", result() | {"throughput_per_second": float("nan")}, "a.json: is not what its schema says: throughput_per_second is no number"),
+        ("a.json", result() | {"throughput_series": [[0, 10**400]]}, "a.json: is not what its schema says: throughput_series is no number"),
+        ("a.json", result() | {"throughput_series": [[0]]}, "a.json: is not what its schema says: IndexError"),
+        ("a.json", result() | {"machine": None}, "a.json: is not what its schema says: machine is no table"),
+        ("a.json", swept({"runs": [{"figures": {"failed": True}}]}), "a.json: is not what its schema says: failed is no number"),
+        ("a.json", swept({"runs": [{"figures": [1]}]}), "a.json: is not what its schema says: figures is no table"),
+        ("a.json", swept({"flags": [1]}), "a.json: is not what its schema says: flags is no table"),
+        ("a.json", swept({"name": ["a"]}), "a.json: is not what its schema says: name is no text"),
+        ("a.json", swept({"runs": [{"figures": {"failed": 1}}]}, machine=[]), "a.json: is not what its schema says: machine is no table"),
         ("none.json", None, "none.json: No such file or directory"),
         ("a.json", "{", "a.json: is no JSON"),
         ("a.json", "[" * 100_000, "a.json: is no JSON"),

@@ -23,7 +23,7 @@ import attrs
 from loadgen.checkers.operation import NEVER, History, Operation, Process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from loadgen.checkers.sources import Sources
@@ -187,7 +187,7 @@ class Causality:
             for _, writer in sights:
                 if writer is not None:
                     self.graph.edge(writer.place, place, SAW)
-        self.chains = self._chains()
+        self.chains = {key: self.chained(writes) for key, writes in sources.writes.items()}
         self.contested = {key for key, writes in sources.writes.items() if len(writes) > 1}
         order = self.graph.order()
         self.acyclic = order is not None
@@ -223,20 +223,18 @@ class Causality:
                 graph.edge(last.place, operation.place, SESSION)
                 self.last_issued[operation.place] = last
 
-    def _chains(self) -> dict[bytes, list[Chain]]:
-        chains: dict[bytes, list[Chain]] = {}
-        for key, writes in self.sources.writes.items():
-            own: dict[int, list[Operation]] = {}
-            for write in writes:
-                own.setdefault(self.columns[write.process], []).append(write)
-            for column, chain_ in own.items():
-                chain_.sort(key=lambda write: self.places[write.place])
-                chains.setdefault(key, []).append((column, [self.places[write.place] for write in chain_], chain_))
-        return chains
+    def chained(self, writes: Iterable[Operation]) -> list[Chain]:
+        """Return writes of one key by session."""
+        own: dict[int, list[Operation]] = {}
+        for write in writes:
+            own.setdefault(self.columns[write.process], []).append(write)
+        for chain_ in own.values():
+            chain_.sort(key=lambda write: self.places[write.place])
+        return [(column, [self.places[write.place] for write in chain_], chain_) for column, chain_ in own.items()]
 
-    def latest(self, key: bytes, clock: Clock, reader: Operation) -> Iterator[Operation]:
-        """Yield each session's last write of a key within a clock, the reader itself (a cas) left out."""
-        for column, places, writes in self.chains.get(key, ()):
+    def latest(self, key: bytes, clock: Clock, reader: Operation, chains: Mapping[bytes, list[Chain]] | None = None) -> Iterator[Operation]:
+        """Yield each session's last write of a key within a clock, the reader itself (a cas) left out; of other chains than ours if there are any."""
+        for column, places, writes in (self.chains if chains is None else chains).get(key, ()):
             at = bisect_right(places, clock[column])
             if at and writes[at - 1] is reader:
                 at -= 1

@@ -9,7 +9,8 @@ and a cycle is a violation:
 - the order of a key's writes as versions tell it, and a strong read before the next of them;
 - what follows: a write that must come before a strong read, or causally before a causal one, comes before the write that was read; what must
   come after the write that a strong read saw comes after that read. New edges may have consequences of their own, so this is repeated until
-  nothing is new.
+  nothing is new;
+- what a refused cas must have found instead, and which delete left a key absent, where only one write can have (``loadgen.checkers.doubts``).
 
 A causal read stands only between what it saw and what its session did next: it may be late, so nothing says which writes it precedes.
 """
@@ -21,11 +22,13 @@ from itertools import pairwise
 from typing import Final
 
 from loadgen.checkers.causal import conflicts, cyclic, in_order, thin_air
-from loadgen.checkers.causality import BEFORE, OVERWRITES, REAL_TIME, Causality, Clock, Graph
+from loadgen.checkers.causality import BEFORE, OVERWRITES, REAL_TIME, SAW, Causality, Clock, Graph, joined
+from loadgen.checkers.doubts import Doubt, Doubts
 from loadgen.checkers.operation import NEVER, Operation
 from loadgen.checkers.verdict import Counterexample, Verdict, judged
 
 PROPERTY: Final = "hybrid"
+NO_ORDER: Final = "no common order"
 ROUNDS_MAX: Final = 100
 """Rounds of consequences; each adds at least one edge. Two or three are usual."""
 
@@ -52,16 +55,23 @@ def _violation(causality: Causality) -> Counterexample | None:
     for _ in range(ROUNDS_MAX):
         nodes = order.graph.order()
         if nodes is None:
-            return in_order("no common order", "what must come before what goes round in a circle", order.graph.cycle())
+            return in_order(NO_ORDER, "what must come before what goes round in a circle", order.graph.cycle())
         clocks, first = causality.clocks_over(order.graph, nodes, clocks, new), clocks is None
         new = order.infer(clocks, None if first else new)
+        if order.inexplicable is not None:
+            return order.inexplicable
         if not new:
             break
     return None
 
 
 class Order:
-    """The graph."""
+    """The graph.
+
+    Attributes:
+        graph: itself.
+        inexplicable: what no write can explain, once ``infer`` has come across such.
+    """
 
     def __init__(self, causality: Causality) -> None:
         self._causality = causality
@@ -69,6 +79,11 @@ class Order:
         self._added: set[tuple[int, int]] = set()
         self._strong = [operation for own in causality.sessions.values() for operation in own if operation.strong]
         self._strong.sort(key=lambda operation: operation.place)
+        self.inexplicable: Counterexample | None = None
+        self._sights = dict(causality.sources.sights)  # and what became known of doubts
+        self._contested = set(causality.contested)
+        self._chains = dict(causality.chains)
+        self._doubts = Doubts(causality)
         self._real_time()
         self._by_version()
 
@@ -116,7 +131,7 @@ class Order:
                         self.add(reader.place, write.place, BEFORE)
 
     def infer(self, clocks: list[Clock], changed: set[int] | None = None) -> set[int]:
-        """Add what follows for strong reads; return where the new edges end.
+        """Add what follows for strong reads and for doubts; return where the new edges end.
 
         Args:
             clocks: over the graph as it is.
@@ -125,20 +140,67 @@ class Order:
         causality, new = self._causality, set[int]()
         places, columns, operations = causality.places, causality.columns, causality.history.operations
         moved = {operations[place].key for place in changed or () if place < len(operations) and not operations[place].reads_only}
+        self._settle(clocks, new, changed, moved)
         for reader in self._strong:
-            for key, writer in causality.sources.sights.get(reader.place, ()):
-                if writer is None or key not in causality.contested:
+            for key, writer in self._sights.get(reader.place, ()):
+                if writer is None or key not in self._contested:
                     continue
                 if changed is not None and reader.place not in changed and key not in moved:
                     continue
                 past, column, number = clocks[writer.place], columns[writer.process], places[writer.place]
-                for write in causality.latest(key, clocks[reader.place], reader):
+                for write in causality.latest(key, clocks[reader.place], reader, self._chains):
                     known = write is writer or past[columns[write.process]] >= places[write.place]
                     if not known and self.add(write.place, writer.place, OVERWRITES):
                         new.add(writer.place)
-                for _, _, writes in causality.chains[key]:
+                for _, _, writes in self._chains.get(key, ()):
                     at = bisect_left(writes, number, key=lambda write: clocks[write.place][column])
                     at += at < len(writes) and writes[at] is writer
                     if at < len(writes) and writes[at] is not reader and self.add(reader.place, writes[at].place, BEFORE):
                         new.add(writes[at].place)
         return new
+
+    def _settle(self, clocks: list[Clock], new: set[int], changed: set[int] | None, moved: set[bytes]) -> None:
+        """Look for doubts that only one write can explain, or none; the edges of the former are new."""
+        causality, doubts = self._causality, self._doubts
+        still = []
+        for doubt in doubts.open:
+            reader, key = doubt.reader, doubt.key
+            if changed is not None and reader.place not in changed and key not in moved:
+                still.append(doubt)
+                continue
+            past = list(causality.latest(key, (clocks if reader.strong else causality.clocks)[reader.place], reader, self._chains))
+            left = doubts.left(doubt, past, clocks)
+            if len(left) > 1:
+                still.append(doubt)
+            elif left:
+                self._settled(doubt, left[0], past, new)
+            else:
+                self.inexplicable = self._without_reason(doubt, past, clocks)
+                return
+        doubts.open = still
+
+    def _settled(self, doubt: Doubt, found: Operation | int, past: list[Operation], new: set[int]) -> None:
+        """Take note of what was there."""
+        reader, key = doubt.reader, doubt.key
+        if isinstance(found, Operation):
+            self._sights[reader.place] = [*self._sights.get(reader.place, ()), (key, found)]
+            self._happened(found)
+            edges = [(found, reader, SAW), *((write, found, OVERWRITES) for write in past if write is not found)]
+        else:
+            edges = [(reader, write, BEFORE) for write in self._causality.sources.writes.get(key, ()) if reader.strong and write is not reader]
+        for a, b, kind in edges:
+            if self.add(a.place, b.place, kind):
+                new.add(b.place)
+
+    def _happened(self, write: Operation) -> None:
+        """Take note that a write took effect whose outcome may be unknown."""
+        known = [each for _, _, writes in self._chains.get(write.key, ()) for each in writes]
+        self._contested.add(write.key)
+        if write not in known:
+            self._chains[write.key] = self._causality.chained([*known, write])
+
+    def _without_reason(self, doubt: Doubt, past: list[Operation], clocks: list[Clock]) -> Counterexample:
+        reader, path = doubt.reader, self.graph.path
+        passed = [path(a.place, b.place) for a, b in self._doubts.passed(doubt, past, clocks)]
+        arrows = joined(*passed, *(path(write.place, reader.place) for write in past))
+        return in_order(NO_ORDER, doubt.why, arrows) if arrows else Counterexample(NO_ORDER, doubt.why, [reader])

@@ -24,6 +24,7 @@ def check(text: str) -> Verdict:
         ("one value replaced twice", "a put x 1\nb cas x 1 2\nc cas x 1 3"),
         ("one value replaced twice", "a put x 1\nb get x = 1 @4\nb cas x @4 2\nc cas x 1 3"),
         ("one value replaced twice", "b cas x - 2\nc cas x - 3"),
+        ("one value replaced twice", "a put x 1\nb cas x 1 2 unknown\nc cas x 1 3\nd causal get x = 2"),
         ("a cas that took effect before what it replaced", "a put x 1\nb cas x 1 2\nc causal get x = 2 @3\nd causal get x = 1 @5"),
     ],
 )

@@ -43,6 +43,26 @@ def test_a_delete_that_nobody_knows_of_may_be_why_a_key_is_absent() -> None:
     assert {key: [delete.place for delete in deletes] for key, deletes in sources.deletes.items()} == {b"x": [1]}
 
 
+def test_a_cas_whose_value_was_seen_did_swap_whatever_its_sender_knows() -> None:
+    assert sights("a put x 1\nb cas x 1 2 unknown\nc get x = 2") == {1: [("x", 0)], 2: [("x", 1)]}
+    chain = "a put x 1\nb cas x 1 2 unknown\nb cas x 2 3 unknown\nb cas x - 4 unknown\nc get x = 3\nd get x = 4"
+    assert sights(chain) == {1: [("x", 0)], 2: [("x", 1)], 3: [("x", None)], 4: [("x", 2)], 5: [("x", 3)]}
+    assert sights("a put x 1\nb get x = 1 @4\nc cas x @4 2 unknown\nc cas x @5 3 unknown\nd get x = 2\nd get x = 3") == {
+        1: [("x", 0)], 2: [("x", 0)], 4: [("x", 2)], 5: [("x", 3)],
+    }  # fmt: skip
+
+
+def test_and_what_it_saw_had_been_written_before_its_own_value_was_known() -> None:
+    for text in ("b cas x 1 2 unknown\nc get x = 2", "b cas x 1 2 unknown\nc get x = 2\na put x 1\nd get x = 2"):
+        assert [reading[0].place for reading in sources_of(history(text)).thin_air] == [0]
+
+
+def test_what_a_refused_cas_did_not_find_is_traced_too() -> None:
+    text = "a put x 1\nb get x = 1 @4\nc cas x 1 2 refused\nc cas x @4 3 refused\nc cas x - 4 refused\nc cas x @9 5 refused\nc cas x 7 6 refused"
+    refusals = sources_of(history(text)).refusals
+    assert {place: writer.place if writer else None for place, writer in refusals.items()} == {2: 0, 3: 0, 4: None}
+
+
 def test_values_from_nowhere_from_the_future_and_of_failed_commands_are_told() -> None:
     sources = sources_of(history("a get x = 1\na put x 1\na get x = 2\na put x 3 fail\na get x = 3"))
     assert [reading[0].place for reading in sources.thin_air] == [0, 2, 4]

@@ -108,7 +108,7 @@ def _event(item: dict[Any, Any], line: int) -> Event:
         raise Unreadable(line, f":type {type_!r:.60} with :f {op!r:.60} is no event of a register or a store")
     event: Event = {str(name): value for name, value in item.items() if name not in {"type", "f", "index"}}
     event |= {"type": _TYPES[type_], "op": _OPS[op], "time": item.get("time")}
-    value = item.get("value")
+    value = event.setdefault("value", None)  # nil may be left out
     if op == "cas" and isinstance(value, list):
         if len(value) != 2:  # noqa: PLR2004 - from and to
             raise Unreadable(line, f"a cas is [from to], not {value!r:.60}")

@@ -2,13 +2,15 @@
 
 An event is a dictionary as ``loadgen.history`` writes it, whatever the format of the file was. Times may be missing; where they are given they
 must not go back, because the order of the events is the order of time. An answer may leave out what was asked; what it repeats must be the same.
+What was read it must tell, null for nothing: a record that lost it is no absent key.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from loadgen.checkers.operation import KINDS, History, Operation, Process, Row, Unreadable
+from loadgen.checkers.operation import KINDS, History, Operation, Process, Row, Unreadable, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 BEFORE: Final = {"type": "before", "state": "unknown"}
 """The first event of a history whose store may have held something when it began; what, nobody tells."""
+
+TIME_MAX: Final = (1 << 63) - 1
+"""292 years in nanoseconds."""
 
 _TYPES: Final = frozenset({"invoke", "ok", "fail", "unknown"})
 
@@ -51,6 +56,8 @@ class Pairing:
         if time is not None:
             if not isinstance(time, int):
                 raise Unreadable(line, f"time {time!r} is no whole number of nanoseconds")
+            if time > TIME_MAX:
+                raise Unreadable(line, f"time is more than {TIME_MAX} nanoseconds")
             if time < self._time:
                 raise Unreadable(line, f"time {time} is before {self._time}, the time of an earlier line")
             self._time = time
@@ -122,6 +129,8 @@ class Pairing:
             operation.returned = self._moment
             return
         operation.answered, operation.returned = True, self._moment
+        if operation.reads_only and "value" not in event:
+            raise Unreadable(line, f"the {operation.kind} in line {operation.line} is answered without a value: null is what nothing is")
         if operation.kind == "get":
             operation.seen, operation.version = self._data(event.get("value"), line), _whole(event, "version", line) or 0
         elif operation.kind == "scan":
@@ -159,12 +168,17 @@ class Pairing:
         try:
             for key, value, *rest in event.get("value") or ():
                 version = _whole({"version": rest[0]}, "version", line) if rest else 0
-                rows.append((self._data(key, line) or b"", self._data(value, line) or b"", version or 0))
+                known = self._data(key, line), self._data(value, line)
+                if known[0] is None or known[1] is None:
+                    raise ValueError
+                rows.append((known[0], known[1], version or 0))
         except (TypeError, ValueError):
             raise Unreadable(line, f"a scan's value is a list of [key, value, version], not {event.get('value')!r:.80}") from None
         scan.rows = tuple(rows)
         more = event.get("more")
         scan.more = len(rows) >= scan.limit > 0 if more is None else more if isinstance(more, bool) else self._data(more, line) or False
+        if wrong := _out_of_place(scan):
+            raise Unreadable(line, f"{wrong}: nobody asked for that in line {scan.line}")
 
     def _data(self, written: object, line: int) -> bytes | None:
         """Return a key or value as bytes: text, ``{"hex": …}``, or a plain number as others' histories have them."""
@@ -183,6 +197,24 @@ class Pairing:
         if isinstance(written, bool | int | float):
             return self._data(str(written), line)
         raise Unreadable(line, f'{written!r:.80} is neither text nor {{"hex": …}}')
+
+
+def _out_of_place(scan: Operation) -> str:
+    """Return what of a scan's answer cannot be one to it, empty if all can."""
+    keys = [key for key, _, _ in scan.rows]
+    for key in keys:
+        if key < scan.key or (scan.end is not None and key >= scan.end):
+            return f"key {shown(key)} is not between {shown(scan.key)} and {'the end' if scan.end is None else shown(scan.end)}"
+    if any(a >= b for a, b in pairwise(keys)):
+        return "keys that do not ascend"
+    if scan.limit and len(keys) > scan.limit:
+        return f"{len(keys)} rows where the limit is {scan.limit}"
+    if scan.more is True and not keys:
+        return "more behind the last row, and no row"
+    first = keys[-1] + b"\0" if keys else scan.key
+    if isinstance(scan.more, bytes) and (scan.more < first or (scan.end is not None and scan.more > scan.end)):
+        return f"more from key {shown(scan.more)} on, which is not behind the rows and before the end"
+    return ""
 
 
 def _whole(event: Event, name: str, line: int) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from loadgen.checkers.operation import NEVER, Operation
+from loadgen.checkers.operation import NEVER, Operation, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def timeline(property_: str, found: Counterexample) -> str:
     """
     operations = sorted(found.operations, key=lambda operation: operation.invoked)
     processes = list(dict.fromkeys(operation.process for operation in operations))
-    left = 24 + 7 * max(len(str(process)) for process in processes)
+    left = 24 + 7 * max(len(shown(process)) for process in processes)
     places, width = _places(operations, left)
     height = _TOP + _ROW * len(processes) + 18 * (1 + len(found.arrows)) + 10
     rows = {process: _TOP + _ROW * number + _ROW // 2 for number, process in enumerate(processes)}
@@ -60,7 +60,7 @@ def timeline(property_: str, found: Counterexample) -> str:
         f'<text x="12" y="38" class="muted">{escape(found.why)}</text>',
     ]
     for process, y in rows.items():
-        parts.append(f'<text x="12" y="{y + 4}" class="muted">{escape(str(process))}</text>')
+        parts.append(f'<text x="12" y="{y + 4}" class="muted">{escape(shown(process))}</text>')
         parts.append(f'<line x1="{left - 8}" y1="{y}" x2="{width - 12}" y2="{y}" stroke="#d5dae3"/>')
     for operation in operations:
         parts += _bar(operation, places[operation.place], rows[operation.process], names[operation.place])

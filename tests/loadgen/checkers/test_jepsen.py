@@ -57,6 +57,11 @@ def test_stores_and_registers_are_read_from_edn() -> None:
     assert [operation.what for operation in vector.operations] == ["put 1"]
 
 
+def test_nil_may_be_left_out_of_what_a_read_found() -> None:
+    [read] = read_edn("{:process 0, :type :invoke, :f :read} {:process 0, :type :ok, :f :read}").operations
+    assert (read.answered, read.seen) == (True, None)
+
+
 @pytest.mark.parametrize(("put", "seen"), [("append", None), ("put", b"")])
 def test_an_empty_string_is_an_absent_key_unless_somebody_put_it(put: str, seen: bytes | None) -> None:
     text = f"""{{:process 0, :type :invoke, :f :{put}, :key "k", :value ""}} {{:process 0, :type :ok, :f :{put}, :key "k", :value ""}}

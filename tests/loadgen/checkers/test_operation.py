@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from loadgen.checkers.operation import shown
+from loadgen.checkers.operation import Unreadable, shown
 from tests.loadgen.checkers.scripts import history
 
 
@@ -25,6 +25,13 @@ def test_bytes_are_shown_as_text_where_they_are_some_and_never_at_length() -> No
     assert [shown(data) for data in (None, b"key", b"\xff\n", b"name.1.2;" + b"abc" * 30, b"x" * 100, 17)] == [
         "nothing", "key", "hex:ff0a", "name.1.2", "x" * 24 + "…", "17",
     ]  # fmt: skip
+
+
+def test_nothing_in_a_history_does_something_to_the_terminal() -> None:
+    made = history("a put x 1")
+    made.operations[0].process = "\x1b[31mred\ud800"
+    assert str(made.operations[0]) == "\\x1b[31mred\\ud800 put x 1 ok"
+    assert str(Unreadable(3, "process \x1b[2J")) == "line 3: process \\x1b[2J"
 
 
 def test_a_scan_covers_what_its_page_would_have_shown() -> None:

@@ -93,6 +93,19 @@ def test_outcomes_tell_failed_refused_and_unknown_apart() -> None:
         ([SCAN, {**SCAN, "type": "ok", "limit": 3}], 2, "another limit, 3"),
         ([SCAN, {**SCAN, "type": "ok", "end": "d"}], 2, "another end, 'd'"),
         ([SCAN, {**SCAN, "type": "ok", "value": [["a", "1", "new"]]}], 2, "version 'new' is no whole number"),
+        ([SCAN, {**SCAN, "type": "ok", "value": [["a", None, 1]]}], 2, "a list of"),
+        ([SCAN, {**SCAN, "type": "ok", "value": [["0", "1", 1]]}], 2, "key 0 is not between a and c"),
+        ([SCAN, {**SCAN, "type": "ok", "value": [["c", "1", 1]]}], 2, "key c is not between a and c: nobody asked for that in line 1"),
+        ([SCAN, {**SCAN, "type": "ok", "value": [["b", "1", 1], ["a", "1", 1]]}], 2, "do not ascend"),
+        ([SCAN, {**SCAN, "type": "ok", "value": [["a", "1", 1], ["a", "2", 2]]}], 2, "do not ascend"),
+        ([SCAN, {**SCAN, "type": "ok", "value": [["a", "1", 1], ["b", "1", 1], ["bb", "1", 1]]}], 2, "3 rows where the limit is 2"),
+        ([SCAN, {**SCAN, "type": "ok", "value": [], "more": True}], 2, "no row"),
+        ([SCAN, {**SCAN, "type": "ok", "value": [], "more": "0"}], 2, "more from key 0 on"),
+        ([SCAN, {**SCAN, "type": "ok", "value": [["b", "1", 1]], "more": "b"}], 2, "more from key b on"),
+        ([SCAN, {**SCAN, "type": "ok", "value": [["b", "1", 1]], "more": "d"}], 2, "more from key d on"),
+        ([SCAN, {**SCAN, "type": "ok"}], 2, "scan in line 1 is answered without a value"),
+        ([GET, {**GET, "type": "ok", "version": 3}], 2, "get in line 1 is answered without a value"),
+        ([{**PUT, "time": 10**400}], 1, "time is more than"),
         ([GET, {**GET, "type": "ok", "value": "1", "version": -3}], 2, "version -3 is no whole number"),
     ],
 )
@@ -104,8 +117,11 @@ def test_what_cannot_be_is_unreadable(events: list[dict[str, Any]], line: int, w
 
 def test_a_scan_s_page_is_taken_with_where_it_ends() -> None:
     scan = {"type": "invoke", "process": 1, "id": 0, "op": "scan", "key": "a", "end": None, "limit": 2}
-    for more, told in ((True, True), (False, False), ("c", b"c")):
+    for more, told in ((True, True), (False, False), ("c", b"c"), ({"hex": "6100"}, b"a\0")):
         [operation] = paired([scan, {**scan, "type": "ok", "value": [["a", "1", 4]], "more": more}]).operations
         assert (operation.rows, operation.more) == (((b"a", b"1", 4),), told)
+    for more, told in ((False, False), ("c", b"c"), ("a", b"a")):  # all that was there may be deleted
+        [operation] = paired([scan | {"end": "c"}, {**scan, "type": "ok", "value": [], "more": more, "end": "c"}]).operations
+        assert (operation.rows, operation.more) == ((), told)
     with pytest.raises(Unreadable, match="list of"):
         paired([scan, {**scan, "type": "ok", "value": [["a"]]}])

@@ -48,3 +48,11 @@ def test_what_has_no_end_fades_and_foreign_text_is_escaped() -> None:
     picture = ET.fromstring(timeline("linearizable", found))
     assert "<p>" in texts(picture)
     assert any(bar.get("fill") == "url(#fade)" for bar in picture.iter(f"{SVG}rect"))
+
+
+def test_a_name_that_no_file_can_hold_is_drawn_all_the_same() -> None:
+    made = history("a put x 1\nb get x = -")
+    made.operations[1].process = "\ud800"
+    found = check_linearizable(made, 30.0).counterexample
+    assert found is not None
+    assert "\\ud800" in texts(ET.fromstring(timeline("linearizable", found).encode()))

@@ -4,7 +4,8 @@ A Jepsen process has one operation at a time; ``:info`` says that its outcome is
 (``:read``, ``:write``, ``:cas [from to]``) or of a store (``:get``, ``:put``, ``:delete``, ``:append``, ``:cas``, ``:scan`` with ``:key``).
 What we write keeps all that our own format tells (``:id``, ``:number``, ``:consistency``, ``:version`` …), so that reading it back loses nothing.
 
-In others' histories of stores each key begins as the empty string. Where nobody puts an empty string, one that is read is an absent key.
+In others' histories of stores each key begins as the empty string. Where nobody puts an empty string, one that is read is an absent key; where
+values grow by appending, one that is put leaves the key absent too, so that both are the same.
 """
 
 from __future__ import annotations
@@ -124,6 +125,10 @@ def _absent_for_empty(operations: list[Operation]) -> None:
     for operation in operations:
         if operation.kind == "get" and operation.seen == b"":
             operation.seen = None
+        if operation.kind in {"put", "cas"} and operation.value == b"":
+            operation.value = None
+        if operation.kind == "cas" and operation.expected == b"":
+            operation.expected = None
 
 
 def edn_lines(events: Iterable[Event]) -> Iterable[str]:

@@ -164,14 +164,8 @@ class Pairing:
 
     def _page(self, scan: Operation, event: Event, line: int) -> None:
         """Take a scan's answer; without ``more``, a full page may have been cut and a short one was not."""
-        rows: list[Row] = []
         try:
-            for key, value, *rest in event.get("value") or ():
-                version = _whole({"version": rest[0]}, "version", line) if rest else 0
-                known = self._data(key, line), self._data(value, line)
-                if known[0] is None or known[1] is None:
-                    raise ValueError
-                rows.append((known[0], known[1], version or 0))
+            rows = [self._row(*row, line=line) for row in event.get("value") or ()]
         except (TypeError, ValueError):
             raise Unreadable(line, f"a scan's value is a list of [key, value, version], not {event.get('value')!r:.80}") from None
         scan.rows = tuple(rows)
@@ -179,6 +173,12 @@ class Pairing:
         scan.more = len(rows) >= scan.limit > 0 if more is None else more if isinstance(more, bool) else self._data(more, line) or False
         if wrong := _out_of_place(scan):
             raise Unreadable(line, f"{wrong}: nobody asked for that in line {scan.line}")
+
+    def _row(self, key: object, value: object, version: object = 0, *_: object, line: int) -> Row:
+        known, held = self._data(key, line), self._data(value, line)
+        if known is None or held is None:
+            raise ValueError
+        return known, held, _whole({"version": version}, "version", line) or 0
 
     def _data(self, written: object, line: int) -> bytes | None:
         """Return a key or value as bytes: text, ``{"hex": …}``, or a plain number as others' histories have them."""

@@ -7,7 +7,7 @@ it was invoked. Rules that lose no linearization, and without which this would b
 - A value that can never come back is not overwritten while a read of it is still to come.
 - A write that nobody read is taken right before another write of the key: it disturbs nobody there.
 - Of the writes that may be next, the one that must be first is tried first; of several with the same effect only that one.
-- What may as well never have happened is taken only if somebody reads what it leaves.
+- What may as well never have happened is taken only if somebody reads what it leaves, or appends to it.
 
 Configurations are remembered as the first step that has not taken effect, which of those behind it have, and a 64-bit sum of what the keys hold;
 a sum that fits by chance (one in 10^19) could hide a linearization.
@@ -17,12 +17,11 @@ Sources: Wing & Gong, JPDC'93; Lowe, "Testing for linearizability", CCPE'17; the
 
 from __future__ import annotations
 
-from collections import Counter
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from loadgen.checkers.operation import NEVER
-from loadgen.checkers.steps import Need, Step, is_unique
+from loadgen.checkers.steps import Need, Step, growing, is_unique, writers_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +62,8 @@ class Search:
         self.state: dict[bytes, bytes | None] = {}
         self.sum = 0
         self.trail: list[tuple[int, bytes | None]] = []  # step, and what its key held before
-        writers = Counter(step.writes for step in steps if step.writes is not None)
+        writers = writers_of(steps)
+        self.growing = growing(steps)
         self.waiting: dict[Need, int] = {}  # {a value that cannot come back: mandatory reads of it that are still to come}
         for step in mandatory:
             for need in step.needs:
@@ -95,7 +95,8 @@ class Search:
             for index in move:
                 self._take(index)
             last = self.steps[move[-1]]
-            unused = last.writes[0] if not self._absorb() and last.optional and not last.appends and last.writes is not None else None
+            unused = last.writes[0] if not self._absorb() and last.optional and last.writes is not None else None
+            unused = None if unused in self.growing else unused
             window = bytes(self.done[self.base : self.mandatory].rstrip(b"\0"))
             tried = (self.base, window, bytes(self.done[self.mandatory :]), self.sum, unused)
             if tried not in self._tried:
@@ -159,8 +160,9 @@ class Search:
             if step.idle:
                 idle.setdefault(key, []).append(index)
             elif self._fits(step) and (step.needs or key != unused):
-                deadline = step.returned if step.appends else min(step.returned, self._use(step, stuck))
-                if deadline < NEVER or step.appends:
+                grows = key in self.growing
+                deadline = step.returned if grows else min(step.returned, self._use(step, stuck))
+                if deadline < NEVER or grows:
                     deadline = max(deadline, self._harm(step, stuck))
                     effect = index if step.appends else (step.writes, bool(step.needs))
                     mine = step.returned, index, deadline  # readers' deadlines are the same for all of an effect: who can wait is kept for later
@@ -218,7 +220,7 @@ class Search:
             key, value = step.writes
             old = self.state.get(key)
             if step.appends:
-                value = (old or b"") + (value or b"")
+                value = (old or b"") + (value or b"") or None  # where values grow, nothing and an empty string are the same
             self.state[key] = value
             self.sum ^= hash((key, old)) ^ hash((key, value))
         self.trail.append((index, old))

@@ -1,7 +1,7 @@
 """Makes a violation of linearizability small enough to read: the shortest beginning that shows it, then without all that can be left out.
 
 Leaving out must never make a violation: a read can always go; a write goes together with all that saw its value, and only where no refused cas
-may have been refused because of it.
+may have been refused because of it and nobody may have appended to it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import attrs
 
 from loadgen.checkers.operation import NEVER, Operation
 from loadgen.checkers.search import OutOfTime, is_linearizable
-from loadgen.checkers.steps import Group, steps_of
+from loadgen.checkers.steps import Group, growing, steps_of
 from loadgen.checkers.zones import suspects
 
 if TYPE_CHECKING:
@@ -112,9 +112,7 @@ def closure(group: Group, chosen: Iterable[Operation], versions: Versions) -> se
             continue
         gone.add(place)
         if place in steps and (step := steps[place]).writes is not None:
-            if step.appends:
-                return set()  # all that comes after depends on it
             waiting += readers.get(step.writes, ())
     written = {step.writes[0] for place, step in steps.items() if place in gone and step.writes is not None}
-    refused = any(step.refuses is not None and step.refuses[0] in written for place, step in steps.items() if place not in gone)
-    return set() if refused else gone
+    needed = growing(steps.values()) | {cas.key for cas in group if cas.refused and cas.place not in gone}
+    return set() if needed & written else gone

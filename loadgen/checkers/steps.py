@@ -4,7 +4,8 @@ Keys are independent (Horn & Kroening, FORTE'15) but for scans, which tie the ke
 causal write takes effect at some moment after its invocation, so it is a step without an end, as one whose outcome is unknown.
 
 What is known of a step without an end closes it: if its value can come from it alone and was read, it took effect before that read returned.
-If nobody read the value it may as well never have happened, unless a cas that did not swap could have been refused because of it.
+If nobody read the value it may as well never have happened, unless a cas that did not swap could have been refused because of it. Neither holds of
+a key whose value somebody appends to: a read tells then who was there before, and one value may come about in several ways.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import attrs
 from loadgen.checkers.operation import NEVER, History, Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 Need = tuple[bytes, bytes | None]
 """A key and the value it must have."""
@@ -107,14 +108,15 @@ def steps_of(group: Iterable[Operation], versions: dict[tuple[bytes, int], bytes
     """
     group = list(group)
     keys = sorted({operation.key for operation in group if operation.kind != "scan"})
-    steps = [step for operation in group if (step := _step(operation, keys, versions)) is not None]
-    writers = Counter(step.writes for step in steps if step.writes is not None)
+    repeated = _repeated(group)
+    steps = [step for operation in group if (step := _step(operation, keys, versions, repeated)) is not None]
+    writers = writers_of(steps)
     readers: dict[Need, list[Step]] = {}
     for step in steps:
         for need in step.needs:
             readers.setdefault(need, []).append(step)
     compared = {step.refuses[0] for step in steps if step.refuses is not None}
-    compared |= {step.writes[0] for step in steps if step.appends and step.writes is not None}
+    compared |= growing(steps)
     _close(steps, writers, readers)
     kept = []
     for step in steps:
@@ -127,7 +129,15 @@ def steps_of(group: Iterable[Operation], versions: dict[tuple[bytes, int], bytes
     return kept
 
 
-def _step(operation: Operation, keys: list[bytes], versions: dict[tuple[bytes, int], bytes]) -> Step | None:
+def _repeated(group: Group) -> set[Need]:
+    """Return values with which a refusal by version says nothing of the value: several operations write them, each with a version of its own."""
+    if not any(operation.refused and operation.expected_version is not None for operation in group):
+        return set()
+    count = Counter((operation.key, operation.value) for operation in group if not operation.reads_only and not operation.failed)
+    return {need for need, writers in count.items() if writers > 1}
+
+
+def _step(operation: Operation, keys: list[bytes], versions: dict[tuple[bytes, int], bytes], repeated: set[Need]) -> Step | None:
     key = operation.key
     lasting = operation.strong or operation.reads_only
     ends = operation.answered and lasting
@@ -144,8 +154,8 @@ def _step(operation: Operation, keys: list[bytes], versions: dict[tuple[bytes, i
             known = (key, operation.expected_version) in versions
             expected = versions.get((key, operation.expected_version))
         if operation.refused:
-            if not known:
-                return None  # the version that it wanted is nobody's that we know
+            if not known or (operation.expected_version is not None and (key, expected) in repeated):
+                return None  # the version that it wanted is nobody's that we know, or its value may have been there with another version
             step.refuses = (key, expected)
             return step
         if known:
@@ -169,6 +179,25 @@ def _close(steps: list[Step], writers: Counter[Need], readers: dict[Need, list[S
                     step.returned, step.optional, moved = min(step.returned, reader.returned), False, True
 
 
+def growing(steps: Iterable[Step]) -> set[bytes]:
+    """Return the keys whose value somebody appends to."""
+    return {step.writes[0] for step in steps if step.appends and step.writes is not None}
+
+
+def writers_of(steps: Sequence[Step]) -> Counter[Need]:
+    """Return how many steps may leave a value; of a key whose value somebody appends to always several, since nobody knows."""
+    keys, writers = growing(steps), Counter(step.writes for step in steps if step.writes is not None)
+    for need in writers if keys else ():
+        if need[0] in keys:
+            writers[need] += 1
+    return writers
+
+
 def is_unique(need: Need, writers: Counter[Need]) -> bool:
-    """Whether a key has this value for one stretch of time at most: one write leaves it, or it is what the key begins with."""
+    """Whether a key has this value for one stretch of time at most: one write leaves it, or it is what the key begins with.
+
+    Args:
+        need: a key and a value.
+        writers: as ``writers_of`` returns it.
+    """
     return writers[need] + (need[1] is None) == 1

@@ -27,7 +27,7 @@ def invocation(words: list[str], number: int) -> Event:
     causal = words[0] == "causal"
     op, *rest = words[1:] if causal else words
     event: Event = {"type": "invoke", "process": process, "id": number, "op": op, "key": rest[0], "consistency": "causal" if causal else "strong"}
-    if op == "put":
+    if op in {"put", "append"}:
         event["value"] = rest[1]
     elif op == "cas":
         event["value"] = rest[2]

@@ -3,8 +3,10 @@ from __future__ import annotations
 import pytest
 
 from loadgen.checkers.jepsen import edn_lines, read_edn, read_log
+from loadgen.checkers.linearizable import check_linearizable
 from loadgen.checkers.operation import NEVER, Unreadable
 from loadgen.checkers.pairing import paired
+from loadgen.checkers.verdict import NO, YES
 from tests.loadgen.checkers.scripts import events
 
 LOG = """\
@@ -67,6 +69,18 @@ def test_an_empty_string_is_an_absent_key_unless_somebody_put_it(put: str, seen:
     text = f"""{{:process 0, :type :invoke, :f :{put}, :key "k", :value ""}} {{:process 0, :type :ok, :f :{put}, :key "k", :value ""}}
                {{:process 0, :type :invoke, :f :get, :key "k", :value nil}} {{:process 0, :type :ok, :f :get, :key "k", :value ""}}"""
     assert read_edn(text).operations[1].seen == seen
+
+
+def test_an_empty_string_that_is_put_is_an_absent_key_where_values_grow() -> None:
+    asked = [
+        ':f :put, :key "k", :value ""', ':f :append, :key "k", :value ""', ':f :get, :key "k", :value ""',
+        ':f :cas, :key "k", :value ["" "x"]', ':f :get, :key "k", :value "x"',
+        ':f :cas, :key "k", :value ["x" ""]', ':f :append, :key "k", :value "y"', ':f :get, :key "k", :value "y"',
+    ]  # fmt: skip
+    made = read_edn("\n".join(f"{{:process 0, :type :{type_}, {each}}}" for each in asked for type_ in ("invoke", "ok")))
+    assert check_linearizable(made, 30.0).answer == YES
+    made.operations[2].seen = b"y"
+    assert check_linearizable(made, 30.0).answer == NO
 
 
 @pytest.mark.parametrize(("text", "line"), [("{:process 0", 1), ("\n7", 2), ("{:type :invoke, :f :read}", 1), ("{:process 0, :type :ok, :f :x}", 1)])

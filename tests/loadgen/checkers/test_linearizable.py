@@ -39,6 +39,9 @@ def answer(text: str, seconds: float = 30.0) -> str:
         "a put x 1\nb put y 1\nc scan x z 9 = x:1",  # a scan that misses a key
         "w> a put x 1\nv> b put y 1\nc scan x z 9 = x:1\nd scan x z 9 = y:1\nw<\nv<",  # two scans that saw different orders
         "a put x 1\nb get x = 1 @4\nc put x 2\nd cas x @4 3",  # a version that is gone
+        "a put x 1\nb get x = 1 @4\nc cas x @4 3 refused",  # a version that is there
+        "a put x 1 unknown\nb append x 2\nc get x = 21",  # the other way round
+        "a put x 1\na append x 2\nb get x = 1",  # a lost append
     ],
 )
 def test_it_says_no(text: str) -> None:
@@ -62,6 +65,10 @@ def test_it_says_no(text: str) -> None:
         "a put y 1\nb put x 1\nc scan x z 9 = x:1 y:1",
         "a put x 1\nb put y 1\nc scan x - 1 = x:1",  # the page ends before y
         "a cas x @4 1\nb get x = 1",  # a version that nobody knows
+        "a put x 1\nb get x = 1 @4\nc put x 1\nd cas x @4 3 refused",  # the same value with another version
+        "a put x 1 unknown\nb append x 2\nc get x = 12",  # what nobody read was appended to
+        "a put x 1\na append x 2\nb get x = 12\na put x 12 unknown",  # one value in two ways
+        "a put x 1\na append x 2\nb get x = 12\na put x 2\na put x 12\nb get x = 12",
         "a put x 1\na put y 1\nb causal delete x\nc causal delete y\nd causal delete y\ne scan x z 9 = -",  # two late writes at once
     ],
 )

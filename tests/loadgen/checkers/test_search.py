@@ -27,7 +27,7 @@ def legal(order: tuple[Step, ...]) -> bool:
             return False
         if step.writes:
             key, value = step.writes
-            state[key] = (state.get(key) or b"") + (value or b"") if step.appends else value
+            state[key] = (state.get(key) or b"") + (value or b"") or None if step.appends else value
     return True
 
 
@@ -92,6 +92,31 @@ def histories(draw: st.DrawFn, values: int) -> list[dict[str, Any]]:
 def test_every_verdict_is_that_of_trying_all_orders(events: list[dict[str, Any]]) -> None:
     made = paired(events)
     for group in groups_of(made):
+        assert is_linearizable(steps_of(group, {}), monotonic() + LONG) == brute(plain(all_steps(group)))
+
+
+@st.composite
+def growing(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Up to six overlapping operations on one key whose value grows."""
+    events: list[dict[str, Any]] = []
+    waiting: list[dict[str, Any]] = []
+    for number in range(draw(st.integers(2, 6))):
+        op = draw(st.sampled_from(["get", "put", "append", "append"]))
+        event = {"type": "invoke", "process": number, "id": number, "op": op, "key": "x"}
+        if op != "get":
+            event["value"] = draw(st.sampled_from(["1", "2", "12"]))
+        events.append(event)
+        answer = {**event, "type": draw(st.sampled_from(["ok", "ok", "unknown"]))}
+        waiting.append(answer if op != "get" else {**answer, "value": draw(st.sampled_from([None, "1", "2", "12", "21", "112"]))})
+        while len(waiting) > 0 and draw(st.booleans()):
+            events.append(waiting.pop(draw(st.integers(0, len(waiting) - 1))))
+    return events + waiting
+
+
+@settings(max_examples=150, deadline=None)
+@given(growing())
+def test_and_where_values_grow(events: list[dict[str, Any]]) -> None:
+    for group in groups_of(paired(events)):
         assert is_linearizable(steps_of(group, {}), monotonic() + LONG) == brute(plain(all_steps(group)))
 
 

@@ -43,10 +43,15 @@ def test_a_delete_goes_with_all_that_found_the_key_absent() -> None:
 
 
 def test_what_grows_stays() -> None:
-    made = history("a put x 1\nb get x = -")
-    made.operations[0].kind = "append"
-    [group] = groups_of(made)
+    [group] = groups_of(history("a append x 1\nb put x 2\nb get x = -"))
     assert closure(group, group[:1], {}) == set()
+    assert closure(group, group[1:2], {}) == set()
+    assert closure(group, group[2:], {}) == {2}
+
+
+def test_writes_of_one_value_stay_where_a_refusal_by_version_needs_both() -> None:
+    [group] = groups_of(history("a put x 1\nb get x = 1 @4\na put x 1\na cas x @4 2 refused"))
+    assert closure(group, group[:1], {(b"x", 4): b"1"}) == set()
 
 
 def test_a_beginning_forgets_answers_that_had_not_come() -> None:

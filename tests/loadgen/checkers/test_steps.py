@@ -57,5 +57,17 @@ def test_a_refusal_by_a_version_that_nobody_knows_says_nothing() -> None:
     assert steps("a get x = 1 @7\na cas x @7 2 refused") == [(0, False, True), (1, False, True)]
 
 
+def test_nor_does_a_refusal_by_a_version_whose_value_may_have_been_there_with_another() -> None:
+    assert [place for place, _, _ in steps("a get x = 1 @7\na put x 1\na cas x @7 2 refused")] == [0, 1, 2]
+    assert [place for place, _, _ in steps("a get x = 1 @7\na put x 1\na put x 1\na cas x @7 2 refused")] == [0, 1, 2]
+    assert [place for place, _, _ in steps("a get x = 1 @7\na put x 1\na put x 1 fail\na cas x @7 2 refused")] == [0, 1, 3]
+
+
+def test_where_values_grow_nothing_is_closed_and_nothing_left_out() -> None:
+    assert steps("a put x 12 unknown\nb append x 2\nc put x 1 unknown\nc get x = 12") == [
+        (0, True, False), (1, False, True), (2, True, False), (3, False, True),
+    ]  # fmt: skip
+
+
 def test_reads_without_an_answer_and_failed_commands_are_no_steps() -> None:
     assert steps("a get x unknown\na get x fail\na put x 1 fail") == []

@@ -15,7 +15,7 @@ from loadgen import history
 from loadgen.checkers.collector import collector_paused
 from loadgen.checkers.judge import as_json, judge, lines
 from loadgen.checkers.pairing import paired
-from loadgen.checkers.sources import with_prior_state
+from loadgen.checkers.prior import with_prior_state
 from loadgen.checkers.timeline import timeline
 from loadgen.checkers.vacuous import OPERATIONS_MIN
 from loadgen.checkers.verdict import NO

@@ -8,6 +8,8 @@ session, a clock. Clocks are computed in one pass over a topological order. Read
 *moments*, nodes of the graph that stand for "everything of this session that has returned by now", so that the graph stays linear in the
 history.
 
+What was there before the history comes before everything that anybody asked for, and has no order of its own; it is no part of clocks.
+
 Rejected: the closure as bit sets (quadratic), comparing versions for each key (it misses causality across keys).
 """
 
@@ -168,7 +170,7 @@ class Causality:
         places: [place of an operation: its number in its session's chain, from 1; 0 for what is no command].
         columns: {process: its column in clocks}.
         chains: {key: for each session that writes it: its column, the numbers of its writes of the key, these writes}.
-        contested: keys that were written more than once.
+        contested: keys that were written more than once, before the history or in it.
         clocks: [place of an operation: its causal past, itself included], empty if the order has a cycle.
     """
 
@@ -182,13 +184,17 @@ class Causality:
         self.sessions = _by_process(operations)
         self.last_issued: dict[int, Operation] = {}  # {place of a read: the last command of its session before it}
         for process, own in self.sessions.items():
-            self._session(process, own)
+            if own[0].prior:
+                self.columns[process] = len(self.columns)
+            else:
+                self._session(process, own)
         for place, sights in sources.sights.items():
             for _, writer in sights:
                 if writer is not None:
                     self.graph.edge(writer.place, place, SAW)
         self.chains = {key: self.chained(writes) for key, writes in sources.writes.items()}
-        self.contested = {key for key, writes in sources.writes.items() if len(writes) > 1}
+        keys = chain(sources.writes, sources.prior)
+        self.contested = {key for key in keys if len(sources.writes.get(key, ())) + sources.prior.get(key, 0) > 1}
         order = self.graph.order()
         self.acyclic = order is not None
         self.clocks: list[Clock] = self.clocks_over(self.graph, order) if order is not None else []
@@ -281,6 +287,8 @@ class Causality:
 
     def precedes(self, a: Operation, b: Operation) -> bool:
         """Whether a command is in the causal past of another operation."""
+        if a.prior or b.prior:
+            return a.prior and not b.prior
         return a is not b and self.clocks[b.place][self.columns[a.process]] >= self.places[a.place]
 
 

@@ -97,7 +97,7 @@ class Doubts:
         chains: dict[tuple[bytes, bool], dict[int, list[Operation]]] = {}
         for process, own in causality.sessions.items():
             for write in own:
-                if write.key in keys and not (write.reads_only or write.failed):
+                if write.key in keys and not (write.reads_only or write.failed or write.prior):
                     chains.setdefault((write.key, write.kind == "delete"), {}).setdefault(causality.columns[process], []).append(write)
         for name, rows in chains.items():
             self._rows[name] = [self._row(column, writes) for column, writes in rows.items()]

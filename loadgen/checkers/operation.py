@@ -105,6 +105,11 @@ class Operation:
         return self.kind in READS
 
     @property
+    def prior(self) -> bool:
+        """Whether it tells what was there before the history (``loadgen.checkers.prior``)."""
+        return self.invoked < 0
+
+    @property
     def stop(self) -> bytes | None:
         """Where an answered scan's page ends (exclusive); None: at the last key."""
         if isinstance(self.more, bytes):
@@ -178,7 +183,8 @@ class History:
 
     Attributes:
         operations: all of them in order of invocation, each at its ``place``.
-        begins_empty: nothing was there before the first of them; False: something may have been, and the history does not tell what.
+        begins_empty: nothing was there before the first of them; False: something may have been, and the history does not tell what. Writes of what
+            it does tell, if they were added, are ``prior``.
     """
 
     operations: list[Operation]

@@ -173,7 +173,7 @@ class Guarantees:
         """Yield a session's writes of one key whose versions are not in its order."""
         versions, by_key = self._causality.sources.versions, dict[bytes, list[Operation]]()
         for operation in own:
-            if operation.place in versions:
+            if operation.place in versions and not operation.prior:
                 by_key.setdefault(operation.key, []).append(operation)
         for writes in by_key.values():
             writes.sort(key=lambda write: self._causality.places[write.place])

@@ -9,11 +9,12 @@ what it saw had been written by the time at which its own value was known. Versi
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import attrs
 
-from loadgen.checkers.operation import NEVER, History, Operation, Process, Unreadable
+from loadgen.checkers.operation import NEVER, History, Operation, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +34,9 @@ class Sources:
     """Who saw what of whom.
 
     Attributes:
-        writes: {key: what changed it or may have, in order of invocation}. What has an unknown outcome and was never seen is not among them.
+        writes: {key: what changed it or may have, in order of invocation}. What has an unknown outcome and was never seen is not among them, nor is
+            what was there before the history.
+        prior: {key: how many writes of it tell what was there before, or may have been}.
         deletes: {key: what left it absent or may have; also what has an unknown outcome, since nobody can see who it was}.
         sights: {place of an operation: what it saw}.
         refusals: {place of a refused cas: the write that it expected and did not find; None: it expected an absent key}. Those that expected what
@@ -44,6 +47,7 @@ class Sources:
     """
 
     writes: dict[bytes, list[Operation]] = attrs.Factory(dict)
+    prior: Counter[bytes] = attrs.Factory(Counter)
     deletes: dict[bytes, list[Operation]] = attrs.Factory(dict)
     sights: dict[int, list[Sight]] = attrs.Factory(dict)
     refusals: dict[int, Operation | None] = attrs.Factory(dict)
@@ -74,6 +78,9 @@ def sources_of(history: History) -> Sources:
     known = _trace(history, sources, writers, failed)
     for operation in history.operations:
         if operation.reads_only or operation.failed:
+            continue
+        if operation.prior:
+            sources.prior[operation.key] += 1
             continue
         if operation.answered or operation.place in known:
             sources.writes.setdefault(operation.key, []).append(operation)
@@ -175,20 +182,3 @@ def _add_absent(history: History, sources: Sources) -> None:
         shown = {key for key, _, _ in scan.rows}
         sights = sources.sights.setdefault(scan.place, [])
         sights.extend((keys[place], None) for place in scan.covered(keys) if keys[place] not in shown)
-
-
-def with_prior_state(history: History) -> History:
-    """Add, before everything else, writes of the values that were read and that nobody wrote: what was there before the history began."""
-    written = {(operation.key, operation.value) for operation in history.operations if operation.value is not None}
-    prior: dict[bytes, bytes] = {}
-    for _, key, value, _ in readings(history, {}):
-        if value is not None and (key, value) not in written:
-            prior.setdefault(key, value)
-    before: Process = "before"
-    operations = [
-        Operation(place, 0, before, "put", key, value, strong=True, number=None, invoked=-2, invoked_at=0, returned=-1, answered=True)
-        for place, (key, value) in enumerate(prior.items())
-    ]
-    for operation in history.operations:
-        operation.place += len(operations)
-    return History(operations + history.operations)

@@ -94,7 +94,7 @@ def _named(operation: Operation) -> Iterable[bytes]:
 def _matters(operation: Operation) -> bool:
     if operation.refused:
         return True
-    if operation.failed:
+    if operation.failed or (operation.prior and not operation.strong):
         return False
     return not operation.reads_only or (operation.answered and operation.strong)
 

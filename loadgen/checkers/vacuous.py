@@ -19,7 +19,7 @@ def vacuous(history: History, operations_min: int = 0) -> str:
         history: Any.
         operations_min: So many operations must have been answered.
     """
-    operations = [operation for operation in history.operations if operation.invoked > 0]  # others tell what was there before
+    operations = [operation for operation in history.operations if not operation.prior]
     answered = sum(operation.answered or operation.refused for operation in operations)
     if answered < operations_min or not answered:
         return f"{answered:,} operations were answered" + (f", fewer than {operations_min:,}" if answered else "")

@@ -56,7 +56,7 @@ def run(arguments: Namespace) -> int:
     from loadgen.checkers.formats import format_of, read
     from loadgen.checkers.judge import as_json, judge, lines
     from loadgen.checkers.operation import Unreadable
-    from loadgen.checkers.sources import with_prior_state
+    from loadgen.checkers.prior import with_prior_state
     from loadgen.checkers.verdict import PROPERTIES
 
     form = arguments.format or format_of(arguments.history)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from loadgen.checkers.operation import Unreadable
-from loadgen.checkers.sources import sources_of, values_by_version, with_prior_state
+from loadgen.checkers.sources import sources_of, values_by_version
 from tests.loadgen.checkers.scripts import history
 
 
@@ -85,10 +85,3 @@ def test_growing_values_are_refused() -> None:
     made.operations[0].kind = "append"
     with pytest.raises(Unreadable, match="append"):
         sources_of(made)
-
-
-def test_what_was_there_before_is_a_write_before_everything() -> None:
-    made = with_prior_state(history("a get x = old\nb put x 1\na get x = 1"))
-    assert [operation.what for operation in made.operations] == ["put x old", "get x", "put x 1", "get x"]
-    assert [operation.place for operation in made.operations] == [0, 1, 2, 3]
-    assert sources_of(made).thin_air == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadgen.checkers.sources import with_prior_state
+from loadgen.checkers.prior import with_prior_state
 from loadgen.checkers.vacuous import vacuous
 from tests.loadgen.checkers.scripts import history
 

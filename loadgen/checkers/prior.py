@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadgen.checkers.operation import History, Operation
-from loadgen.checkers.sources import readings
+from loadgen.checkers.sources import expectation, readings, values_by_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,10 +63,12 @@ def with_prior_state(history: History) -> History:
 
 def _seen(history: History) -> Iterable[tuple[bytes, bytes, bool]]:
     """Yield the values that were seen, with their keys, and whether a strong operation saw them."""
+    by_version = values_by_version(history)
     unanswered = {(each.key, each.value): each for each in history.operations if each.kind == "cas" and not (each.answered or each.failed)}
-    seen = [(key, value, reader.strong) for reader, key, value, _ in readings(history, {}) if value is not None]
+    seen = [(key, value, reader.strong) for reader, key, value, _ in readings(history, by_version) if value is not None]
     for key, value, strong in seen:  # the list grows meanwhile
         yield key, value, strong
         cas = unanswered.pop((key, value), None)
-        if cas is not None and cas.expected is not None:
-            seen.append((key, cas.expected, True))
+        found = expectation(cas, by_version) if cas is not None else None
+        if found is not None and found[2] is not None:
+            seen.append((key, found[2], True))

@@ -117,7 +117,7 @@ def _trace(history: History, sources: Sources, writers: Written, failed: Written
                 known[writer.place] = moment
                 if writer.kind == "cas" and not writer.answered:
                     seen.append(writer)
-        waiting = [(expected, known[cas.place]) for cas in seen if (expected := _expectation(cas, by_version)) is not None]
+        waiting = [(expected, known[cas.place]) for cas in seen if (expected := expectation(cas, by_version)) is not None]
     return known
 
 
@@ -142,15 +142,15 @@ def readings(history: History, by_version: dict[tuple[bytes, int], bytes]) -> It
             if operation.answered:
                 yield operation, operation.key, operation.seen, operation.version
         elif operation.kind == "cas":
-            expectation = _expectation(operation, by_version) if operation.answered else None
-            if expectation is not None:
-                yield expectation
+            expected = expectation(operation, by_version) if operation.answered else None
+            if expected is not None:
+                yield expected
         elif operation.kind == "scan" and operation.answered:
             for key, value, version in operation.rows:
                 yield operation, key, value, version
 
 
-def _expectation(cas: Operation, by_version: dict[tuple[bytes, int], bytes]) -> Reading | None:
+def expectation(cas: Operation, by_version: dict[tuple[bytes, int], bytes]) -> Reading | None:
     """Return what a cas that swapped was told; None: nobody knows whose the version is that it expected."""
     version = cas.expected_version
     if version is None:
@@ -163,10 +163,10 @@ def _add_refusals(history: History, sources: Sources, writers: Written) -> None:
     """Add what each refused cas did not find."""
     by_version = values_by_version(history)
     for cas in history.operations:
-        expectation = _expectation(cas, by_version) if cas.refused else None
-        if expectation is None:
+        expected = expectation(cas, by_version) if cas.refused else None
+        if expected is None:
             continue
-        value = expectation[2]
+        value = expected[2]
         if value is None:
             sources.refusals[cas.place] = None
         elif (cas.key, value) in writers:

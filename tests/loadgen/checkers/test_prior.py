@@ -31,6 +31,8 @@ def test_what_a_cas_expected_whose_value_was_seen_was_there_before() -> None:
     assert before("a cas x old 1 unknown\nb causal get x = 1") == ["before put x old ok"]
     assert before("a cas x old 1 unknown\na cas x 1 2 unknown\nb get x = 2") == ["before put x old ok"]
     assert before("a cas x old 1 unknown\nb get x = -") == []
+    assert before("a causal get x = old @3\na cas x @3 1") == ["before put x old ok"]
+    assert before("a causal get x = old @3\na cas x @3 1 unknown\nb get x = 1") == ["before put x old ok"]
 
 
 def test_what_only_causal_reads_saw_need_not_have_been_the_last() -> None:

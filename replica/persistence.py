@@ -18,8 +18,9 @@ from replica.core.journal import Durable, Installed, JournalError, Voted
 from replica.journal_codec import decode_record, encode_metadata, encode_record, restore, snapshot_chunks
 from replica.reading import Progress
 from replica.storage import snapshots
-from replica.storage.errors import Corrupt
+from replica.storage.errors import Corrupt, DiskFull
 from replica.storage.log import DurableLog
+from replica.storage.records import BATCH_BYTES_MAX, batch_bytes
 from replica.storage.sync_thread import InPlace
 from replica.storage.syncing import SyncPolicy
 
@@ -95,10 +96,7 @@ def load(
 
 def _begin_anew(log: DurableLog, durable: Durable) -> None:
     """Drop what was written behind a snapshot that never came to disk, so that the next start does not meet it."""
-    segment = log.roll()
-    for record in durable.records():
-        log.append(*encode_record(record))
-    log.write()
+    segment = log.begin_anew([encode_record(record) for record in durable.records()])
     log.sync()
     log.discard_below(segment)
 
@@ -267,31 +265,44 @@ class Persistence:
         assert log is not None
         assert folder is not None
         assert node is not None
-        await self.in_thread(log.prepare().run)
+        records = await self._encode_checkpoint(log, folder.disk.path)
         index, position = node.applied_index, node.applied_position
         view = node.log.view_at(index)
         assert view is not None
         sessions = node.sessions.snapshot()
         metadata = encode_metadata(index, view, position, len(sessions), node.configurations.at(index))
         chunks = snapshot_chunks(node.store.snapshot(), sessions)
-        segment = log.roll()
-        for record in self.checkpoint():
-            log.append(*encode_record(record))
-        log.write()
+        segment = log.begin_anew(records)
         needed, self._snapshot_begun_at = log.appended, log.size_bytes()
-        writer = snapshots.SnapshotWriter(folder.disk, index, metadata)
+        writer = await self.in_thread(snapshots.SnapshotWriter, folder.disk, index, metadata)
         try:
             while chunk := next(chunks, b""):
                 await self.in_thread(writer.write, chunk)
+            while log.synced < needed:  # a snapshot without the log's new beginning would lack what the log says of newer entries
+                self._sync_wanted.set()
+                await trio.sleep(POLL_SECONDS)
             await self.in_thread(writer.commit)
         except BaseException:
             writer.abort()
             raise
-        while log.synced < needed:
-            self._sync_wanted.set()
-            await trio.sleep(POLL_SECONDS)
         await self._discard(folder, log, segment, index)
         return index
+
+    async def _encode_checkpoint(self, log: DurableLog, path: str) -> list[tuple[int, bytes]]:
+        """Tell the moment of its return as records, for which the log has a segment ready: none is made while a turn waits."""
+        room_bytes = 0
+        while True:
+            preparation = log.prepare(room_bytes)
+            await self.in_thread(preparation.run)
+            if preparation.failure is not None and not log.ready(room_bytes):
+                raise preparation.failure
+            records = [encode_record(record) for record in self.checkpoint()]
+            wanted = batch_bytes(payload for _, payload in records)
+            if wanted > BATCH_BYTES_MAX:
+                raise DiskFull(path, f"the log cannot begin anew with {wanted} bytes, {BATCH_BYTES_MAX} is most")
+            if log.ready(wanted):
+                return records
+            room_bytes = wanted + wanted // 4  # it grows while the segment is made
 
     async def _discard(self, folder: DataFolder, log: DurableLog, segment: int, index: int) -> None:
         """Remove what the snapshot makes needless."""

@@ -6,6 +6,7 @@ and an operator reads its text.  Misuse by our own code is an assertion, never o
 
 from __future__ import annotations
 
+import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -133,6 +134,17 @@ class DiskFailed(StorageError):
         self.file = file
         self.why = why
         super().__init__(f"{file}: {why}; make room or replace the disk, then start the replica again")
+
+
+class DiskFull(DiskFailed):
+    """There is no room for a file that was being made. Who can do without the file may go on; to everybody else it is any ``DiskFailed``."""
+
+
+def disk_failed(file: str, error: OSError) -> DiskFailed:
+    """Tell what became of a file that was being made, and is not there now."""
+    failure = (DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else DiskFailed)(file, words(error))
+    failure.__cause__ = error
+    return failure
 
 
 @contextmanager

@@ -5,8 +5,8 @@ queued to the system in one gathered write, microseconds. A sync waits for the d
 durable when it came back: group commit, as old as DeWitt et al. (SIGMOD 1984). A sync may run in a thread while appends and writes go on:
 ``begin_sync`` and ``finish_sync`` do the bookkeeping in the log's thread, the job between them touches descriptors only.
 
-The log is a row of segment files (``segments``), so that the past can be dropped without copying the present. Who uses it begins a new
-segment (``roll``), writes a checkpoint there, syncs, and drops what is older (``discard_below``). ``records`` has the format and says how a
+The log is a row of segment files (``segments``), so that the past can be dropped without copying the present. Who uses it writes a checkpoint
+to a new segment (``begin_anew``), whole or not at all, syncs, and drops what is older (``discard_below``). ``records`` has the format and says how a
 torn tail is told from damage; ``recovery`` applies that to a row of segments.
 
 After any failure of the disk every further call raises again: what the device holds is unknown until a new process has read it.
@@ -23,18 +23,32 @@ from typing import TYPE_CHECKING
 from replica.storage.disk import remove_partials
 from replica.storage.errors import CorruptLog, DiskFailed, disk_errors, words
 from replica.storage.jobs import DiscardJob, SyncJob
-from replica.storage.records import HEAD_BYTES, KIND_MAX, RECORD_BYTES_MAX, SEGMENT_BYTES_MIN, Queued, Record, count_fitting, encode_batch
+from replica.storage.records import (
+    HEAD_BYTES,
+    KIND_MAX,
+    RECORD_BYTES_MAX,
+    SEGMENT_BYTES_MIN,
+    Queued,
+    Record,
+    batch_bytes,
+    count_fitting,
+    encode_batch,
+)
 from replica.storage.recovery import remove_tail, survey
-from replica.storage.segments import SEGMENT_BYTES, SEGMENT_PREFIX, Preparation, Segment, create_segment, draw_header, segment_name
+from replica.storage.segment_row import SegmentRow
+from replica.storage.segments import SEGMENT_BYTES, SEGMENT_PREFIX, segment_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from replica.storage.disk import Disk
+    from replica.storage.segments import Preparation, Segment
 
 
 class DurableLog:
     """See the module; made by ``open``. All methods belong to one thread; the jobs' ``run`` may be called in any.
+
+    Whatever uses the disk raises ``DiskFailed`` if it refuses, and everything does if it did before.
 
     Attributes:
         appended: position of the last record; 0 if there never was one.
@@ -47,19 +61,14 @@ class DurableLog:
     Invariant: ``synced <= written <= appended``.
     """
 
-    def __init__(
-        self, disk: Disk, segments: list[Segment], position: int, *, segment_bytes: int, entropy: Callable[[int], bytes], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, disk: Disk, row: SegmentRow, position: int, *, clock: Callable[[], float]) -> None:
         self._disk = disk
-        self._segments = segments  # the last one takes the writes; a spare one is held by the preparation
-        self._segment_bytes = segment_bytes
-        self._entropy = entropy
+        self._row = row
         self._clock = clock
         self._queue: list[Queued] = []
         self._dirty: list[Segment] = []  # written since the last sync began, in order
         self._syncing: SyncJob | None = None
         self._discarding: DiscardJob | None = None
-        self._preparation: Preparation | None = None
         self._failure: DiskFailed | None = None
         self._told = 0  # what the last batch says was synced
         self.appended = self.written = self.synced = position
@@ -103,29 +112,12 @@ class DurableLog:
         with disk_errors(disk.path):
             remove_partials(disk, SEGMENT_PREFIX)
         remove_tail(disk, found)
-        segments = found.segments
-        log = cls(disk, segments, found.next_position - 1, segment_bytes=segment_bytes, entropy=entropy, clock=clock)
-        log._resume()
+        row = SegmentRow(disk, found.segments, segment_bytes=segment_bytes, entropy=entropy)
+        log = cls(disk, row, found.next_position - 1, clock=clock)
+        if row.resume():
+            log.seal()
+            log.sync()
         return log, found.records
-
-    def _resume(self) -> None:
-        """Find the segment that takes the writes, keep an empty one behind it for later, and say what is durable."""
-        segments = self._segments
-        if not segments:
-            with disk_errors(f"{self._disk.path}/{segment_name(1)}"):
-                segments.append(create_segment(self._disk, draw_header(1, self._segment_bytes, self._entropy)))
-            return
-        if len(segments) > 1 and segments[-1].empty:
-            spare = segments.pop()
-            self._open_file(spare)
-            self._preparation = Preparation(self._disk, spare.header, spare)
-        self._open_file(segments[-1])
-        self.seal()
-        self.sync()
-
-    def _open_file(self, segment: Segment) -> None:
-        with disk_errors(f"{self._disk.path}/{segment.name}"):
-            segment.file = self._disk.open(segment.name, writable=True)
 
     # ------------------------------------------------------------------------------------------------------------------------ writing
 
@@ -138,9 +130,6 @@ class DurableLog:
 
         Returns:
             Its position.
-
-        Raises:
-            DiskFailed: the disk failed before.
         """
         self._check()
         parts = (payload,) if isinstance(payload, bytes) else payload
@@ -153,28 +142,22 @@ class DurableLog:
         return self.appended
 
     def write(self) -> None:
-        """Hand everything queued to the system: one write, or one per segment where one fills up. Durable only after a sync.
-
-        Raises:
-            DiskFailed: the disk refused, now or before.
-        """
+        """Hand everything queued to the system: one write, or one per segment where one fills up. Durable only after a sync."""
         self._check()
         queue = self._queue
         while queue:
-            count = count_fitting(queue, self._segments[-1].room_bytes)
+            count = count_fitting(queue, self._row.last.room_bytes)
             if count:
                 records = queue[:count]
                 self._write_batch(records)
                 del queue[:count]
                 self.written += count
-            elif self._segments[-1].empty:
-                self._enlarge(SEGMENT_BYTES_MIN + queue[0].size_bytes)
             else:
-                self._advance(SEGMENT_BYTES_MIN + queue[0].size_bytes)
+                self._make_room(SEGMENT_BYTES_MIN + queue[0].size_bytes)
         self.queued_bytes = 0
 
     def _write_batch(self, records: list[Queued]) -> None:
-        segment = self._segments[-1]
+        segment = self._row.last
         assert segment.file is not None
         buffers = encode_batch(segment.header.salt, self.written + 1, self.synced, records)
         try:
@@ -192,12 +175,9 @@ class DurableLog:
         """Write down what is durable, if nothing written later does: damage to the last records can then be told from a torn tail.
 
         To be called when the log rests; it need not be synced. Does nothing where the segment has no room: the next one's first batch tells.
-
-        Raises:
-            DiskFailed: the disk refused, now or before.
         """
         self._check()
-        if not self._queue and self._told < self.synced and self._segments[-1].room_bytes >= HEAD_BYTES:
+        if not self._queue and self._told < self.synced and self._row.last.room_bytes >= HEAD_BYTES:
             self._write_batch([])
 
     # ------------------------------------------------------------------------------------------------------------------------ syncing
@@ -208,11 +188,7 @@ class DurableLog:
         return self.written > (self._syncing.upto if self._syncing else self.synced)
 
     def begin_sync(self) -> SyncJob:
-        """Begin a sync of everything written so far; one at a time. Run the job anywhere, then finish it here.
-
-        Raises:
-            DiskFailed: the disk failed before.
-        """
+        """Begin a sync of everything written so far; one at a time. Run the job anywhere, then finish it here."""
         self._check()
         assert self._syncing is None, "one sync at a time"
         self._syncing = SyncJob(self._disk.path, self._dirty, self.written, self._clock)
@@ -246,9 +222,6 @@ class DurableLog:
 
         Returns:
             Seconds that it took.
-
-        Raises:
-            DiskFailed: the disk refused, now or before.
         """
         job = self.begin_sync()
         job.run()
@@ -260,84 +233,92 @@ class DurableLog:
     @property
     def segment(self) -> int:
         """Number of the segment that takes the writes."""
-        return self._segments[-1].number
+        return self._row.last.number
 
     @property
     def oldest_segment(self) -> int:
         """Number of the first segment."""
-        return self._segments[0].number
+        return self._row.segments[0].number
 
     @property
     def prepare_wanted(self) -> bool:
-        """Whether the next segment should be made ahead: half of this one is full. Whoever is about to ``roll`` prepares in any case."""
-        segment = self._segments[-1]
-        return self._preparation is None and self._failure is None and segment.room_bytes < segment.end_bytes
+        """Whether the next segment should be made ahead: half of this one is full. Who is about to ``begin_anew`` prepares in any case."""
+        return self._failure is None and self._row.prepare_wanted
 
-    def prepare(self) -> Preparation:
+    def prepare(self, room_bytes: int = 0) -> Preparation:
         """Begin to make the next segment ahead: run the job in a thread; there is nothing to finish. The same job until it is used.
+
+        Args:
+            room_bytes: that it must have at least; one that was prepared with less is replaced.
 
         Raises:
             DiskFailed: the disk failed before. What goes wrong in the job is raised by whoever needs the segment.
         """
         self._check()
-        if self._preparation is None:
-            self._preparation = Preparation(self._disk, draw_header(self.segment + 1, self._segment_bytes, self._entropy))
-        return self._preparation
+        return self._row.prepare(room_bytes)
 
-    def roll(self) -> int:
-        """Write what is queued, then let the next record begin a new segment; the one there is, if nothing was written to it.
+    def ready(self, room_bytes: int) -> bool:
+        """Whether ``begin_anew`` with a batch of so many bytes finds its segment made."""
+        return self._row.ready(room_bytes)
+
+    def begin_anew(self, records: Sequence[tuple[int, bytes]]) -> int:
+        """Write records to the start of a new segment as one batch: after a crash all of them are there, or none. What is queued goes before.
+
+        Takes as long as making a segment, unless one is ``ready``.
+
+        Args:
+            records: (kind, payload) of each, as for ``append``; ``BATCH_BYTES_MAX`` together.
 
         Returns:
             The segment's number.
-
-        Raises:
-            DiskFailed: the disk refused, now or before.
         """
+        self.roll(batch_bytes(payload for _, payload in records))
+        for kind, payload in records:
+            self.append(kind, payload)
+        assert count_fitting(self._queue, self._row.last.room_bytes) == len(records)
         self.write()
-        if not self._segments[-1].empty:
-            self._advance(0)
         return self.segment
 
-    def _advance(self, size_bytes_min: int) -> None:
-        """Go on in the next segment: the prepared one, even if it turns out too small, or one made now."""
-        if self._preparation is None:
-            size_bytes = max(self._segment_bytes, size_bytes_min)
-            self._preparation = Preparation(self._disk, draw_header(self.segment + 1, size_bytes, self._entropy))
-        self._segments.append(self._take(self._preparation))
-        self._preparation = None
-        self._retire(self._segments[-2])
+    def roll(self, room_bytes: int = 0) -> int:
+        """Write what is queued, then let the next record begin a new segment; the one there is, if nothing was written to it.
 
-    def _enlarge(self, size_bytes: int) -> None:
-        """Replace the empty segment by one of that size: were it left empty, what follows it could not be told from a loss."""
-        self._segments[-1].close()
-        self._segments[-1] = self._take(Preparation(self._disk, draw_header(self.segment, size_bytes, self._entropy)))
+        Args:
+            room_bytes: that it must have at least.
 
-    def _take(self, preparation: Preparation) -> Segment:
+        Returns:
+            The segment's number.
+        """
+        self.write()
+        if not self._row.last.empty:
+            self._make_room(SEGMENT_BYTES_MIN + room_bytes)
+        if self._row.last.room_bytes < room_bytes:
+            self._make_room(SEGMENT_BYTES_MIN + room_bytes)
+        return self.segment
+
+    def _make_room(self, size_bytes_min: int) -> None:
         try:
-            return preparation.take()
+            left = self._row.make_room(size_bytes_min)
         except DiskFailed as error:
             raise self._fail(error) from error
+        if left is not None:
+            self._retire(left)
 
     def _retire(self, segment: Segment) -> None:
         """Close a segment's file once nothing more is written to it or synced."""
-        if segment is not self._segments[-1] and segment not in self._dirty and (self._syncing is None or segment not in self._syncing.segments):
+        if segment is not self._row.last and segment not in self._dirty and (self._syncing is None or segment not in self._syncing.segments):
             segment.close()
 
     def begin_discard(self, segment: int) -> DiscardJob:
-        """Begin to remove all segments before this one, whose first record must be durable; one removal at a time.
-
-        Raises:
-            DiskFailed: the disk failed before.
-        """
+        """Begin to remove all segments before this one, whose first record must be durable; one removal at a time."""
         self._check()
         assert self._discarding is None, "one removal at a time"
-        kept = [found for found in self._segments if found.number >= segment]
+        kept = [found for found in self._row.segments if found.number >= segment]
         assert kept, f"there is no segment {segment}"
         assert kept[0].number == self.oldest_segment or 0 < kept[0].first <= self.synced, f"segment {segment} holds nothing durable yet"
-        gone = self._segments[: len(self._segments) - len(kept)]
+        gone = self._row.segments[: len(self._row.segments) - len(kept)]
         assert all(found.file is None for found in gone)
         self._discarding = DiscardJob(self._disk, [found.name for found in gone])
-        self._segments = kept
+        self._row.segments = kept
         return self._discarding
 
     def finish_discard(self, job: DiscardJob) -> None:
@@ -354,18 +335,14 @@ class DurableLog:
         self._check()
 
     def discard_below(self, segment: int) -> None:
-        """Remove all segments before this one, whose first record must be durable, here and now.
-
-        Raises:
-            DiskFailed: the disk refused, now or before.
-        """
+        """Remove all segments before this one, whose first record must be durable, here and now."""
         job = self.begin_discard(segment)
         job.run()
         self.finish_discard(job)
 
     def size_bytes(self, since: int = 0) -> int:
         """Tell how many bytes were written to the segments from number ``since`` on, their headers included."""
-        return sum(segment.end_bytes for segment in self._segments if segment.number >= since)
+        return self._row.size_bytes(since)
 
     # ------------------------------------------------------------------------------------------------------------------------ the end
 
@@ -381,10 +358,9 @@ class DurableLog:
             if self._failure is None and self.written == self.synced:
                 self.seal()
         finally:
-            if self._preparation is not None:
-                self._preparation.abandon()
+            self._row.abandon()
             self._dirty = []
-            for segment in self._segments:
+            for segment in self._row.segments:
                 if self._syncing is None or segment not in self._syncing.segments:  # else its number could become another file's
                     segment.close()
             self._failure = self._failure or DiskFailed(self._disk.path, "the log is closed")

@@ -40,7 +40,7 @@ from zlib import crc32
 from replica.storage.disk import ZEROS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from replica.storage.disk import Buffer
 
@@ -59,6 +59,8 @@ RECORD_OVERHEAD_BYTES: Final = 5
 """What a record takes in a batch beside its payload."""
 SEGMENT_BYTES_MIN: Final = SEGMENT_HEADER_BYTES + HEAD_BYTES + RECORD_OVERHEAD_BYTES
 """A segment of one empty record."""
+BATCH_BYTES_MAX: Final = HEAD_BYTES + (1 << 32) - 1
+"""A head's field for the bytes of its body has four bytes."""
 RECORD_BYTES_MAX: Final = 1 << 30
 """A larger payload is a bug: no record of ours comes near, and four bytes hold its length."""
 KIND_MAX: Final = 255
@@ -166,8 +168,14 @@ def encode_batch(salt: bytes, first: int, synced: int, records: Sequence[Queued]
     return [head + _CRC.pack(crc32(head)), *body]
 
 
+def batch_bytes(payloads: Iterable[bytes]) -> int:
+    """Tell how many bytes a batch of records with these payloads takes."""
+    return HEAD_BYTES + sum(RECORD_OVERHEAD_BYTES + len(payload) for payload in payloads)
+
+
 def count_fitting(records: Sequence[Queued], room_bytes: int) -> int:
     """Count the records, from the first on, that fit into so many bytes as one batch."""
+    room_bytes = min(room_bytes, BATCH_BYTES_MAX)
     room_bytes -= HEAD_BYTES
     for count, record in enumerate(records):
         room_bytes -= record.size_bytes + RECORD_OVERHEAD_BYTES

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from replica.storage.disk import PARTIAL
-from replica.storage.errors import DiskFailed, words
+from replica.storage.errors import DiskFailed, disk_failed
 from replica.storage.records import SALT_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, encode_segment_header
 
 if TYPE_CHECKING:
@@ -98,11 +99,30 @@ def create_segment(disk: Disk, header: SegmentHeader) -> Segment:
     Raises:
         OSError: the disk's. Nothing of its final name was made, or what there was is still there.
     """
-    name = segment_name(header.number)
-    file = disk.create(name + PARTIAL, header.size_bytes)
+    return _name(disk, header, _fill(disk, header))
+
+
+def _fill(disk: Disk, header: SegmentHeader) -> File:
+    """Make the file under another name; whatever goes wrong, no room stays taken by it if the disk allows."""
+    name = segment_name(header.number) + PARTIAL
     try:
-        file.write(0, [encode_segment_header(header)])
-        file.sync()
+        file = disk.create(name, header.size_bytes)
+        try:
+            file.write(0, [encode_segment_header(header)])
+            file.sync()
+        except OSError:
+            file.close()
+            raise
+    except OSError:
+        with suppress(OSError):
+            disk.remove(name)
+        raise
+    return file
+
+
+def _name(disk: Disk, header: SegmentHeader, file: File) -> Segment:
+    name = segment_name(header.number)
+    try:
         disk.rename(name + PARTIAL, name)
         disk.sync_folder()
     except OSError:
@@ -118,31 +138,54 @@ class Preparation:
         disk: where it is made.
         header: its header.
         segment: the segment itself, if an earlier process made it.
+        smaller: what was prepared before, and has too little room: handed over all the same if there is no room for this one.
 
     Attributes:
         done: ``run`` has come to its end.
+        made: what it hands over; None before it is done, and if it could not be made.
+        failure: why it could not be made; None if it could, or nobody tried.
     """
 
-    __slots__ = ("_disk", "_error", "_header", "_lock", "_segment", "done")
+    __slots__ = ("_disk", "_header", "_lock", "_smaller", "done", "failure", "made")
 
-    def __init__(self, disk: Disk, header: SegmentHeader, segment: Segment | None = None) -> None:
+    def __init__(self, disk: Disk, header: SegmentHeader, segment: Segment | None = None, smaller: Preparation | None = None) -> None:
         self._disk = disk
         self._header = header
         self._lock = threading.Lock()
-        self._segment = segment
-        self._error: OSError | None = None
+        self.made = segment
+        self._smaller = smaller
+        self.failure: DiskFailed | None = None
         self.done = segment is not None
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the segment that it hands over, or is to make."""
+        return self._header.size_bytes if self.made is None else self.made.header.size_bytes
 
     def run(self) -> None:
         """Make the segment, in any thread. Called again it waits for the first call's end; it raises nothing."""
         with self._lock:
             if self.done:
                 return
+            smaller, self._smaller = self._smaller, None
+            if smaller is not None:
+                smaller.run()  # a thread may be making it, under the same name
             try:
-                self._segment = create_segment(self._disk, self._header)
+                file = _fill(self._disk, self._header)
             except OSError as error:
-                self._error = error
+                self._failed(error)
+                self.made = smaller.made if smaller is not None else None  # it still has its name
+            else:
+                if smaller is not None:
+                    smaller.abandon()
+                try:
+                    self.made = _name(self._disk, self._header, file)
+                except OSError as error:
+                    self._failed(error)
             self.done = True
+
+    def _failed(self, error: OSError) -> None:
+        self.failure = disk_failed(f"{self._disk.path}/{segment_name(self._header.number)}", error)
 
     def take(self) -> Segment:
         """Hand the segment over, made now if no thread has begun.
@@ -151,14 +194,16 @@ class Preparation:
             DiskFailed: it could not be made.
         """
         self.run()
-        if self._segment is None:
-            assert self._error is not None
-            raise DiskFailed(f"{self._disk.path}/{segment_name(self._header.number)}", words(self._error)) from self._error
-        return self._segment
+        if self.made is None:
+            assert self.failure is not None
+            raise DiskFailed(self.failure.file, self.failure.why) from self.failure.__cause__
+        return self.made
 
     def abandon(self) -> None:
         """Wait for a thread that has begun, and close what it made; the file is there for the next start. Who has not begun will not."""
         with self._lock:
             self.done = True
-            if self._segment is not None:
-                self._segment.close()
+            if self._smaller is not None:
+                self._smaller.abandon()
+            if self.made is not None:
+                self.made.close()

@@ -47,10 +47,20 @@ class WatchedDisk(CrashingDisk):
 
     def crashed(self, seed: int) -> WatchedDisk:
         """Return what is left if power fails now."""
+        other = self._copied()
+        other.crash(Random(seed))
+        return other
+
+    def killed(self) -> WatchedDisk:
+        """Return what is left if the process ends now."""
+        other = self._copied()
+        other.kill()
+        return other
+
+    def _copied(self) -> WatchedDisk:
         watch, self.watch = self.watch, None
         other = copy.deepcopy(self)
         self.watch = watch
-        other.crash(Random(seed))
         return other
 
 

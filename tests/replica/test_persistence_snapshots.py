@@ -10,7 +10,7 @@ from replica.storage import snapshots
 from replica.storage.errors import DiskFailed
 from tests.replica.core.lone import accept, noop
 from tests.replica.core.transfer import parts_of
-from tests.replica.replica_on_disk import A, B, ReplicaOnDisk, WatchedDisk, acked, looks, reborn
+from tests.replica.replica_on_disk import SEGMENT_BYTES, A, B, ReplicaOnDisk, WatchedDisk, acked, looks, reborn
 from tests.replica.thread_gate import Gate
 
 if TYPE_CHECKING:
@@ -194,6 +194,97 @@ def test_what_a_witness_promised_is_there_after_a_crash_between_the_removals_of_
     before = looks(replica.replica)
     for other in left_at_each_moment_of_a_snapshot(replica, seed):
         assert looks(ReplicaOnDisk(other).replica)["chains"] == before["chains"]
+
+
+def full(*, snapshots_before: int) -> ReplicaOnDisk:
+    """A replica whose checkpoint is three times as large as a segment; nothing is applied behind the last of its snapshots."""
+    replica = ReplicaOnDisk()
+    replica.opens()
+    for _ in range(snapshots_before):
+        replica.snapshots()
+    for number in range(24):
+        replica.holds(A, b"k%d" % number, causal=True, value=bytes(1000))
+    return replica
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("snapshots_before", [0, 1])
+def test_a_crash_at_any_moment_of_a_snapshot_with_a_large_checkpoint_leaves_the_same_state(seed: int, snapshots_before: int) -> None:
+    replica = full(snapshots_before=snapshots_before)
+    before = looks(replica.replica)
+    for other in left_at_each_moment_of_a_snapshot(replica, seed):
+        assert looks(ReplicaOnDisk(other).replica) == before
+
+
+def test_a_kill_at_any_moment_of_a_snapshot_of_the_same_entry_as_the_one_before_leaves_the_same_state() -> None:
+    """The log's new beginning counts there as soon as it is read: the snapshot that it is to stand beside is there already."""
+    replica = full(snapshots_before=1)
+    before, left = looks(replica.replica), list[WatchedDisk]()
+    replica.disk.watch = lambda _: left.append(replica.disk.killed())
+    replica.snapshots()
+    replica.disk.watch = None
+    assert len(left) > 10
+    for other in left:
+        assert looks(ReplicaOnDisk(other).replica) == before
+
+
+def test_a_kill_at_any_moment_of_a_start_that_begins_the_log_anew_leaves_the_same_state() -> None:
+    replica = full(snapshots_before=1)
+    before, left = looks(replica.replica), list[WatchedDisk]()
+    for part in parts_of(9, 1, 1):  # a leader's snapshot, which never comes to disk
+        replica.tell(0, part)
+    replica.disk.kill()
+    replica.disk.watch = lambda _: left.append(replica.disk.killed())
+    assert looks(ReplicaOnDisk(replica.disk).replica) == before
+    replica.disk.watch = None
+    assert len(left) > 10
+    for other in left:
+        assert looks(ReplicaOnDisk(other).replica) == before
+
+
+@pytest.mark.parametrize("after", range(3))
+def test_a_disk_that_is_full_at_any_file_of_a_snapshot_costs_no_state(after: int) -> None:
+    replica = full(snapshots_before=1)
+    before = looks(replica.replica)
+    replica.disk.fail_next(errno.ENOSPC, "create", after)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        replica.snapshots()
+    assert caught.group_contains(DiskFailed)
+    replica.disk.kill()
+    assert looks(ReplicaOnDisk(replica.disk).replica) == before
+
+
+async def test_a_snapshot_has_its_name_only_when_the_log_s_new_beginning_is_safe(
+    nursery: trio.Nursery, replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the log could end, after a crash, with entries that newer ones in the snapshot have replaced."""
+    replica.opens()
+    looked: list[bool] = []
+    Gate(monkeypatch, closed=False).each = lambda: looked.append(snapshots.latest(replica.disk) is None or replica.log.synced == replica.log.appended)
+    nursery.start_soon(replica.persistence.run)
+    await replica.persistence.snapshot()
+    assert len(looked) > 4
+    assert all(looked)
+
+
+async def test_the_segment_of_a_large_checkpoint_is_made_beside_the_turns(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a segment that was made ahead is too small for it; one that a turn uses up meanwhile is made again."""
+    replica = full(snapshots_before=0)
+    gate = Gate(monkeypatch, closed=False)
+    in_thread: list[bool] = []
+    running = [False]
+
+    def begin_or_end() -> None:
+        running[0] = not running[0]
+        if running[0] and len(in_thread) == 1:
+            replica.holds(A, b"more", causal=True, value=bytes(SEGMENT_BYTES // 2))
+
+    gate.each = begin_or_end
+    replica.disk.watch = lambda operation: in_thread.append(running[0]) if operation == "create" else None
+    nursery.start_soon(replica.persistence.run)
+    await replica.persistence.snapshot()
+    assert len(in_thread) > 2
+    assert all(in_thread)
 
 
 @pytest.mark.parametrize("operation", ["create", "write", "sync", "rename", "remove"])

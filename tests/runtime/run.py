@@ -223,8 +223,9 @@ class Run:
         """A disk that refuses the next segment of a log, made ahead, ends its replica when the segment is needed: let it be."""
         for replica, server in self.cluster.servers.items():
             log, planned = server.persistence.log, self.expected.get(replica)
-            preparation = log._preparation if log is not None else None
-            if planned is not None and preparation is not None and preparation._error is planned:
+            preparation = log._row._preparation if log is not None else None
+            failure = preparation.failure if preparation is not None else None
+            if planned is not None and failure is not None and failure.__cause__ is planned:
                 server.persistence._snapshot_begun_at -= 1 << 20  # a snapshot begins a segment
                 with trio.move_on_after(STOP_SECONDS):
                     await self.cluster.wait_exited(replica)

@@ -10,12 +10,14 @@ from replica.storage.errors import (
     CorruptLog,
     CorruptSnapshot,
     DiskFailed,
+    DiskFull,
     FolderLocked,
     ForeignFolder,
     StateDiverged,
     StateForgotten,
     StorageError,
     disk_errors,
+    disk_failed,
 )
 
 ERRORS = [
@@ -63,3 +65,11 @@ def test_an_error_of_the_system_keeps_its_words() -> None:
     assert isinstance(caught.value.__cause__, OSError)
     with pytest.raises(DiskFailed, match="TimeoutError"), disk_errors("folder/x"):
         raise TimeoutError
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_file_that_found_no_room_is_told_from_a_disk_that_is_broken(number: int) -> None:
+    error = OSError(number, os.strerror(number))
+    failure = disk_failed("folder/x", error)
+    assert isinstance(failure, DiskFull) == (number != errno.EIO)
+    assert (failure.file, failure.why, failure.__cause__) == ("folder/x", os.strerror(number), error)

@@ -35,6 +35,7 @@ class LogAgainstList(RuleBasedStateMachine):
         self.dropped = self.dropping = 0
         self.checkpoints: dict[int, int] = {}  # {segment: position of its first record}
         self.failed = False
+        self.together: set[int] = set()  # how many records there may not be: some of a checkpoint, but not all
         self.reopen()
 
     def reopen(self) -> None:
@@ -49,9 +50,11 @@ class LogAgainstList(RuleBasedStateMachine):
         assert [record.position for record in found] == list(range(first, first + len(found)))
         last = found[-1].position if found else 0
         assert self.durable <= last <= len(self.records)
+        assert last not in self.together, "some of a checkpoint is there"
         assert self.dropped < first <= self.dropping + 1 or not found
         assert [(record.kind, record.payload) for record in found] == self.records[first - 1 : last]
         del self.records[last:]
+        self.together = {count for count in self.together if count < last}
         self.durable = last
         self.dropped = self.dropping = first - 1 if found else 0
         self.checkpoints = {}
@@ -112,6 +115,15 @@ class LogAgainstList(RuleBasedStateMachine):
     def roll(self) -> None:
         self.attempt(self.log.roll)
 
+    @rule(sizes=st.lists(st.integers(0, 900), min_size=1, max_size=6))
+    def begin_anew(self, sizes: list[int]) -> None:
+        checkpoint = [(7, self.rng.randbytes(size)) for size in sizes]
+        before = len(self.records)
+        self.attempt(lambda: self.log.begin_anew(checkpoint))
+        if self.log.appended > before:  # if it failed, some of it may have been queued, and none is there
+            self.records += checkpoint
+            self.together.update(range(before + 1, before + len(sizes)))
+
     @rule()
     def seal(self) -> None:
         self.attempt(self.log.seal)
@@ -132,7 +144,7 @@ class LogAgainstList(RuleBasedStateMachine):
     @precondition(lambda self: not self.failed)
     @rule(which=st.integers(0, 5))
     def discard(self, which: int) -> None:
-        kept = [segment for segment in self.log._segments if 0 < segment.first <= self.log.synced]
+        kept = [segment for segment in self.log._row.segments if 0 < segment.first <= self.log.synced]
         if kept:
             segment = kept[min(which, len(kept) - 1)]
             self.dropping = max(self.dropping, segment.first - 1)

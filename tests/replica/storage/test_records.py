@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from replica.storage.records import (
     HEAD_BYTES,
     JOIN_BYTES_MAX,
+    RECORD_OVERHEAD_BYTES,
     SEGMENT_HEADER_BYTES,
     Queued,
     Record,
     SegmentHeader,
+    batch_bytes,
     count_fitting,
     decode_segment_header,
     encode_batch,
@@ -221,3 +223,15 @@ def test_a_batch_whose_checksum_is_right_and_that_does_not_divide_is_nothing_tha
         found = scan(data, header, None)
         assert (found.records, found.end, found.misplaced) == ([], SEGMENT_HEADER_BYTES, True)
         assert f"does not divide into {records} records" in found.fault
+
+
+def test_the_bytes_of_a_batch_are_those_that_are_written() -> None:
+    payloads = [b"", b"one", b"x" * 600]
+    assert batch_bytes(payloads) == len(b"".join(encode_batch(SALT, 1, 0, queued(*payloads))))
+
+
+def test_no_batch_has_more_bytes_than_its_head_can_tell() -> None:
+    sizes = [1 << 30, 1 << 30, 1 << 30, (1 << 30) - 4 * RECORD_OVERHEAD_BYTES - 1]
+    fitting = [Queued(1, (), size) for size in sizes]
+    assert count_fitting(fitting, 1 << 40) == 4
+    assert count_fitting([*fitting[:3], Queued(1, (), sizes[3] + 1)], 1 << 40) == 3

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from replica.storage.disk import OsDisk
+from replica.storage.disk import PARTIAL, OsDisk
 from replica.storage.errors import DiskFailed
 from replica.storage.records import SegmentHeader, decode_segment_header
 from replica.storage.segments import Preparation, create_segment, draw_header, segment_name, segment_numbers
@@ -104,3 +104,55 @@ def test_an_abandoned_preparation_makes_nothing_and_holds_nothing() -> None:
     made.run()
     made.abandon()
     assert disk.open_files == 0
+
+
+LARGER = SegmentHeader(3, b"saltsalt", 8192)
+
+
+def test_a_segment_that_turned_out_too_small_gives_way_to_a_larger_one() -> None:
+    disk = CrashingDisk(Random(1))
+    small = Preparation(disk, HEADER)
+    small.run()
+    large = Preparation(disk, LARGER, smaller=small)
+    segment = large.take()
+    assert (segment.header, disk.names(), disk.open_files) == (LARGER, [segment_name(3)], 1)
+    disk.crash(disk.rng)
+    assert decode_segment_header(disk.content(segment_name(3))) == LARGER
+
+
+@pytest.mark.parametrize("operation", ["create", "write", "sync"])
+def test_a_smaller_segment_is_handed_over_where_there_is_no_room_for_a_larger_one(operation: str) -> None:
+    disk = CrashingDisk(Random(1))
+    small = Preparation(disk, HEADER)
+    small.run()
+    disk.fail_next(errno.ENOSPC, operation)
+    large = Preparation(disk, LARGER, smaller=small)
+    segment = large.take()
+    assert large.failure is not None
+    assert (segment.header, large.size_bytes, disk.names(), disk.open_files) == (HEADER, 2048, [segment_name(3)], 1)
+
+
+@pytest.mark.parametrize("operation", ["rename", "sync_folder"])
+def test_a_segment_whose_name_another_one_may_have_is_never_handed_over(operation: str) -> None:
+    """What is written to it would be found under no name."""
+    disk = CrashingDisk(Random(1))
+    small = Preparation(disk, HEADER)
+    small.run()
+    disk.fail_next(errno.EIO, operation)
+    large = Preparation(disk, LARGER, smaller=small)
+    with pytest.raises(DiskFailed, match="Input/output"):
+        large.take()
+    assert disk.open_files == 0
+
+
+def test_what_could_not_be_filled_takes_no_room() -> None:
+    disk = CrashingDisk(Random(1))
+    disk.fail_next(errno.ENOSPC, "write")
+    with pytest.raises(OSError, match="No space left"):
+        create_segment(disk, HEADER)
+    assert (disk.names(), disk.open_files) == ([], 0)
+    disk.create(segment_name(3) + PARTIAL).close()
+    disk.fail_next(errno.ENOSPC, "create")
+    with pytest.raises(OSError, match="No space left"):
+        create_segment(disk, HEADER)
+    assert disk.names() == []

@@ -143,6 +143,6 @@ def _check_together(disk: OsDisk, report: Report, applied: Applied | None, recor
     if read_checked(disk, FACTS).get(LOG_FACT) and not segment_numbers(disk):
         _add(report, f"{disk.path}/{segment_name(1)}: byte 0: the folder has no log, but there was one")
     try:
-        Durable(applied).replay(records)
+        Durable(applied).replay(records, whole=segment_numbers(disk)[:1] in ([], [1]))
     except JournalError as error:
         _add(report, f"{disk.path}: byte 0: {error}: a snapshot or a segment of the log is missing")

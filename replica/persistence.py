@@ -81,10 +81,11 @@ def load(
     if not folder.recall("log", default=False):
         folder.remember("log", value=True)
     try:
-        whole = durable.replay(
+        told = (
             decode_record(record.kind, record.payload, f"{folder.disk.path}: record {record.position}")
             for record in progress.count("the log", records, len(records))
         )
+        whole = durable.replay(told, whole=not records or records[0].position == 1)
         if records:
             progress.told.append(f"{len(records)} records of a log of {log.size_bytes()} bytes")
     except JournalError as error:

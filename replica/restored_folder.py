@@ -47,7 +47,7 @@ def make_restored_folder(path: Path, *, cluster_id: str, replica_id: int, applie
             writer.write(chunk)
         writer.commit()
         with closing(load(folder, EXPIRED_MAX)[0]) as log:
-            for record in Durable(voted=Voted(applied.view, -1), committed=applied.index).records():
+            for record in Durable(applied, Voted(applied.view, -1), committed=applied.index).records():
                 log.append(*encode_record(record))
             log.write()
             log.sync()

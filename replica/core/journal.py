@@ -143,19 +143,23 @@ class Durable:
     forgotten: bool = False
     """With ``memory`` durability only the vote was kept: what this replica acknowledged in views up to that one is forgotten."""
 
-    def replay(self, records: Iterable[JournalRecord]) -> bool:
+    def replay(self, records: Iterable[JournalRecord], *, whole: bool = True) -> bool:
         """Lay records over this state, in the order in which they were written; a record that is laid twice changes nothing.
+
+        Args:
+            records: of the journal, from the first one that is left.
+            whole: whether that is the first one that was ever written; those before it went because a snapshot stood for them.
 
         Returns:
             Whether all of them count; else a leader's snapshot that was installed never came to disk, and what follows was promised to nobody.
 
         Raises:
-            JournalError: an entry is missing.
+            JournalError: an entry is missing, or the snapshot that stood for what went.
         """
         from replica.core.witness import Run
 
         base = self.applied.index if self.applied is not None else 0
-        for record in _since_last_beginning(list(records), base):
+        for record in _since_last_beginning(list(records), base, whole=whole):
             if isinstance(record, Installed) and base < record.index:
                 return False
             match record:
@@ -184,7 +188,7 @@ class Durable:
                 case Cut():
                     self._cut(record.index, base)
                 case Began():
-                    pass  # beside a snapshot that is not there: then all that came before it is
+                    pass  # beside a snapshot that never came: then all that came before it is there
                 case Installed():
                     self.entries.clear()  # the log began anew there
                 case Committed():
@@ -217,12 +221,17 @@ class Durable:
         del self.entries[max(index - base, 0) :]
 
 
-def _since_last_beginning(records: list[JournalRecord], base: int) -> list[JournalRecord]:
-    """Return the records from the last beginning on that a snapshot of entry ``base`` allows; all if there is none."""
+def _since_last_beginning(records: list[JournalRecord], base: int, *, whole: bool) -> list[JournalRecord]:
+    """Return the records from the last beginning on that a snapshot of entry ``base`` allows; all if there is none and nothing went."""
     for place in range(len(records) - 1, -1, -1):
         record = records[place]
         if isinstance(record, Began) and record.index <= base:
             return records[place:]
+    first = records[0] if records else None
+    if isinstance(first, Began):
+        raise JournalError(f"the log begins beside a snapshot of entry {first.index}, which is not there")
+    if not whole:
+        raise JournalError("the log's first records are gone, and no snapshot that is there stands for them")
     return records
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from replica.core.journal import Committed, Voted
+from replica.core.journal import Began, Committed, Voted
 from replica.folder_check import NoDataFolder, check_folder, offset_of
 from replica.guard import DIVERGED
 from replica.journal_codec import encode_metadata, encode_record, snapshot_chunks
@@ -177,3 +177,25 @@ def test_what_is_no_data_folder_is_named(path: Path) -> None:
         check_folder(path.parent / "empty")
     with pytest.raises(NoDataFolder, match=r"FACTS: Not a directory$"):
         check_folder(path / "replica-0" / FACTS)
+
+
+def test_a_log_that_stood_beside_a_snapshot_is_a_problem_without_it(path: Path) -> None:
+    make(path, Began(2), Voted(1, 0), Committed(2), snapshot=encode_metadata(2, 1, 2, 1))
+    assert check_folder(path).problems == []
+    (path / SNAPSHOT).unlink()
+    (problem,) = check_folder(path).problems
+    assert "the log begins beside a snapshot of entry 2, which is not there: a snapshot or a segment of the log is missing" in problem
+
+
+def test_a_log_whose_first_segment_went_is_a_problem_without_the_snapshot_that_stood_for_it(path: Path) -> None:
+    make(path, *SOUND, snapshot=encode_metadata(2, 1, 2, 1))
+    folder = DataFolder.open(path, cluster_id="c", replica_id=1)
+    log, _ = load(folder, EXPIRED_MAX)
+    segment = log.begin_anew([encode_record(record) for record in (Began(2), Voted(1, 0))])
+    log.sync()
+    log.discard_below(segment)
+    log.close()
+    folder.close()
+    assert check_folder(path).problems == []
+    (path / SNAPSHOT).unlink()
+    assert len(check_folder(path).problems) == 1

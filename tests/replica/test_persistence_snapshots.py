@@ -7,7 +7,8 @@ import pytest
 from trio.testing import wait_all_tasks_blocked
 
 from replica.storage import snapshots
-from replica.storage.errors import DiskFailed
+from replica.storage.errors import Corrupt, DiskFailed
+from replica.storage.segments import segment_numbers
 from tests.replica.core.lone import accept, noop
 from tests.replica.core.transfer import parts_of
 from tests.replica.replica_on_disk import SEGMENT_BYTES, A, B, ReplicaOnDisk, WatchedDisk, acked, looks, reborn
@@ -285,6 +286,27 @@ async def test_the_segment_of_a_large_checkpoint_is_made_beside_the_turns(nurser
     await replica.persistence.snapshot()
     assert len(in_thread) > 2
     assert all(in_thread)
+
+
+@pytest.mark.parametrize("removals", range(3))
+def test_a_replica_whose_snapshot_is_gone_is_refused_even_if_its_log_has_no_hole(removals: int) -> None:
+    """It would begin with nothing, and vote; also where older segments were being removed, one by one, when the process ended."""
+    replica = ReplicaOnDisk()
+    replica.opens()
+    for _ in range(3):
+        replica.log.roll()
+        replica.follows()
+    replica.commits()
+    left: list[WatchedDisk] = []
+    replica.disk.watch = lambda operation: left.append(replica.disk.killed()) if operation == "remove" else None
+    replica.snapshots()
+    replica.disk.watch = None
+    replica.disk.kill()
+    disk = [*left[-2:], replica.disk][removals]  # the last removal is that of the snapshot before, if any
+    assert segment_numbers(disk)[0] > 1
+    disk.remove(snapshots.snapshot_name(replica.replica.node.applied_index))
+    with pytest.raises(Corrupt, match="a snapshot or a segment of the log is missing"):
+        ReplicaOnDisk(disk)
 
 
 @pytest.mark.parametrize("operation", ["create", "write", "sync", "rename", "remove"])

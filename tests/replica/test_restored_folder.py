@@ -10,7 +10,7 @@ from replica.core.replica import Replica
 from replica.folder_check import check_folder
 from replica.persistence import load
 from replica.restored_folder import make_restored_folder
-from replica.storage.errors import ForeignFolder
+from replica.storage.errors import Corrupt, ForeignFolder
 from replica.storage.folder import DataFolder
 from replica.storage.snapshots import snapshot_name
 from statemachine.sessions import EXPIRED_MAX, Sessions
@@ -47,6 +47,14 @@ def test_its_replica_finds_the_state_and_has_a_life_before(tmp_path: Path) -> No
     assert durable.applied.store.freeze() == applied().store.freeze()
     assert (durable.applied.index, durable.applied.view, durable.applied.position) == (7, 5, 12)
     assert (durable.voted, durable.entries, durable.committed, durable.chains) == (Voted(5, -1), [], 7, {})
+
+
+def test_a_replica_does_not_begin_without_the_state_that_was_restored(tmp_path: Path) -> None:
+    make_restored_folder(tmp_path / "r", cluster_id="new", replica_id=0, applied=applied())
+    (tmp_path / "r" / snapshot_name(7)).unlink()
+    assert len(check_folder(tmp_path / "r").problems) == 1
+    with pytest.raises(Corrupt, match="the log begins beside a snapshot of entry 7"):
+        started(tmp_path / "r")
 
 
 def test_sessions_are_not_restored(tmp_path: Path) -> None:

@@ -211,6 +211,28 @@ def test_a_journal_that_began_anew_is_read_from_there_whatever_is_left_of_what_c
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("records", "whole", "base"),
+    [
+        ([Began(6), Voted(2, -1), Committed(6), Levels([], [], [])], False, 0),
+        ([Began(6), Voted(2, -1), Committed(6), Levels([], [], [])], True, 5),
+        ([Voted(2, -1), Committed(6)], False, 5),
+        ([Voted(2, -1), Began(6), Committed(6)], False, 5),
+    ],
+    ids=["all went", "there never was more", "nothing stands for it", "the newest is too old"],
+)
+def test_a_journal_that_lacks_its_first_records_is_an_error_without_the_snapshot_that_stood_for_them(
+    records: list[Began | Voted | Committed | Levels], base: int, *, whole: bool
+) -> None:
+    """Nothing need be missing in what is left: an empty state would be taken for the replica's own."""
+    durable = Durable(Applied(Store(), Sessions(10), base, 1, base))
+    with pytest.raises(JournalError, match="of entry 6, which is not there|no snapshot that is there"):
+        durable.replay(records, whole=whole)
+    there = Durable(Applied(Store(), Sessions(10), 6, 1, 6))
+    if any(isinstance(record, Began) for record in records):
+        assert there.replay(records, whole=whole)
+
+
 def test_a_log_with_a_hole_is_an_error() -> None:
     with pytest.raises(JournalError, match="entry 3 follows entry 1"):
         replayed(noop(1, 1), noop(3, 1))

@@ -4,11 +4,13 @@ One sync covers whatever was written when it began.  While syncs are short the t
 this one turns out to be (``PATIENCE_SECONDS``), turns go on: heartbeats and causal reads never wait for a disk.  With ``memory`` durability there
 is no log, and the few views and votes go into the folder's facts.
 
-Whatever the disk refuses ends the process: ``DiskFailed`` leaves the turn, the driver is broken, nothing more is said to anybody.
+Whatever the disk refuses ends the process: ``DiskFailed`` leaves the turn, the driver is broken, nothing more is said to anybody. Only a snapshot
+that finds no room does not, unless a leader sent it: it promises nothing, and the log that it was to replace is whole.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from replica.storage.jobs import SyncJob
     from replica.storage.records import Record
     from replica.storage.sync_thread import JobRunner
+
+logger = logging.getLogger("triskele.replica")
 
 VOTED, DURABILITY = "voted", "durability"
 """Facts of the data folder: the view and the vote with ``memory`` durability; what kind of durability the folder was made for."""
@@ -249,6 +253,25 @@ class Persistence:
         """Bytes of the log since the last snapshot was begun."""
         return self.log.size_bytes() - self._snapshot_begun_at if self.log is not None else 0
 
+    async def shorten(self) -> None:
+        """Replace the log by a snapshot. Nothing rests on one, so if there is no room for it the log is kept, until it has grown once more.
+
+        Raises:
+            DiskFailed: the disk refused otherwise.
+        """
+        log, began = self.log, trio.current_time()
+        assert log is not None
+        try:
+            index = await self.snapshot()
+        except DiskFull as error:
+            logger.warning("no snapshot, and the log is kept: %s: %s; make room", error.file, error.why)
+            self._snapshot_begun_at = log.size_bytes()
+            log.forget_failed_preparation()  # the snapshot may have taken the room for the next segment
+            if log.prepare_wanted:
+                self._segment_wanted.set()
+        else:
+            logger.info("snapshot up to entry %d, %.1f s", index, trio.current_time() - began)
+
     async def snapshot(self) -> int:
         """Write the applied state of one moment to disk, in slices between turns, and drop the log that it makes needless.
 
@@ -256,7 +279,8 @@ class Persistence:
             The index of the last entry in it.
 
         Raises:
-            DiskFailed: the disk refused.
+            DiskFull: there is no room. What counts is what counted before.
+            DiskFailed: the disk refused otherwise.
         """
         async with self._snapshots:
             return await self._write_snapshot()

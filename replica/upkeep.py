@@ -7,7 +7,6 @@ rested for a moment.  A seal is 44 bytes, written and not synced, and none follo
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import trio
@@ -16,8 +15,6 @@ from transport.fault_points import reach
 
 if TYPE_CHECKING:
     from replica.persistence import Persistence
-
-logger = logging.getLogger("triskele.replica")
 
 LOOK_SECONDS = 0.2
 """How often a replica looks at its log."""
@@ -41,6 +38,4 @@ async def look_after_log(persistence: Persistence, bytes_max: int) -> None:
         if log.appended == log.synced:
             log.seal()
         if persistence.log_bytes > bytes_max:
-            began = trio.current_time()
-            index = await persistence.snapshot()
-            logger.info("snapshot up to entry %d, %.1f s", index, trio.current_time() - began)
+            await persistence.shorten()

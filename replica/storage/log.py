@@ -257,6 +257,10 @@ class DurableLog:
         self._check()
         return self._row.prepare(room_bytes)
 
+    def forget_failed_preparation(self) -> None:
+        """Let a next segment that could not be made be tried again, because there may be room now."""
+        self._row.forget_failure()
+
     def ready(self, room_bytes: int) -> bool:
         """Whether ``begin_anew`` with a batch of so many bytes finds its segment made."""
         return self._row.ready(room_bytes)

@@ -82,6 +82,11 @@ class SegmentRow:
             ahead = self._preparation = Preparation(self._disk, header, smaller=ahead)
         return ahead
 
+    def forget_failure(self) -> None:
+        """Let a segment that could not be made ahead be tried again, because there may be room now."""
+        if self._preparation is not None and self._preparation.done and self._preparation.made is None:
+            self._preparation = None
+
     def ready(self, room_bytes: int) -> bool:
         """Whether the next segment is made and has so much room; or this one, if it is empty."""
         if self.last.empty and self.last.room_bytes >= room_bytes:

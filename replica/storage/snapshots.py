@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from replica.storage.disk import PARTIAL, remove_partials
-from replica.storage.errors import CorruptSnapshot, DiskFailed, ForeignFolder, disk_errors, words
+from replica.storage.errors import CorruptSnapshot, DiskFailed, ForeignFolder, disk_errors, disk_failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +94,7 @@ class SnapshotWriter:
         content_bytes: of them.
 
     Raises:
+        DiskFull: there is no room.
         DiskFailed: the disk refused.
     """
 
@@ -107,16 +108,23 @@ class SnapshotWriter:
         self._failure: DiskFailed | None = None
         self.chunks = 0
         self.content_bytes = 0
-        with disk_errors(self._path):
+        try:
             self._file = disk.create(self._name + PARTIAL)
+        except OSError as error:
+            raise disk_failed(self._path, error) from error
         head = _HEADER.pack(MAGIC, VERSION, index, len(metadata))
-        self._put([head, _CRC.pack(crc32(metadata, crc32(head))), metadata])
+        try:
+            self._put([head, _CRC.pack(crc32(metadata, crc32(head))), metadata])
+        except DiskFailed:
+            self.abort()
+            raise
 
     def write(self, chunk: bytes) -> None:
         """Write the next chunk, 1 to ``CHUNK_BYTES_MAX`` bytes; a MiB or more reads fastest.
 
         Raises:
-            DiskFailed: the disk refused; the writer can only be aborted.
+            DiskFull: there is no room for it; the writer can only be aborted.
+            DiskFailed: the disk refused; likewise.
         """
         assert 0 < len(chunk) <= CHUNK_BYTES_MAX, f"a chunk of {len(chunk)} bytes"
         crc = _checksum(self.chunks, chunk)
@@ -129,7 +137,8 @@ class SnapshotWriter:
         """Make the snapshot durable and give it its name: it is there, whole, or not at all. Takes as long as the disk needs for all of it.
 
         Raises:
-            DiskFailed: the disk refused; the snapshot does not exist.
+            DiskFull: there is no room for all of it; the snapshot does not exist.
+            DiskFailed: the disk refused; nobody knows whether the snapshot has its name.
         """
         footer = _FOOTER.pack(0, self._crc, self.chunks, self.content_bytes)
         self._put([footer, _CRC.pack(crc32(footer))])
@@ -137,9 +146,10 @@ class SnapshotWriter:
             self._file.sync()
             self._file.close()
             self._disk.rename(self._name + PARTIAL, self._name)
-            self._disk.sync_folder()
         except OSError as error:
             raise self._fail(error) from error
+        with disk_errors(self._path):
+            self._disk.sync_folder()
 
     def abort(self) -> None:
         """Give up, and remove what was written. A disk that refuses this leaves the file to the next start."""
@@ -151,7 +161,7 @@ class SnapshotWriter:
 
     def _put(self, buffers: list[bytes]) -> None:
         if self._failure is not None:
-            raise DiskFailed(self._failure.file, self._failure.why)
+            raise type(self._failure)(self._failure.file, self._failure.why)
         try:
             self._file.write(self._at, buffers)
         except OSError as error:
@@ -160,7 +170,7 @@ class SnapshotWriter:
 
     def _fail(self, error: OSError) -> DiskFailed:
         self._file.close()
-        self._failure = DiskFailed(self._path, words(error))
+        self._failure = disk_failed(self._path, error)
         return self._failure
 
 

@@ -24,7 +24,7 @@ from tests.replica.core.lone import CLIENT, accept
 from tests.replica.storage.crashing_disk import CrashingDisk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from replica.core.journal import Durable
     from replica.core.messages import Message
@@ -124,11 +124,17 @@ class ReplicaOnDisk:
 
     def snapshots(self) -> None:
         """It writes a snapshot, with nothing else going on."""
+        self._do(self.persistence.snapshot)
 
+    def shortens(self) -> None:
+        """Its log has grown enough: it writes a snapshot if there is room."""
+        self._do(self.persistence.shorten)
+
+    def _do(self, what: Callable[[], Awaitable[object]]) -> None:
         async def beside_its_syncs() -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.persistence.run)
-                await self.persistence.snapshot()
+                await what()
                 nursery.cancel_scope.cancel()
 
         trio.run(beside_its_syncs, clock=MockClock(autojump_threshold=0))

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 import pytest
+import trio
 from trio.testing import wait_all_tasks_blocked
 
 from replica.storage import snapshots
@@ -13,9 +13,6 @@ from tests.replica.core.lone import accept, noop
 from tests.replica.core.transfer import parts_of
 from tests.replica.replica_on_disk import SEGMENT_BYTES, A, B, ReplicaOnDisk, WatchedDisk, acked, looks, reborn
 from tests.replica.thread_gate import Gate
-
-if TYPE_CHECKING:
-    import trio
 
 
 @pytest.fixture
@@ -253,6 +250,55 @@ def test_a_disk_that_is_full_at_any_file_of_a_snapshot_costs_no_state(after: int
     assert caught.group_contains(DiskFailed)
     replica.disk.kill()
     assert looks(ReplicaOnDisk(replica.disk).replica) == before
+
+
+NO_ROOM = [
+    *[("log-", operation, after) for after in range(2) for operation in ("create", "write", "sync", "rename")],
+    *[("snapshot-", operation, after) for operation, after in (("create", 2), ("write", 3), ("write", 4), ("write", 5), ("sync", 3), ("rename", 2))],
+]
+"""Operations of a snapshot: those of the segment that turns out too small, of the one that replaces it, of the snapshot's file; between them the
+log is written and synced."""
+
+
+@pytest.mark.parametrize(("file", "operation", "after"), NO_ROOM)
+def test_a_replica_that_finds_no_room_for_a_snapshot_serves_on_with_the_log_that_it_has(
+    file: str, operation: str, after: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    replica = full(snapshots_before=1)
+    replica.logs(B, 1, commit=True)
+    replica.disk.fail_next(errno.ENOSPC, operation, after)
+    replica.shortens()
+    (line,) = caplog.messages
+    assert line.startswith(f"no snapshot, and the log is kept: memory/{file}")
+    assert replica.persistence.log_bytes == 0, "the next one comes when the log has grown again"
+    replica.holds(B, b"more")
+    assert looks(reborn(replica, after).replica) == looks(ReplicaOnDisk(replica.disk.killed()).replica) == looks(replica.replica)
+    replica.shortens()
+    assert snapshots.snapshot_indexes(replica.disk) == [replica.replica.node.applied_index]
+    assert not any(name.endswith(".partial") for name in replica.disk.names())
+    assert looks(reborn(replica, after).replica) == looks(replica.replica)
+
+
+def test_a_disk_that_fails_otherwise_in_a_snapshot_is_no_want_of_room() -> None:
+    replica = full(snapshots_before=1)
+    replica.disk.fail_next(errno.EIO, "create", 1)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        replica.shortens()
+    assert caught.group_contains(DiskFailed, match="Input/output")
+
+
+async def test_a_leader_s_snapshot_that_finds_no_room_ends_the_replica(replica: ReplicaOnDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows it can never be safe."""
+    Gate(monkeypatch, closed=False)
+    replica.opens()
+    replica.disk.fail_next(errno.ENOSPC, "create", 1)  # behind that of the segment
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(replica.persistence.run)
+            for part in parts_of(9, 1, 1):
+                replica.tell(0, part)
+    assert caught.group_contains(DiskFailed, match="snapshot-.*No space left")
+    assert replica.told == []
 
 
 async def test_a_snapshot_has_its_name_only_when_the_log_s_new_beginning_is_safe(

@@ -226,7 +226,7 @@ def test_a_journal_that_lacks_its_first_records_is_an_error_without_the_snapshot
 ) -> None:
     """Nothing need be missing in what is left: an empty state would be taken for the replica's own."""
     durable = Durable(Applied(Store(), Sessions(10), base, 1, base))
-    with pytest.raises(JournalError, match="of entry 6, which is not there|no snapshot that is there"):
+    with pytest.raises(JournalError, match=r"of entry 6, which is not there|no snapshot that is there"):
         durable.replay(records, whole=whole)
     there = Durable(Applied(Store(), Sessions(10), 6, 1, 6))
     if any(isinstance(record, Began) for record in records):

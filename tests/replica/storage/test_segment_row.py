@@ -63,6 +63,12 @@ def test_a_segment_that_could_not_be_made_is_not_ready(disk: CrashingDisk) -> No
     assert not row.ready(0)
     with pytest.raises(DiskFailed, match="No space left"):
         row.make_room(0)
+    assert row.prepare().failure is not None, "it is not tried again by itself"
+    row.forget_failure()
+    assert row.prepare().take().number == 2
+    made = row.prepare()
+    row.forget_failure()
+    assert row.prepare() is made
 
 
 def test_a_segment_that_an_earlier_process_made_ahead_is_kept_for_later(disk: CrashingDisk) -> None:

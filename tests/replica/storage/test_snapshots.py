@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from replica.storage.disk import OsDisk
-from replica.storage.errors import CorruptSnapshot, DiskFailed, ForeignFolder
+from replica.storage.errors import CorruptSnapshot, DiskFailed, DiskFull, ForeignFolder
 from replica.storage.snapshots import SnapshotReader, SnapshotWriter, discard_below, latest, remove_unfinished, snapshot_indexes, snapshot_name
 from tests.replica.storage.crashing_disk import CrashingDisk
 
@@ -131,6 +131,35 @@ def test_after_a_failure_a_writer_can_only_be_aborted(disk: CrashingDisk) -> Non
     assert disk.names() == [snapshot_name(1) + ".partial"]
     remove_unfinished(disk)
     assert disk.names() == []
+
+
+def write_or_abort(disk: CrashingDisk) -> None:
+    writer = SnapshotWriter(disk, 1, b"meta")
+    try:
+        for chunk in CHUNKS:
+            writer.write(chunk)
+        writer.commit()
+    except DiskFailed:
+        writer.abort()
+        raise
+
+
+@pytest.mark.parametrize("operation", ["create", "write", "sync", "rename"])
+def test_a_snapshot_that_finds_no_room_leaves_none_of_it_and_the_one_before(disk: CrashingDisk, operation: str) -> None:
+    write_or_abort(disk)
+    disk.fail_next(errno.ENOSPC, operation)
+    with pytest.raises(DiskFull, match=r"snapshot-0000000000000001\.chunks: No space left"):
+        write_or_abort(disk)
+    assert (disk.names(), disk.open_files) == ([snapshot_name(1)], 0)
+    assert load(disk, 1) == (b"meta", CHUNKS)
+
+
+def test_a_name_that_may_not_be_durable_is_no_want_of_room(disk: CrashingDisk) -> None:
+    """Nobody knows then what else the folder lacks."""
+    disk.fail_next(errno.ENOSPC, "sync_folder")
+    with pytest.raises(DiskFailed) as caught:
+        write_or_abort(disk)
+    assert not isinstance(caught.value, DiskFull)
 
 
 def test_a_snapshot_that_is_cut_anywhere_is_refused_before_a_chunk_is_read(disk: CrashingDisk) -> None:

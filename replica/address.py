@@ -11,10 +11,16 @@ PORT_MAX = 65_535
 _DIGITS_MAX = 9
 """Of a number in an address; Python refuses to read thousands of them, and not with an error of ours."""
 _SCHEMES = ("ws://", "http://")
+_NOT_HOSTS = ("fd", "memory")
+"""What stands there makes something else of an address: a descriptor, or a name in a network in memory."""
 
 
 class AddressError(ValueError):
     """Text that is no address; the message says what is missing."""
+
+
+class HostError(AddressError):
+    """An address whose host no machine can have."""
 
 
 def split_address(text: str) -> tuple[str, int]:
@@ -25,6 +31,7 @@ def split_address(text: str) -> tuple[str, int]:
 
     Raises:
         AddressError: Host or port is missing or out of range.
+        HostError: No machine can have such a name.
     """
     rest = text
     for scheme in _SCHEMES:
@@ -36,13 +43,57 @@ def split_address(text: str) -> tuple[str, int]:
     elif ":" in host:
         message = "an IPv6 host stands in brackets: [::1]:7400"
         raise AddressError(message)
-    if not colon or not host or any(sign.isspace() or sign in "/,@" for sign in host):
+    if not colon or not host or any(sign.isspace() or sign in "/,@[]" for sign in host):
         message = "must be HOST:PORT"
         raise AddressError(message)
     if not (_is_number(port) and int(port) <= PORT_MAX):
         message = f"must be HOST:PORT with a port from 0 to {PORT_MAX}"
         raise AddressError(message)
+    _check_host(host)
     return host, int(port)
+
+
+def _check_host(host: str) -> None:
+    """Refuses what no resolver takes, before it stands in a file or in a log, from where everybody would have it."""
+    if host in _NOT_HOSTS:
+        message = f"a host cannot be called {host} here: {host}: in front means no HOST:PORT"
+        raise HostError(message)
+    try:
+        host.encode("idna")  # as getaddrinfo does
+        named = host.isprintable()
+    except UnicodeError:
+        named = False
+    if not named:
+        message = "the host must be an IP address or a name with 1 to 63 letters between dots"
+        raise HostError(message)
+
+
+def readable_address(text: str) -> str:
+    """Returns an address that others told, or nothing if it is none: a newer or older program may take what this one does not."""
+    try:
+        split_address(text)
+    except AddressError:
+        return ""
+    return text
+
+
+def address_to_find(text: str) -> str:
+    """Returns the address, as everybody writes it, at which others are to find somebody.
+
+    Raises:
+        AddressError: Nobody can be found there: no ``HOST:PORT``, no such host, or port 0.
+    """
+    host, port = "", 0
+    try:
+        host, port = split_address(text)
+    except HostError:
+        raise
+    except AddressError:
+        pass  # said below, with the ports that may be
+    if port == 0 or "://" in text:
+        message = f"must be HOST:PORT with a port from 1 to {PORT_MAX}"
+        raise AddressError(message)
+    return join_address(host, port)
 
 
 def join_address(host: str, port: int) -> str:

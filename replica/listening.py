@@ -60,8 +60,8 @@ def open_socket(address: str) -> socket.socket:
     host, port = split_address(address)
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    except OSError as error:
-        raise ListenError(address, error.strerror or str(error)) from None
+    except (OSError, ValueError) as error:  # ValueError: no name at all
+        raise ListenError(address, getattr(error, "strerror", "") or str(error)) from None
     opened = socket.socket(family, kind, protocol)
     try:
         opened.settimeout(0.0)

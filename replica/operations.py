@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.address import AddressError, join_address, split_address
+from replica.address import AddressError, address_to_find
 from replica.admin import Page, Stream, json_page, text_page
 from replica.cluster_file import REPLICA_ID_MAX
 from replica.core.reconfiguration import ChangeRefused
@@ -121,7 +121,7 @@ class Operations:
         if member is None or (query.get("replaces") and replaces is None):
             return text_page("id and replaces must be ids of replicas: whole numbers from 0 to 65535\n", 400)
         try:
-            address = join_address(*split_address(address))
+            address = address_to_find(address)
         except AddressError as error:
             return text_page(f"address {address}: {error}\n", 400)
         holder = self.whereabouts.holder(address)

@@ -9,6 +9,8 @@ import attrs
 from transport.errors import BadAddress
 
 PORT_MAX = 65535
+_DIGITS_MAX = 9
+"""Of a port; Python refuses to read thousands of them, and not with an error of ours."""
 
 
 class Kind(Enum):
@@ -66,7 +68,7 @@ def parse(text: str) -> Address:
         host = host[1:-1]
     elif ":" in host:
         raise BadAddress(_explain(text))
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= PORT_MAX) or "/" in host:
+    if not (colon and host and port.isascii() and port.isdigit() and len(port) <= _DIGITS_MAX and int(port) <= PORT_MAX) or "/" in host:
         raise BadAddress(_explain(text))
     return Address(kind, host, int(port))
 

@@ -24,7 +24,7 @@ from transport.address import Address, parse
 from transport.backoff import Backoff
 from transport.batch import BatchPolicy, TurnPolicy
 from transport.carriers import Carriers, Wire
-from transport.errors import DialFailed, HandshakeRefused
+from transport.errors import DialFailed, HandshakeRefused, LocalMisuse
 from transport.handshake import Connection, Identity, Judge
 from transport.limits import Limits
 from transport.link import Link
@@ -179,17 +179,14 @@ class Mesh:
     async def dial(self, identity: Identity | None, address: str, on_refused: Callable[[HandshakeRefused], None] = lambda _: None) -> None:
         """Keep one link to the address alive: dial, and after its end dial again, with exponential back-off.
 
-        Returns only when cancelled, or when our judge's refusal of who answers is final.
+        Returns only when cancelled, or when our judge's refusal of who answers is final.  An address that is none, or none that this process can
+        dial, is one where nobody answers: others may have told it, and one that stands in everybody's log must not end everybody.
 
         Args:
             identity: who must answer; None: anybody the judge accepts.
             address: where.
             on_refused: told between turns when a handshake ends in a refusal, ours or theirs; what it raises comes out here.
-
-        Raises:
-            BadAddress: not an address.
         """
-        target = parse(address)
         backoff = Backoff(self.limits.backoff_seconds_min, self.limits.backoff_seconds_max, self._jitter)
         complaint = ""  # the last failure logged
         while True:
@@ -202,12 +199,12 @@ class Mesh:
             self._dial_attempts += 1
             try:
                 with trio.fail_after(self.limits.handshake_seconds):
-                    wire = await self._carriers.connect(target)
+                    target, wire = await self._connect(address)
             except (DialFailed, trio.TooSlowError) as error:
                 self._add_reason("dial_failed")
                 if str(error) != complaint:
                     complaint = str(error)
-                    logger.info("dialing %s: %s", target, complaint or "too slow")
+                    logger.info("dialing %s: %s", address, complaint or "too slow")
             else:
                 connection = Connection(self.hello, self._judge, self._refusal, self._up, dialed=True, expected=identity)
                 other, begun = target.location, trio.current_time()
@@ -222,6 +219,14 @@ class Mesh:
                     backoff.succeeded(trio.current_time() - begun)
                     complaint = ""
             await trio.sleep(backoff.wait_seconds())
+
+    async def _connect(self, address: str) -> tuple[Address, Wire]:
+        """Connect; raises ``DialFailed`` whatever is wrong with the address."""
+        try:
+            target = parse(address)
+            return target, await self._carriers.connect(target)
+        except LocalMisuse as error:
+            raise DialFailed(detail=str(error)) from None
 
     # -------------------------------------------------------------------------------------------------------------------- connections
 

@@ -90,7 +90,7 @@ async def listen_on(host: str, port: int) -> Listener:
     where = name_of((host, port))
     try:
         found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: no name at all, as one with an empty part
         raise TransportError("bad_listen_address", f"cannot resolve {where}: {error}") from None
     family, kind, protocol, _, address = found[0]
     sock = trio.socket.socket(family, kind, protocol)
@@ -115,7 +115,7 @@ async def connect_to(host: str, port: int) -> socket.socket:
     where = name_of((host, port))
     try:
         found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: no name at all, as one with an empty part
         raise DialFailed(detail=f"cannot resolve {where}: {error}") from None
     last: OSError | None = None
     for family, kind, protocol, _, address in found:

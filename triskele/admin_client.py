@@ -141,7 +141,11 @@ def _reason(error: Exception) -> str:
 
 async def _connect(admin: str) -> _Exchange:
     host, port = split_address(admin)
-    return _Exchange(await trio.open_tcp_stream(host, port, happy_eyeballs_delay=math.inf), join_address(host, port))
+    try:
+        stream = await trio.open_tcp_stream(host, port, happy_eyeballs_delay=math.inf)
+    except ValueError as error:  # the resolver takes no such name
+        raise OSError(str(error)) from None
+    return _Exchange(stream, join_address(host, port))
 
 
 class _Exchange:

@@ -25,7 +25,7 @@ from triskele.cluster_folder import open_folder
 from triskele.cluster_ports import reserve_ports
 from triskele.lines import Lines
 from triskele.memory_loss import MemoryLoss, lost
-from triskele.present_members import present_members
+from triskele.present_members import place_told, present_members
 from triskele.supervision import NO_RESTART, RESTARTS, Keeper, RestartPolicy, stop_all
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class LocalCluster:
         if told.get("leader") != replica_id:
             return False
         if not told["pending"]:
-            members = tuple(sorted((_place(row) for row in told["members"]), key=lambda place: place.id))
+            members = tuple(sorted((place_told(row) for row in told["members"]), key=lambda place: place.id))
             if members != self._members:
                 self._members = members
                 self._tell(replica_id)
@@ -347,11 +347,6 @@ async def _running(cluster: LocalCluster) -> AsyncIterator[None]:
             nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure
-
-
-def _place(row: Mapping[str, Any]) -> ReplicaPlace:
-    """Return where a member is, as ``/members`` tells it."""
-    return ReplicaPlace(id=row["id"], address=row["address"], websocket=row["websocket"], admin=row["admin"])
 
 
 def _remove_old(ready_file: Path) -> None:

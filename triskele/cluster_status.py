@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from replica.address import PORT_MAX, join_address, split_address
+from replica.address import PORT_MAX, join_address, readable_address, split_address
 from triskele.admin_client import AdminUnreachable, get_status
 from triskele.cluster_ports import ADMIN_OFFSET
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def admin_of(place: ReplicaPlace) -> str:
-    """Return a replica's admin address; for one known by its native address alone, where ``triskele up`` puts it."""
-    if place.admin or not place.address:
+    """Return a replica's admin address; for one known by its native address alone, where ``triskele up`` puts it. Empty if it cannot be known."""
+    if place.admin or not readable_address(place.address):
         return place.admin
     host, port = split_address(place.address)
     return f"http://{join_address(host, port + ADMIN_OFFSET)}" if port + ADMIN_OFFSET <= PORT_MAX else ""

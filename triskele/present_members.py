@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from replica.address import AddressError
+from replica.address import AddressError, readable_address
 from replica.cluster_file import ReplicaPlace
 from triskele.admin_client import AdminUnreachable, get
 from triskele.cluster_status import admin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from replica.cluster_file import ClusterFile
 
@@ -118,12 +118,17 @@ def _places(cluster: ClusterFile, told: Membership, answers: Answers) -> dict[in
     places = {}
     for row in told["members"]:
         member: int = row["id"]
-        place = known.get(member, ReplicaPlace(id=member))
+        place, there = known.get(member, ReplicaPlace(id=member)), place_told(row)
         places[member] = attrs.evolve(
-            place, id=member, address=place.address or row["address"],
-            websocket=place.websocket or row.get("websocket", ""), admin=place.admin or row.get("admin", ""),
+            place, id=member, address=place.address or there.address, websocket=place.websocket or there.websocket, admin=place.admin or there.admin
         )  # fmt: skip
     return places
+
+
+def place_told(row: Mapping[str, Any]) -> ReplicaPlace:
+    """Return where a member listens, as ``/members`` tells it, without what is no address: it is in nobody's way, and in no file that others read."""
+    address, websocket, admin = (readable_address(row.get(kind, "")) for kind in ("address", "websocket", "admin"))
+    return ReplicaPlace(id=row["id"], address=address, websocket=websocket, admin=admin)
 
 
 def _file(cluster: ClusterFile, places: Iterable[ReplicaPlace]) -> ClusterFile:

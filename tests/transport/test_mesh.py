@@ -256,12 +256,27 @@ async def test_a_taken_address_is_named(address: str) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_what_a_mesh_cannot_carry_is_local_misuse() -> None:
+async def test_what_a_mesh_cannot_listen_at_is_local_misuse() -> None:
     node = Node("peer lonely")
     with pytest.raises(BadAddress, match="nonsense"):
-        await node.mesh.dial(None, "nonsense")
+        await node.mesh.listen("nonsense")
     with pytest.raises(LocalMisuse, match="fabric"):
         await node.mesh.listen("memory:x")
+
+
+NOWHERE = ["", "nonsense", "memory:7403", "a..b:1", f"{'x' * 64}:1", "\ufffd:1", "h\0:1", "[fe80::1%zz]:1", "h:" + "9" * 5000]
+
+
+@pytest.mark.parametrize("address", NOWHERE)
+async def test_whatever_others_told_as_an_address_is_dialed_in_vain_and_ends_nothing(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    node = Node("peer lonely")
+    caplog.set_level("INFO", "triskele.transport")
+    async with trio.open_nursery() as nursery:
+        node.start(nursery)
+        nursery.start_soon(node.mesh.dial, None, address)
+        await node.until(lambda: node.mesh.statistics().reasons.get("dial_failed", 0) >= 2)
+        nursery.cancel_scope.cancel()
+    assert len([record for record in caplog.records if "dialing" in record.message]) == 1, "said once"
 
 
 async def test_a_bug_in_a_callback_ends_the_nursery() -> None:

@@ -57,7 +57,7 @@ async def test_a_port_can_be_taken_again_at_once() -> None:
     (await listen_on("127.0.0.1", listener.port)).close()
 
 
-@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no such host", 1)])
+@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no such host", 1), ("a..b", 1)])
 async def test_an_address_that_is_not_ours_is_named(host: str, port: int) -> None:
     with pytest.raises(TransportError, match=f"{host}:{port}") as caught:
         await listen_on(host, port)
@@ -69,8 +69,9 @@ async def test_nobody_at_the_address_is_named() -> None:
     listener.close()
     with pytest.raises(DialFailed, match=f"cannot reach 127.0.0.1:{listener.port}"):
         await connect_to("127.0.0.1", listener.port)
-    with pytest.raises(DialFailed, match="cannot resolve no such host:1"):
-        await connect_to("no such host", 1)
+    for host in ("no such host", "a..b", "x" * 64, "\udc80"):
+        with pytest.raises(DialFailed, match=f"cannot resolve {host}:1"):
+            await connect_to(host, 1)
 
 
 async def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:

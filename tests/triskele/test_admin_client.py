@@ -82,6 +82,11 @@ async def test_nobody_there_is_named() -> None:
         await get_status(f"http://{address}")
 
 
+async def test_a_name_that_no_resolver_takes_is_one_where_nobody_is() -> None:
+    with pytest.raises(AdminUnreachable, match="not allowed"):
+        await get_status("http://\u2603.example:1")
+
+
 async def test_what_is_no_address_is_our_own_error() -> None:
     with pytest.raises(AddressError):
         await get("http://nowhere", "/status")

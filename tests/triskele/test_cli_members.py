@@ -193,6 +193,11 @@ async def _write_meanwhile(ready: str, change: Any) -> None:
         ("members remove", "ID: missing; see triskele members remove --help"),
         ("members replace 1 2", "ADDRESS: missing; see triskele members replace --help"),
         ("members add 3 nonsense", "ADDRESS nonsense: must be HOST:PORT with a port from 1 to 65535"),
+        (
+            "members add 3 replica3..example.com:7403",
+            "ADDRESS replica3..example.com:7403: the host must be an IP address or a name with 1 to 63 letters between dots",
+        ),
+        ("members replace 2 3 memory:7403", "ADDRESS memory:7403: a host cannot be called memory here: memory: in front means no HOST:PORT"),
         ("members add 3 127.0.0.1:99999", "ADDRESS 127.0.0.1:99999: must be HOST:PORT with a port from 1 to 65535"),
         ("members replace 2 3 http://127.0.0.1:80", "ADDRESS http://127.0.0.1:80: must be HOST:PORT with a port from 1 to 65535"),
         ("members add 3 127.0.0.1:1 --wait 0", "--wait 0: must be a number of seconds above 0"),

@@ -79,6 +79,22 @@ async def test_members_that_no_file_names_are_found_and_those_that_left_are_not_
         nursery.cancel_scope.cancel()
 
 
+async def test_what_is_no_address_in_the_configuration_is_left_out_and_its_member_is_known() -> None:
+    async with trio.open_nursery() as nursery:
+        town = Town(nursery)
+        await town.settle(0, 1)
+        for replica in (0, 1):
+            town.tell(replica, 2, 0, 1)
+            town.told[replica]["members"].append(
+                {"id": 5, "role": "learner", "address": "replica5..example.com:7405", "websocket": "ws://memory:1", "admin": "nonsense"}
+            )
+        found = await ask(town.file(0, 1))
+        assert found.members.replica(5) == ReplicaPlace(id=5), "so a file with it can be read again"
+        assert found.told is not None
+        assert found.told["members"][-1]["address"] == "replica5..example.com:7405", "as it stands there"
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_file_all_of_whose_replicas_left_leads_to_those_who_know() -> None:
     async with trio.open_nursery() as nursery:
         town = Town(nursery)

@@ -55,17 +55,16 @@ path_type = argument_type(_read_path, "must be a path; an empty one would be the
 """The type of a folder or file that is to be written."""
 
 
-def _read_address(text: str) -> str:
-    from replica.address import AddressError, join_address, split_address
+def address_type(text: str) -> str:
+    """Read an address that others are to find somebody at; a type for argparse."""
+    from argparse import ArgumentTypeError
 
-    host, port = split_address(text)
-    if port == 0 or "://" in text:
-        raise AddressError
-    return join_address(host, port)
+    from replica.address import AddressError, address_to_find
 
-
-address_type = argument_type(_read_address, "must be HOST:PORT with a port from 1 to 65535")
-"""The type of an address that others are to find somebody at."""
+    try:
+        return address_to_find(text)
+    except AddressError as error:
+        raise ArgumentTypeError(f"{text}: {error}") from None
 
 
 def read_bytes(text: str) -> bytes:

@@ -66,12 +66,12 @@ def starting(member: int, address: str, cluster: str, told: Membership) -> str:
         cluster: As the user gave it; a list of addresses does not tell a replica whose member it is, so a file is asked for.
         told: What the leader tells of the members.
     """
-    from replica.address import PORT_MAX, is_loopback, join_address, split_address
+    from replica.address import PORT_MAX, is_loopback, join_address, readable_address, split_address
     from triskele.cluster_ports import ADMIN_OFFSET, WEBSOCKET_OFFSET
 
     host, port = split_address(address)
     urls = [row.get(kind, "") for row in told["members"] for kind in ("address", "websocket", "admin")]
-    taken = {port} | {split_address(url)[1] for url in urls if url}
+    taken = {port} | {split_address(url)[1] for url in urls if readable_address(url)}
     local = is_loopback(host)
     flags = "" if local else " --insecure"
     for name, offset in (("websocket", WEBSOCKET_OFFSET), ("admin", ADMIN_OFFSET)):

@@ -8,11 +8,15 @@ import pytest
 import trio
 
 from replica.core.reconfiguration import ChangeRefused
+from replica.peering import LONELY_SECONDS
 from triskele.testing import cluster, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio.testing import MockClock
 
+    from replica.core.reconfiguration import Reconfiguration
     from triskele.testing import Cluster
 
 
@@ -80,6 +84,44 @@ async def test_what_cannot_be_is_refused_with_the_reason(autojump_clock: MockClo
             await c.remove_replica(7)
         with pytest.raises(ChangeRefused, match="replica 7 is no voter: there is nobody to replace"):
             await c.replace_replica(7)
+
+
+async def change(c: Cluster, begin: Callable[[Reconfiguration], None]) -> None:
+    """Let the leader log a change, and wait until it is committed."""
+    assert c.leader is not None
+    leader = c.servers[c.leader]
+    assert leader.core.reconfiguration is not None
+    begin(leader.core.reconfiguration)
+    leader.turns.wake()
+    with trio.fail_after(10):
+        while leader.core.reconfiguration.obstacle():  # noqa: ASYNC110 - no event tells it
+            await trio.sleep(0.1)
+
+
+async def test_an_address_in_the_configuration_that_is_none_ends_nobody_and_can_be_removed(
+    autojump_clock: MockClock,  # noqa: ARG001 - virtual time
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with cluster(3, durability="disk") as c, c.store() as store:
+        for member, address in ((7, "replica7..example.com:7407"), (8, "nonsense")):
+            await change(c, lambda told, member=member, address=address: told.add(member, address))  # type: ignore[misc]
+        await c.kill(1)
+        await c.kill(2)
+        caplog.set_level("INFO", "triskele.transport")
+        await trio.sleep(2 * LONELY_SECONDS)  # a lonely replica dials everybody
+        for address in ("replica7..example.com:7407", "nonsense"):
+            assert f"dialing {address}: dial_failed: " in caplog.text
+        await c.restart(1)
+        await c.restart(2)
+        await c.ready()
+        await store.put(b"k", b"v")
+        async with c.store() as other:
+            assert await other.get(b"k") == b"v"
+        for member in (7, 8):
+            await change(c, lambda told, member=member: told.remove(member))  # type: ignore[misc]
+        assert c.leader is not None
+        told = c.servers[c.leader].core.node.configuration
+        assert (told.members, told.removed, told.addresses) == ((0, 1, 2), (7, 8), ())
 
 
 async def test_a_change_that_nobody_can_commit_is_given_up(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time

@@ -91,7 +91,23 @@ class ReadFlight:
     parts: list[Part] = attrs.Factory(list)
     """Strong: the leader's answers that still want confirmations."""
     seen: bytearray | None = None
-    """Strong, once answered in parts: which reads are complete."""
+    """Once answered in parts: which reads are complete."""
+
+    def missing(self) -> list[tuple[int, int]]:
+        """Return (place in the submission, count) of the runs that are not complete: what is asked again.
+
+        Not all of it: what does not fit a replica's queue to us is dropped there, and the same beginning would fill it every time.
+        """
+        seen, end = self.seen, 0
+        if seen is None:
+            return [(0, self.count)]
+        runs = []
+        while (start := seen.find(0, end)) >= 0:
+            end = seen.find(1, start)
+            if end < 0:
+                end = self.count
+            runs.append((start, end - start))
+        return runs
 
     def fresh(self, parts: list[Part]) -> list[Part]:
         """Return what of the parts is not complete yet (a read asked twice may be answered twice), and count it as complete."""

@@ -62,12 +62,13 @@ class Reads:
     queries: list[Query] = attrs.Factory(list)
 
     def add(self, session: int, flight: ReadFlight, last: int) -> None:
-        """Add a submission."""
-        self.sessions.append(session)
-        self.firsts.append(flight.first)
-        self.counts.append(flight.count)
-        self.last.append(last)
-        self.queries += flight.queries
+        """Add a submission, or what of it has no answer yet."""
+        for place, count in flight.missing():
+            self.sessions.append(session)
+            self.firsts.append(flight.first + place)
+            self.counts.append(count)
+            self.last.append(last)
+            self.queries += flight.queries if count == flight.count else flight.queries[place : place + count]
 
 
 @attrs.define(eq=False)

@@ -357,7 +357,7 @@ class Session:
         self, first: int, values: list[Value], versions: list[int], *, applied: int, horizon: int, position: int, from_home: bool, now: float
     ) -> None:
         """Take a replica's answer to a submission of causal reads."""
-        flight = self.causal_reads.get(first) or self._causal_flight(first)
+        flight = self.causal_flight(first)
         if flight is None:
             return
         if position < flight.floor or position < self.least or (self.own.unsure and self.own.unsure_before(flight.dependency)):
@@ -374,9 +374,10 @@ class Session:
         if flight.left <= 0:
             del self.causal_reads[flight.first]
 
-    def _causal_flight(self, number: int) -> ReadFlight | None:
-        """Find the submission with this read in its middle: large answers come in parts."""
-        return next((flight for flight in self.causal_reads.values() if flight.first <= number < flight.first + flight.count), None)
+    def causal_flight(self, number: int) -> ReadFlight | None:
+        """Find the submission with this causal read, at its beginning or in its middle: large answers come in parts."""
+        flights = self.causal_reads
+        return flights.get(number) or next((flight for flight in flights.values() if flight.first <= number < flight.first + flight.count), None)
 
     def _finish_causal(self, flight: ReadFlight, part: Part, applied: int, position: int) -> None:
         place, values, versions = part

@@ -158,7 +158,10 @@ class Tallies:
                 )  # fmt: skip
                 self.client.touched[number] = session
         for number, first, _count in reply.lagging:
-            self.client.ask_leader(number, first)
+            session = self.client.sessions.get(number)
+            flight = session.causal_flight(first) if session is not None else None
+            if flight is not None:
+                self.client.ask_leader(number, flight.first)
 
     def on_applied(self, replica: int, note: m.Applied) -> None:
         """Note what is committed, and the outcomes of committed cas."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from replica.core.session import Session
 
 SESSION = 9
+"""Its number is a log position too: the floor of its first causal reads."""
 LEADER = 0
 
 

@@ -177,6 +177,38 @@ def test_reads_on_their_way_over_a_broken_link_are_asked_again_with_the_next() -
     assert len(caller.sections(CausalRead, 1)) == 1
 
 
+def test_reads_that_are_answered_are_not_asked_again_with_the_rest_of_their_submission() -> None:
+    """What does not fit a replica's queue is dropped: whoever asks for all again is sent the same beginning for ever."""
+    caller = Caller()
+    caller.strong_read(b"a", b"b", b"c", b"d", handle="s")
+    caller.causal_read(b"e", b"f", b"g", b"h", handle="r")
+    caller.sent()
+    caller.strong_values(1, (b"A", 1), (b"B", 2))
+    assert [completion.count for completion in caller.confirm(1, 4, 0) + caller.confirm(2, 4, 0)] == [2]
+    assert [completion.first for completion in caller.causal_values(6, (b"F", 6))] == [1]
+    caller.wait(0.3)
+    frames = caller.sent()
+    assert ReadIndex([SESSION], [3], [2], [0], [b"c", b"d"]) in frames[0]
+    assert CausalRead([SESSION, SESSION], [5, 7], [1, 2], [SESSION] * 2, [b"e", b"g", b"h"]) in frames[1]
+    assert results(caller.strong_values(3, (b"C", 3), (b"D", 4), indexed=True)) == [("s", [b"C", b"D"])]
+    assert results(caller.causal_values(5, (b"E", 5)) + caller.causal_values(7, (b"G", 7), (b"H", 8))) == [("r", [b"E"]), ("r", [b"G", b"H"])]
+    assert caller.session.idle
+
+
+def test_the_rest_of_a_submission_that_lags_at_home_goes_to_the_leader_once() -> None:
+    caller = Caller()
+    caller.causal_read(b"a", b"b", b"c", b"d", b"e", handle="r")
+    caller.sent()
+    caller.causal_values(2, (b"B", 2))
+    caller.causal_values(4, (b"D", 4))
+    for first in (1, 3, 5):
+        caller.lagging(first, 1)
+    caller.wait(0.02)
+    assert caller.sections(CausalRead, 0) == [CausalRead([SESSION] * 3, [1, 3, 5], [1] * 3, [SESSION] * 3, [b"a", b"c", b"e"])]
+    caller.wait(0.02)
+    assert caller.sections(CausalRead, 0) == []
+
+
 def test_a_lost_read_of_a_busy_session_is_asked_again() -> None:
     caller = Caller()
     caller.strong_read(b"x", handle="s")

@@ -123,7 +123,7 @@ class Receiving:
     def on_part(self, source: int, part: SnapshotPart) -> bool:
         """Take the next part; returns whether the follower has the state and the log up to it now."""
         if self._needless(part):
-            # Its answer may have been lost, and a heartbeat that comes with the part be refused: then the leader would send parts for ever, no entries.
+            # Its answer may have been lost, and a heartbeat beside the part be refused: the leader would send parts for ever, and no entries.
             self.node.send(source, SnapshotAck(self.node.configuration.number, self.node.view, part.index, part.part + 1))
             return True
         if (source, part.view, part.index) != (self.source, self.view, self.index):

@@ -274,7 +274,7 @@ class Client:
         self._again.setdefault((replica, session, 0), self.now + self.config.refused_seconds)
 
     def ask_leader(self, session: int, first: int) -> None:
-        """Ask the leader for causal reads that another replica lags behind, a little later: once, however many answers say so, or each would make more."""
+        """Ask the leader for causal reads that another replica lags behind, a little later: once, however many answers say so."""
         self._again.setdefault((-1, session, first), self.now + self.config.refused_seconds)
 
     def lose(self, session: Session, reason: str) -> None:

@@ -338,9 +338,9 @@ VIEW_BUGS: dict[str, Callable[[], list[Patch]]] = {
 }  # fmt: skip
 
 VIEW_RECORDED: dict[str, tuple[int, str, str]] = {
-    "majority_recovers": (181, "I-LIN", "storm"),
+    "majority_recovers": (109, "I-LIN", "storm"),
     "refused_recovers": (2, "I-LIN", "storm"),
-    "recovers_own_only": (17, "I-LIN", "storm"),
+    "recovers_own_only": (13, "I-LIN", "storm"),
     "recovers_others_only": (2, "I-LIN", "storm"),
     "causal_first": (71, "I-SPEC", "storm"),
     "no_gate": (21, "I-LIN", "storm"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,7 +77,7 @@ def test_an_outcome_that_was_lost_is_asked_for_though_the_session_goes_on() -> N
         asked += [caller.now] * len(again)
     resends = [round(time, 1) for time in asked if time > 0.2]
     assert len(resends) == 3
-    assert all(later - sooner >= 2.0 for sooner, later in zip(resends, resends[1:], strict=False))
+    assert all(later - sooner >= 2.0 for sooner, later in pairwise(resends))
     assert [completion.handle for completion in caller.applied(0, 80, [1, 1])] == ["cas"]
 
 

@@ -222,3 +222,19 @@ def test_a_lost_read_of_a_busy_session_is_asked_again() -> None:
         caller.wait(0.02)
         asked |= {type(message) for frame in caller.sent().values() for message in frame}
     assert {ReadIndex, CausalRead} <= asked
+
+
+def test_many_answers_that_a_read_lags_make_one_question() -> None:
+    """Questions that were asked again for want of an answer are all answered in the end: each answer that made another would keep them all going."""
+    caller = Caller()
+    caller.causal_read(b"x", handle="r")
+    caller.sent()
+    for _ in range(5):
+        for replica in (1, 0, 2):
+            caller.lagging(1, 1, replica)
+        caller.wait(caller.client.config.refused_seconds)
+        assert len(caller.sections(CausalRead)) == 1
+    caller.causal_values(1, (None, 0), replica=0)
+    caller.lagging(1, 1)
+    caller.wait(caller.client.config.refused_seconds)
+    assert caller.sections(CausalRead) == []

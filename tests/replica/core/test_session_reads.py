@@ -335,22 +335,6 @@ def test_a_lagging_home_sends_the_read_to_the_leader() -> None:
     assert brief(caller.causal_values(1, (None, 0), (None, 0), replica=0)) == [("r", 0, 2, False)]
 
 
-def test_many_answers_that_a_read_lags_make_one_question() -> None:
-    """Questions that were asked again for want of an answer are all answered in the end: each answer that made another would keep them all going."""
-    caller = Caller()
-    caller.causal_read(b"x", handle="r")
-    caller.sent()
-    for _ in range(5):
-        for replica in (1, 0, 2):
-            caller.lagging(1, 1, replica)
-        caller.wait(caller.client.config.refused_seconds)
-        assert len(caller.sections(CausalRead)) == 1
-    caller.causal_values(1, (None, 0), replica=0)
-    caller.lagging(1, 1)
-    caller.wait(caller.client.config.refused_seconds)
-    assert caller.sections(CausalRead) == []
-
-
 def test_a_home_without_a_leader_beside_it_is_asked_again_by_and_by() -> None:
     caller = Caller()
     caller.client.link_down(0, 0.0)

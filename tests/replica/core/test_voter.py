@@ -21,7 +21,7 @@ from replica.core.messages import (
 )
 from replica.core.node import BUSY, EXPIRED, GAP, NOSESSION
 from replica.core.replica import Replica
-from replica.core.voter import EARLY_RECORDS_MAX, LOG_LOOK_ENTRIES
+from replica.core.voter import EARLY_RECORDS_MAX
 from replica.core.witness import Run
 from statemachine.command import CAS_VALUE, CAUSAL, CLOSE, DELETE, EXPIRE, NOOP, OPEN, PUT
 from tests.replica.core.stand import LINK, OTHER, A, B, Stand, ack, causal_read, columns, record, refusal
@@ -62,46 +62,6 @@ def test_a_hole_is_refused_and_nothing_of_it_is_kept() -> None:
     assert stand.say(record(A, 3, (PUT, b"x"))) == [RecordAck(1, 1, [A], [0], [0], [[A, GAP]])]
     assert stand.levels() == (0, 0, 0)
     assert stand.say(record(A, 1, (PUT, b"a"), (PUT, b"b"), (PUT, b"x"))) == [ack(A, 3, 3)]
-
-
-@pytest.mark.parametrize("mode", ["ho", "curp"])
-def test_what_the_log_has_is_no_hole_before_it_is_applied(mode: Mode) -> None:
-    """The client does not send again what the leader told it to be committed, though this replica has not heard of that yet."""
-    stand = Stand(mode)
-    stand.log(A, 1, (PUT, b"a"), (PUT, b"b"), commit=False)
-    stand.log(B, 1, (PUT, b"q"), commit=False)
-    stand.log(A, 3, (PUT, b"c"), commit=False)
-    assert stand.levels() == (0, 0, 0)
-    assert stand.say(record(A, 5, (PUT, b"x"))) == [RecordAck(1, 1, [A], [3], [3], [[A, GAP]])]
-    assert stand.say(record(A, 4, (PUT, b"d"), (PUT, b"x"))) == [ack(A, 5, 5)]
-    assert [(run.first, run.keys) for run in stand.replica.node.witness.chains[A].runs] == [(1, [b"a", b"b"]), (3, [b"c"]), (4, [b"d", b"x"])]
-    assert stand.levels(B) == (0, 0, 0), "nobody asked"
-    assert stand.say(record(B, 1, (PUT, b"a"))) == [ack(B, 1, 0)], "it counts as held by anybody else"
-
-
-def test_what_the_log_has_in_part_is_held_in_part() -> None:
-    stand = Stand()
-    assert stand.say(record(A, 1, (PUT, b"a"))) == [ack(A, 1, 1)]
-    stand.log(A, 1, (PUT, b"a"), (PUT, b"b"), (PUT, b"c"), commit=False)
-    assert stand.say(record(A, 3, (PUT, b"c"))) == [ack(A, 3, 3)]
-    assert [(run.first, run.keys) for run in stand.replica.node.witness.chains[A].runs] == [(1, [b"a"]), (2, [b"b", b"c"])]
-
-
-def test_a_replica_far_behind_and_one_that_has_no_room_do_not_look_into_the_log() -> None:
-    stand = Stand(witness_commands_max=1)
-    stand.say(record(B, 1, (PUT, b"q")))
-    stand.log(A, 1, (PUT, b"a"), commit=False)
-    assert stand.say(record(A, 2, (PUT, b"x"))) == [RecordAck(1, 1, [A], [0], [0], [[A, GAP]])]
-    stand = Stand()
-    for number in range(LOG_LOOK_ENTRIES + 1):
-        stand.log(A, number + 1, (PUT, b"a"), commit=False)
-    assert stand.say(record(A, LOG_LOOK_ENTRIES + 2, (PUT, b"x"))) == [RecordAck(1, 1, [A], [0], [0], [[A, GAP]])]
-
-
-def test_in_ht_the_log_is_not_looked_into_for_the_followers_part_of_a_chain() -> None:
-    stand = Stand("ht")
-    stand.log(A, 1, (PUT | CAUSAL, b"a"), (PUT, b"b"), commit=False)
-    assert stand.say(record(A, 4, (PUT, b"x"), previous=2)) == [RecordAck(1, 1, [A], [0], [0], [[A, GAP]])]
 
 
 @pytest.mark.parametrize("mode", ["ho", "curp"])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from loadgen.chart import chart
 from loadgen.latency import PERCENTILES
 from loadgen.markup import document, table
-from loadgen.report import CHECKED, without_counters
+from loadgen.report import CHECKED, CLOCK_SECONDS, without_counters
+from loadgen.window import STEPS_PER_SECOND
 
 if TYPE_CHECKING:
     from loadgen.chart import Line
@@ -101,10 +102,11 @@ def _latency_lines(result: Result) -> list[Line]:
 def _paths(result: Result) -> list[str]:
     if result["paths"]["fast"] is None:
         return ["<p class=muted>none in this run</p>"]
-    series = result["paths_series"]
+    whole = int(result["duration_seconds"] * STEPS_PER_SECOND + CLOCK_SECONDS)  # the last row may be of less than a tenth: no rate
+    series = result["paths_series"][:whole]
     lines: list[Line] = [
-        ("fast", _COLOURS["fast"], [(row[0], 10 * row[1]) for row in series]),
-        ("slow", _COLOURS["slow"], [(row[0], 10 * row[2]) for row in series]),
+        ("fast", _COLOURS["fast"], [(row[0], STEPS_PER_SECOND * row[1]) for row in series]),
+        ("slow", _COLOURS["slow"], [(row[0], STEPS_PER_SECOND * row[2]) for row in series]),
     ]
     return [f"<p>{result['paths']['fast']:.2%} by the fast path</p>", chart(lines, "s", "commands/s")]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "triskele.load/1"
 BUSY: Final = 0.9
-_CLOCK_SECONDS: Final = 1e-6
+CLOCK_SECONDS: Final = 1e-6
 """What the difference of two moments may lack of a whole second."""
 GROUPS: Final = {
     "strong": ("strong_read", "strong_write"),
@@ -109,7 +109,7 @@ def added(series: Sequence[Sequence[Sequence[int]]]) -> list[list[int]]:
 
 def by_second(rows: Sequence[Sequence[int]], duration: float) -> list[list[int]]:
     """Return ``[second, operations]`` for each whole second of the window; the last row may be of less than a tenth, so rows alone do not tell."""
-    whole = int(duration + _CLOCK_SECONDS)
+    whole = int(duration + CLOCK_SECONDS)
     return [[second, sum(row[0] for row in rows[second * STEPS_PER_SECOND : (second + 1) * STEPS_PER_SECOND])] for second in range(whole)]
 
 

@@ -32,6 +32,13 @@ def test_a_run_without_logged_commands_has_a_page() -> None:
     assert "Floors" not in words
 
 
+def test_a_last_tenth_that_was_cut_is_not_drawn_as_a_rate() -> None:
+    process = client_result([(100, 9, 1)] * 24 + [(10, 1, 0)])
+    whole, cut = process | {"end": process["start"] + 2.5}, process | {"end": process["start"] + 2.41}
+    points = [[line.partition("'")[0].count(",") for line in page(built([one])).split("points='")[-2:]] for one in (whole, cut)]
+    assert points == [[25, 25], [24, 24]]  # fast and slow
+
+
 def test_a_violation_is_told_on_the_page() -> None:
     result = built([client_result([(100, 9, 1)] * 10)])
     assert "Check of the history" not in page(result)

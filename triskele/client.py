@@ -13,7 +13,7 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal, get_args, overload
 
-from replica.client_driver import ClientDriver, ClientSettings, Unreachable, open_client
+from replica.client_driver import ClientSettings, Unreachable, open_client
 from replica.cluster_file import parse_cluster
 from replica.config import SettingError
 from replica.surroundings import PROCESS, Surroundings
@@ -33,7 +33,7 @@ from triskele.calls import (
     seconds_or_refuse,
 )
 from triskele.errors import Refused, TriskeleError, Unavailable, Unknown
-from triskele.live_session import LiveSession
+from triskele.live_session import LiveSessions
 from triskele.pipeline import Pipeline, Result
 from triskele.scanning import Scan
 
@@ -55,14 +55,14 @@ class Store:
     own timeouts.
 
     Args:
-        driver: the links, shared with other sessions.
+        sessions: those of the connection.
         timeout: seconds each command may take if it does not say otherwise.
     """
 
-    def __init__(self, driver: ClientDriver, timeout: float) -> None:
-        self._driver = driver
+    def __init__(self, sessions: LiveSessions, timeout: float) -> None:
+        self._sessions = sessions
         self._timeout = timeout
-        self._live = LiveSession(driver)
+        self._live = sessions.new()
 
     # ------------------------------------------------------------------------------------------------------------------ reads
 
@@ -211,7 +211,7 @@ class Store:
         Raises:
             Unavailable: no leader opened it in time.
         """
-        other = Store(self._driver, self._timeout)
+        other = Store(self._sessions, self._timeout)
         try:
             await other.open()
             yield other
@@ -228,8 +228,11 @@ class Store:
             await self._live.open()
 
     def close(self) -> None:
-        """End the session: no more commands here; the cluster forgets it when it has applied its last one."""
-        self._live.close()
+        """End the session: no more commands here; the cluster forgets it when it has applied its last one.
+
+        Whoever waits for a command of it is told at once: ``Unknown`` for one that may change something, ``Unavailable`` for a read.
+        """
+        self._sessions.close_one(self._live)
 
     # ------------------------------------------------------------------------------------------------------------------ inside
 
@@ -289,12 +292,13 @@ async def open_store(addresses: Sequence[str], timeout: float, surroundings: Sur
     settings = ClientSettings(connect_seconds=timeout)
     try:
         async with open_client(addresses, settings=settings, on_completions=on_completions, surroundings=surroundings) as driver:
-            store = Store(driver, timeout)
+            sessions = LiveSessions(driver)
+            store = Store(sessions, timeout)
             try:
                 await store.open()
                 yield store
             finally:
-                store.close()
+                sessions.close()
                 driver.end_turn()
     except Unreachable as error:
         raise Unavailable(str(error)) from None

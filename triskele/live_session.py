@@ -23,6 +23,38 @@ TOKEN_BYTES = 16
 """Of a session's token, unique for all time."""
 
 
+class LiveSessions:
+    """The sessions over one connection: they end with it, whoever uses them still.
+
+    Args:
+        driver: the links.
+    """
+
+    def __init__(self, driver: ClientDriver) -> None:
+        self.driver = driver
+        self._live: dict[LiveSession, None] = {}
+        self._closed = False
+
+    def new(self) -> LiveSession:
+        """Make a session."""
+        live = LiveSession(self.driver)
+        self._live[live] = None
+        if self._closed:
+            self.close_one(live)
+        return live
+
+    def close_one(self, live: LiveSession) -> None:
+        """End a session."""
+        self._live.pop(live, None)
+        live.close()
+
+    def close(self) -> None:
+        """End all, and those too that somebody may want yet."""
+        self._closed = True
+        for live in list(self._live):
+            self.close_one(live)
+
+
 class LiveSession:
     """One session, as long as its owner wants it.
 
@@ -57,7 +89,7 @@ class LiveSession:
                 self._opening = None
                 if not opening[1].failed:
                     self._replace(opening[0])
-            if opening[1].failed:
+            if opening[1].failed and not self._closed:
                 raise Unavailable(f"the cluster opened no session: {opening[1].failed}")
         return self._session
 
@@ -69,7 +101,7 @@ class LiveSession:
 
     @trio.lowlevel.enable_ki_protection
     def close(self) -> None:
-        """End the session: the cluster does so when it has applied its last command."""
+        """End the session: the cluster does so when it has applied its last command. Whoever waits for an answer is told at the end of the turn."""
         self._closed = True
         for session in (self._session, self._opening[0] if self._opening is not None else None):
             if session is not None and not session.lost:

@@ -120,12 +120,17 @@ class Client:
             target.extra.append(m.OpenSession(tokens, self.config.lease_seconds))
 
     def close_session(self, session: Session) -> None:
-        """End a session in the log, behind its commands, which must be complete. One that is not open yet is ended as soon as it is."""
-        self.sessions.pop(session.id, None)
+        """End a session in the log, behind its commands; what is on its way fails now, for nobody asks for it again. One that is not open yet is
+        ended as soon as it is.
+        """
+        if session.lost:
+            return
         target = self.targets.get(self.leader)
-        if session.id and not session.lost and target is not None and target.linked:
+        if session.id and target is not None and target.linked:
             target.extra.append(m.CloseSession([session.id], [session.number]))
-        session.lost = session.lost or "closed"
+        self.lose(session, "closed")
+        if session.token in self.opening:
+            self.completions.append(Completion(session, session.handle, CompletionKind.FAILED, 0, 1, reason=session.lost))
 
     def queue_record(self, session: Session, run: Run, *, causal: bool) -> None:
         """Put a numbered run into this turn's frames (called by the session)."""
@@ -278,7 +283,7 @@ class Client:
         self._again.setdefault((-1, session, first), self.now + self.config.refused_seconds)
 
     def lose(self, session: Session, reason: str) -> None:
-        """The session ended in the log: complete what is known to be complete, and fail the rest."""
+        """The session has ended: complete what is known to be complete, and fail the rest."""
         self.sessions.pop(session.id, None)
         self.touched.pop(session.id, None)
         session.complete_strong(self.now)

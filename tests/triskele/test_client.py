@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ from triskele.client import CAUSAL, STRONG, Refused, Store, Unavailable, Unknown
 from triskele.testing import cluster as memory_cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from trio.testing import MockClock
@@ -214,6 +214,84 @@ async def test_sessions_are_their_own_and_share_links(autojump_clock: MockClock)
         with trio.fail_after(5):
             while cluster.servers[0].core.status()["sessions"] != 1:  # noqa: ASYNC110 - the core tells nobody
                 await trio.sleep(0.01)
+
+
+Waits = list[tuple[str, Callable[[Store], Awaitable[object]], type[Exception]]]
+WAITS: Waits = [
+    ("put", lambda store: store.put(b"k", b"v"), Unknown),
+    ("causal put", lambda store: store.put(b"k", b"v", consistency=CAUSAL), Unknown),
+    ("cas", lambda store: store.cas(b"k", b"v", expected=None), Unknown),
+    ("get", lambda store: store.get(b"k"), Unavailable),
+    ("causal get", lambda store: store.get(b"k", consistency=CAUSAL), Unavailable),
+    ("scan", lambda store: store.scan(), Unavailable),
+    ("flush", lambda store: store.flush(), Unknown),
+    ("open", lambda store: store.open(), Unavailable),
+]
+
+
+class Waiting:
+    """Tasks that wait, each for one answer and for ever, in a nursery of theirs; ``told``: what each was told."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, Exception] = {}
+
+    async def run(self, name: str, wait: Callable[[Store], Awaitable[object]], store: Store) -> None:
+        try:
+            await wait(store)
+        except (Unknown, Unavailable) as error:
+            self.told[name] = error
+
+    def check(self) -> None:
+        """Require that all were told, honestly."""
+        assert {name: type(error) for name, error in self.told.items()} == {name: wanted for name, _, wanted in WAITS}
+        for name, error in self.told.items():
+            assert "closed" in str(error), name
+            assert ("may have taken effect" in str(error)) is (name in {"put", "causal put", "cas"})
+
+
+async def test_what_a_session_has_on_its_way_when_it_is_closed_is_told_at_once(autojump_clock: MockClock) -> None:
+    async with memory_cluster() as cluster, cluster.store(timeout=5.0) as store, trio.open_nursery() as nursery:
+        cluster.fabric.delay(0.01, 0.01)
+        waiting = Waiting()
+        store._timeout = math.inf
+        async with store.session() as other:
+            cluster.fabric.partition({"client0"}, {"r0", "r1", "r2"})
+            unopened = Store(store._sessions, math.inf)
+            for name, wait, _ in WAITS:
+                nursery.start_soon(waiting.run, name, wait, unopened if name == "open" else other)
+                await trio.sleep(0.1)
+            begun = autojump_clock.current_time()
+            unopened.close()
+        await trio.sleep(0.001)
+        assert autojump_clock.current_time() - begun < 0.01
+        waiting.check()
+        assert (other._live.room.commands, other._live.room.bytes) == (0, 0)
+        cluster.fabric.heal()
+        await store.get(b"k")
+
+
+async def test_who_waits_outside_of_a_connection_that_ends_is_told_at_once(autojump_clock: MockClock) -> None:
+    async with memory_cluster() as cluster:
+        waiting = Waiting()
+        async with trio.open_nursery() as nursery, cluster.store() as store:
+            store._timeout = math.inf
+            outer = Store(store._sessions, math.inf)
+            await outer.open()
+            unopened = Store(store._sessions, math.inf)
+            cluster.fabric.partition({"client0"}, {"r0", "r1", "r2"})
+            for number, (name, wait, _) in enumerate(WAITS):
+                nursery.start_soon(waiting.run, name, wait, unopened if name == "open" else (store, outer)[number % 2])
+                await trio.sleep(0.1)
+            begun = autojump_clock.current_time()
+        assert autojump_clock.current_time() - begun < 0.01
+        waiting.check()
+        for closed in (store, outer, unopened):
+            with pytest.raises(Unavailable, match="closed"):
+                await closed.put(b"k", b"v")
+        with pytest.raises(Unavailable, match="closed"):
+            async with store.session():
+                raise AssertionError
+        cluster.fabric.heal()
 
 
 async def test_too_many_sessions_is_unavailable_with_the_reason(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time

@@ -8,6 +8,7 @@ import trio
 from replica.core import messages as m
 from replica.core.node import EXPIRED
 from triskele.client import CAUSAL, STRONG, Refused, Store, Unavailable, Unknown
+from triskele.live_session import LiveSessions
 from triskele.testing import cluster as memory_cluster
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ async def test_a_read_does_not_see_the_writes_behind_it(autojump_clock: MockCloc
 
 async def test_a_session_lost_on_the_way_fails_what_it_carried_and_no_more(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
     async with memory_cluster() as cluster, cluster.driver() as driver:
-        store = Store(driver, 5.0)
+        store = Store(LiveSessions(driver), 5.0)
         await store.put(b"before", b"v")
         number = next(iter(driver.client.sessions))
 

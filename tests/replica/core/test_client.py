@@ -161,12 +161,37 @@ def test_a_closed_session_is_closed_at_the_leader_once() -> None:
     assert caller.sections(CloseSession) == []
 
 
+def test_of_a_session_that_is_closed_what_is_done_completes_and_the_rest_fails_at_once() -> None:
+    caller = Caller()
+    caller.put(b"a", handle="done")
+    caller.put(b"b", b"c", handle="sent")
+    caller.strong_read(b"x", handle="read")
+    caller.causal_read(b"y", handle="near")
+    caller.session.flush("flushed")
+    for replica in (1, 2):
+        assert caller.ack(replica, 1) == []
+    caller.client.step(LEADER, [SpecReply(1, 1, 0, [SESSION], [1], [1], [])], 0.0)
+    caller.client.close_session(caller.session)
+    caller.client.close_session(caller.session)
+    told = caller.client.take_completions(0.0)
+    assert [(c.handle, c.kind) for c in told if c.kind is not CompletionKind.FAILED] == [("done", CompletionKind.RECORDED)]
+    failed = {(c.handle, c.first, c.count, c.reason) for c in told if c.kind is CompletionKind.FAILED}
+    assert failed == {("sent", 0, 2, "closed"), ("read", 0, 1, "closed"), ("near", 0, 1, "closed"), ("flushed", 0, 1, "closed")}
+    assert len(told) == 5
+    frame = caller.sent()[LEADER]
+    assert [type(section) for section in frame].count(Record) == 1, "what was submitted in this turn is sent all the same"
+    assert CloseSession([SESSION], [3]) in frame
+    assert caller.applied(LEADER, 3) == []
+
+
 def test_a_session_that_was_given_up_before_it_was_open_is_closed_when_it_is() -> None:
     """Else it would take its place in the cluster until its lease ends."""
     caller = Caller()
     given_up, refused = (caller.client.open_session(token, token) for token in (b"u", b"v"))
     caller.client.close_session(given_up)
     caller.client.close_session(refused)
+    told = caller.client.take_completions(0.0)
+    assert [(c.handle, c.kind, c.reason) for c in told] == [(token, CompletionKind.FAILED, "closed") for token in (b"u", b"v")]
     caller.sent()
     assert caller.hear(0, SessionOpened([b"u", b"v"], [40, 0])) == []
     assert caller.sections(CloseSession) == [CloseSession([40], [0])]

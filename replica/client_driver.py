@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 OnCompletions = Callable[[list[Completion], float], None]
 
+LEAVING_SECONDS = 2.0
+"""A last resort: links end by themselves sooner, when what was queued is out and the other side has said goodbye."""
+
 
 class Unreachable(Exception):
     """No replica could be reached in time, or all refused us; the message is one line for a user."""
@@ -233,6 +236,28 @@ class ClientDriver:
                         dialing[replica] = address
                         nursery.start_soon(self.mesh.dial, Identity(replica, exclusive=True), address)
 
+    async def run(self, addresses: Sequence[str], shelter: trio.CancelScope, block: trio.CancelScope) -> None:
+        """Do all that takes tasks, until the shelter is cancelled.
+
+        Args:
+            addresses: to dial.
+            shelter: shields the tasks from whoever cancels the block that uses us: its cleanup may have something to send.
+            block: cancelled when the tasks have ended, should that be by a cancellation of their own.
+        """
+        with shelter:
+            async with trio.open_nursery() as nursery:
+                for function in (self.turns.run, self.hub.run, self.run_timers, self.run_discovery):
+                    nursery.start_soon(function)
+                for address in addresses:
+                    nursery.start_soon(self.mesh.dial, None, address)
+        block.cancel()
+
+    async def leave(self) -> None:
+        """Send what is queued, close all links, and wait until they have ended, whoever cancels us meanwhile."""
+        self.mesh.close_all("shutdown")
+        with trio.move_on_after(LEAVING_SECONDS, shield=True):
+            await self.mesh.wait_closed()
+
     def unreachable(self, addresses: Sequence[str], more: str = "") -> Unreachable:
         """Say in one line for a user why nobody could be reached.
 
@@ -254,7 +279,8 @@ async def open_client(
 ) -> AsyncIterator[ClientDriver]:
     """Connect to a cluster.
 
-    What the block raises leaves as itself, not in a group.
+    What the block raises leaves as itself, not in a group.  Who cancels the block does not cancel our tasks: until it has ended, also a part of it
+    that is shielded, commands go out and answers come.
 
     Args:
         addresses: of all replicas, ``host:port`` or ``ws://host:port/``.
@@ -270,13 +296,9 @@ async def open_client(
     driver = ClientDriver(settings, on_completions, surroundings=surroundings)
     failure: Exception | None = None
     finished = False
+    shelter = trio.CancelScope(shield=True)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(driver.turns.run)
-        nursery.start_soon(driver.hub.run)
-        nursery.start_soon(driver.run_timers)
-        nursery.start_soon(driver.run_discovery)
-        for address in addresses:
-            nursery.start_soon(driver.mesh.dial, None, address)
+        nursery.start_soon(driver.run, addresses, shelter, nursery.cancel_scope)
         try:
             with trio.move_on_after(settings.connect_seconds):
                 await driver.connected.wait()
@@ -287,8 +309,10 @@ async def open_client(
         except Exception as error:  # noqa: BLE001 - raised again below: the nursery would wrap it in a group
             failure = error
         finally:
-            driver.mesh.close_all("shutdown")
-            nursery.cancel_scope.cancel()
+            try:
+                await driver.leave()
+            finally:
+                shelter.cancel()
     if failure is not None:
         raise failure
     if not finished:  # only the nursery's own cancellation comes here: the block would seem to have done its work

@@ -102,6 +102,7 @@ class Mesh:
         self._links: dict[Link, Identity] = {}  # links that are up
         self._exclusive: dict[Hashable, Connection] = {}  # {name: the live connection of an exclusive identity}
         self._connections: dict[Connection, None] = {}  # all, those in the handshake included
+        self._ended = trio.Event()  # a connection has
         self._accepting: set[trio.CancelScope] = set()
         self._closing = False
         self._accepted_now: Counter[Address] = Counter()  # {where we listen: connections that are there}
@@ -224,9 +225,13 @@ class Mesh:
         """Connect; raises ``DialFailed`` whatever is wrong with the address."""
         try:
             target = parse(address)
-            return target, await self._carriers.connect(target)
+            wire = await self._carriers.connect(target)
         except LocalMisuse as error:
             raise DialFailed(detail=str(error)) from None
+        if self._closing:
+            wire.close()
+            raise DialFailed(detail="closing meanwhile")
+        return target, wire
 
     # -------------------------------------------------------------------------------------------------------------------- connections
 
@@ -248,6 +253,7 @@ class Mesh:
         finally:
             link.abort("cancelled")
             del self._connections[connection]
+            self._ended.set()
             self._count(str(link.close_reason), f"link {link.name}", quiet=connection.refused is not None and connection.refused.expected)
             self._forget(connection)
         self._down(connection)
@@ -292,6 +298,12 @@ class Mesh:
         for connection in list(self._connections):
             if connection.link is not None:
                 connection.link.close(reason)
+
+    async def wait_closed(self) -> None:
+        """Wait until all connections have ended, what they had to send included."""
+        while self._connections:
+            self._ended = trio.Event()
+            await self._ended.wait()
 
     # ------------------------------------------------------------------------------------------------------------------------ numbers
 

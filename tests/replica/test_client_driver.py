@@ -170,6 +170,17 @@ async def test_a_learner_is_dialed_again_and_no_line_is_printed(autojump_clock: 
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+async def test_a_dial_that_succeeds_while_the_client_leaves_is_not_waited_for(autojump_clock: MockClock) -> None:
+    async with listeners(HELLO, attrs.evolve(HELLO, id=1)) as (fabric, (_, second)):
+        fabric.delay(0.5, 0.5)
+        async with open_client(["memory:r0", "memory:r1"], on_completions=ignore, surroundings=within(fabric)) as driver:
+            begun = autojump_clock.current_time()
+            await driver.leave()
+            assert driver.mesh.statistics().connections == 0
+            assert autojump_clock.current_time() - begun < 1
+        assert len(second.links) <= 1
+
+
 async def test_nobody_there_is_told_in_one_line(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
     with pytest.raises(Unreachable, match=r"^cannot reach the cluster at memory:a,memory:b within 5 s: nobody answers$"):
         async with open_client(["memory:a", "memory:b"], on_completions=ignore, surroundings=within(Fabric())):
@@ -246,6 +257,24 @@ async def test_a_turn_that_submits_very_much_stays_within_what_replicas_take(cou
             records = [section for section in sections if isinstance(section, m.Record)]
             assert [key for record in records for key in record.keys][:count] == keys
             assert len(listener.links) == 1
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("where", ["127.0.0.1:0", "ws://127.0.0.1:0/"])
+async def test_the_last_turn_of_a_block_is_sent_whatever_carries_it(where: str) -> None:
+    """Else a session would not be closed before its lease ends."""
+    listener = Listener(where, attrs.evolve(HELLO, voters=(0,)))
+    async with trio.open_nursery() as nursery:
+        address = await nursery.start(listener.run)
+        async with open_client([address], on_completions=ignore) as driver:
+            driver.client.step(0, [m.Leader(1, 1, 0)], driver.now())
+            session = driver.client.open_session(b"token", None)
+            driver.client.step(0, [m.SessionOpened([b"token"], [5])], driver.now())
+            driver.client.close_session(session)
+            driver.end_turn()
+        with trio.fail_after(5):
+            while m.CloseSession([5], [0]) not in listener.sections:  # noqa: ASYNC110 - frames come by a callback
+                await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
 
 

@@ -294,6 +294,23 @@ async def test_who_waits_outside_of_a_connection_that_ends_is_told_at_once(autoj
         cluster.fabric.heal()
 
 
+async def test_a_shielded_cleanup_still_sends_when_its_block_was_cancelled(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    async with memory_cluster() as cluster:
+        cleaned = False
+        with trio.move_on_after(1):
+            async with cluster.store(timeout=math.inf) as store:
+                await store.put(b"lock", b"mine")
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    with trio.fail_after(2, shield=True):
+                        await store.delete(b"lock")
+                        cleaned = True
+        assert cleaned
+        async with cluster.store() as other:
+            assert await other.get(b"lock") is None
+
+
 async def test_too_many_sessions_is_unavailable_with_the_reason(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
     async with memory_cluster(settings=Settings(sessions_max=1)) as cluster, cluster.store() as store:
         with pytest.raises(Unavailable, match="too many sessions"):

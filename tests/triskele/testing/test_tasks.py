@@ -28,7 +28,7 @@ async def test_a_replica_with_a_disk_has_every_task_there_is(autojump_clock: Moc
 
 async def test_a_client_has_tasks_of_its_own(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
     async with cluster(3) as c, c.store():
-        assert set(c.tasks["client0"]) == set(task_names(client=True))
+        assert set(c.tasks["client0"]) == {*task_names(client=True), "replica.client_driver.ClientDriver.run"}
 
 
 @pytest.mark.parametrize("task", ["turns", "discovery"])

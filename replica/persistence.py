@@ -1,7 +1,8 @@
 """Takes a core's journal to its data folder, and tells the driver when a batch is safe.
 
 One sync covers whatever was written when it began.  While syncs are short the turn waits for it; when they are long (``SyncPolicy`` measures), or
-this one turns out to be (``PATIENCE_SECONDS``), turns go on: heartbeats and causal reads never wait for a disk.  With ``memory`` durability there
+this one turns out to be (``PATIENCE_SECONDS``), turns go on: heartbeats and causal reads never wait for a disk.  Nor does a turn wait for the next
+segment of the log: what has no room in this one is written, and safe, later.  With ``memory`` durability there
 is no log, and the few views and votes go into the folder's facts.
 
 Whatever the disk refuses ends the process: ``DiskFailed`` leaves the turn, the driver is broken, nothing more is said to anybody. Only a snapshot
@@ -141,6 +142,7 @@ class Persistence:
         self.runner: JobRunner = InPlace()
         self._batches: deque[tuple[int, int]] = deque()  # (position of a batch's last record, its number), not safe yet
         self._job: SyncJob | None = None
+        self._making_segments = False  # there is a task that makes them: no turn has to
         self._sync_wanted = trio.Event()
         self._segment_wanted = trio.Event()
         self._votes = 0
@@ -167,14 +169,14 @@ class Persistence:
         position = 0
         for record in records:
             position = log.append(*encode_record(record))
-        log.write()
+        written = log.write(waits=not self._making_segments)
         if log.prepare_wanted:
             self._segment_wanted.set()
         self._batches.append((position, batch))
         if any(isinstance(record, Installed) for record in records):
             self._installing = True
             self._install_wanted.set()
-        if self._installing:
+        if self._installing or not written:
             return False
         if self._job is not None or self.policy.threaded:
             self._sync_wanted.set()
@@ -220,17 +222,29 @@ class Persistence:
                 self._sync_wanted.set()
 
     async def _make_segments(self, log: DurableLog) -> None:
-        while True:
-            await self._segment_wanted.wait()
-            self._segment_wanted = trio.Event()
-            if log.prepare_wanted:
-                await self.in_thread(log.prepare().run)
+        """Make the next segment ahead; what turns could not write for want of it is written here."""
+        self._making_segments = True
+        try:
+            while True:
+                await self._segment_wanted.wait()
+                self._segment_wanted = trio.Event()
+                while log.prepare_wanted:
+                    await self._make_segment(log)
+        finally:
+            self._making_segments = False
+
+    async def _make_segment(self, log: DurableLog) -> None:
+        preparation = log.prepare()
+        await self.in_thread(preparation.run)
+        if log.written < log.appended:
+            log.write(waits=preparation.failure is not None)  # raises it, if what waits has no room without that segment
+            self._sync_wanted.set()
 
     async def _sync(self, log: DurableLog) -> None:
         while True:
             await self._sync_wanted.wait()
             self._sync_wanted = trio.Event()
-            while self._job is not None or log.sync_wanted or (self._batches and not self._installing):
+            while self._job is not None or log.sync_wanted or (self._batches and self._batches[0][0] <= log.written and not self._installing):
                 job = self._job
                 if job is not None:  # a turn could not wait for it
                     await self.in_thread(self.runner.wait)
@@ -321,6 +335,9 @@ class Persistence:
             await self.in_thread(preparation.run)
             if preparation.failure is not None and not log.ready(room_bytes):
                 raise preparation.failure
+            if log.written < log.appended:  # waits for a segment: the checkpoint needs another one
+                log.write(waits=False)
+                self._sync_wanted.set()
             records = [encode_record(record) for record in self.checkpoint()]
             wanted = batch_bytes(payload for _, payload in records)
             if wanted > BATCH_BYTES_MAX:

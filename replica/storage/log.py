@@ -28,6 +28,7 @@ from replica.storage.records import (
     KIND_MAX,
     RECORD_BYTES_MAX,
     SEGMENT_BYTES_MIN,
+    SEGMENT_HEADER_BYTES,
     Queued,
     Record,
     batch_bytes,
@@ -54,7 +55,8 @@ class DurableLog:
         appended: position of the last record; 0 if there never was one.
         written: position of the last record that was handed to the system.
         synced: position up to which everything is durable.
-        queued_bytes: payload bytes that wait for ``write``. They have no limit here: every turn ends with a ``write``.
+        queued_bytes: payload bytes that wait for ``write``, or for a segment. They have no limit here: every turn ends with a ``write``, and
+            what waits for a segment was told to nobody, so the commands that may be in flight limit it.
         syncs: how many syncs ended well.
         sync_seconds: how long they took together.
 
@@ -141,8 +143,15 @@ class DurableLog:
         self.appended += 1
         return self.appended
 
-    def write(self) -> None:
-        """Hand everything queued to the system: one write, or one per segment where one fills up. Durable only after a sync."""
+    def write(self, *, waits: bool = True) -> bool:
+        """Hand everything queued to the system: one write, or one per segment where one fills up. Durable only after a sync.
+
+        Args:
+            waits: for the next segment, if it is needed; else what does not fit stays queued while ``prepare_wanted`` says that it is wanted.
+
+        Returns:
+            Whether nothing is queued any more.
+        """
         self._check()
         queue = self._queue
         while queue:
@@ -152,9 +161,17 @@ class DurableLog:
                 self._write_batch(records)
                 del queue[:count]
                 self.written += count
+            elif waits or self._row.ready(self._room_wanted):
+                self._make_room(SEGMENT_HEADER_BYTES + self._room_wanted)
             else:
-                self._make_room(SEGMENT_BYTES_MIN + queue[0].size_bytes)
-        self.queued_bytes = 0
+                break
+        self.queued_bytes = sum(record.size_bytes for record in queue)
+        return not queue
+
+    @property
+    def _room_wanted(self) -> int:
+        """Bytes that the next segment must have room for: a batch of the first record that is queued; 0 if none is."""
+        return SEGMENT_BYTES_MIN - SEGMENT_HEADER_BYTES + self._queue[0].size_bytes if self._queue else 0
 
     def _write_batch(self, records: list[Queued]) -> None:
         segment = self._row.last
@@ -242,20 +259,21 @@ class DurableLog:
 
     @property
     def prepare_wanted(self) -> bool:
-        """Whether the next segment should be made ahead: half of this one is full. Who is about to ``begin_anew`` prepares in any case."""
-        return self._failure is None and self._row.prepare_wanted
+        """Whether the next segment should be made: half of this one is full, or what is queued waits for it. Who is about to ``begin_anew`` prepares
+        in any case."""
+        return self._failure is None and (self._row.prepare_wanted or bool(self._queue))
 
     def prepare(self, room_bytes: int = 0) -> Preparation:
         """Begin to make the next segment ahead: run the job in a thread; there is nothing to finish. The same job until it is used.
 
         Args:
-            room_bytes: that it must have at least; one that was prepared with less is replaced.
+            room_bytes: that it must have at least, as for what is queued; one that was prepared with less is replaced.
 
         Raises:
             DiskFailed: the disk failed before. What goes wrong in the job is raised by whoever needs the segment.
         """
         self._check()
-        return self._row.prepare(room_bytes)
+        return self._row.prepare(max(room_bytes, self._room_wanted))
 
     def forget_failed_preparation(self) -> None:
         """Let a next segment that could not be made be tried again, because there may be room now."""
@@ -294,9 +312,9 @@ class DurableLog:
         """
         self.write()
         if not self._row.last.empty:
-            self._make_room(SEGMENT_BYTES_MIN + room_bytes)
+            self._make_room(SEGMENT_HEADER_BYTES + room_bytes)
         if self._row.last.room_bytes < room_bytes:
-            self._make_room(SEGMENT_BYTES_MIN + room_bytes)
+            self._make_room(SEGMENT_HEADER_BYTES + room_bytes)
         return self.segment
 
     def _make_room(self, size_bytes_min: int) -> None:

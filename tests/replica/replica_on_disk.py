@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from contextlib import contextmanager
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -86,8 +87,8 @@ class ReplicaOnDisk:
         self.disk = disk or WatchedDisk(Random(0))
         self.folder = DataFolder.open_disk(self.disk, cluster_id="c", replica_id=1, entropy=Random(1).randbytes)
         self.durable: Durable | None
-        with small_segments():
-            log, self.durable = load(self.folder, EXPIRED_MAX)
+        open_log = partial(DurableLog.open, segment_bytes=SEGMENT_BYTES, clock=lambda: 0.0)  # no sync is slow because the machine is busy
+        log, self.durable = load(self.folder, EXPIRED_MAX, open_log)
         self.log = log
         self.persistence = Persistence(self.folder, log)
         self.config = CoreConfig(id=1, voters=(0, 1, 2), durable=True, election_seconds=math.inf)

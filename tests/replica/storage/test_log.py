@@ -184,6 +184,27 @@ def test_the_next_segment_is_made_ahead_once_half_of_this_one_is_full(disk: Cras
     assert disk.operations["create"] == created
 
 
+def test_what_does_not_wait_for_a_segment_stays_queued_until_it_is_made(disk: CrashingDisk) -> None:
+    log, _ = open_log(disk)
+    put(log, b"a" * 1000)
+    created = disk.operations["create"]
+    for payload in (b"b" * 400, b"c" * 5000, b""):
+        log.append(1, payload)
+    assert not log.write(waits=False)
+    assert (log.written, log.queued_bytes, log.segment, log.prepare_wanted) == (2, 5000, 1, True)
+    assert log.sync() == 0.0
+    assert (log.synced, log.sync_wanted, disk.operations["create"]) == (2, False, created)
+    log.prepare().run()
+    assert not log.write(waits=False)
+    assert (log.written, log.queued_bytes, log.segment, log.prepare_wanted) == (3, 0, 2, True)
+    log.prepare().run()
+    assert log.write(waits=False)
+    assert (log.written, log.segment, log.prepare_wanted) == (4, 3, False)
+    log.sync()
+    log.close()
+    assert [(record.segment, len(record.payload)) for record in open_log(disk)[1]] == [(1, 1000), (1, 400), (2, 5000), (3, 0)]
+
+
 def test_a_segment_made_ahead_is_used_by_the_next_process(disk: CrashingDisk) -> None:
     log, _ = open_log(disk)
     put(log, b"a")

@@ -81,6 +81,10 @@ class LogAgainstList(RuleBasedStateMachine):
     def write(self) -> None:
         self.attempt(self.log.write)
 
+    @rule()
+    def write_without_waiting(self) -> None:
+        self.attempt(lambda: self.log.write(waits=False))
+
     @precondition(lambda self: self.job is None)
     @rule()
     def begin_sync(self) -> None:

@@ -9,7 +9,7 @@ What must not live here: which pages there are (``admin``).
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import attrs
@@ -143,7 +143,10 @@ class Conversation:
             raise Misbehaviour(reason, error.error_status_hint, str(error)) from None
 
     async def _wait(self, later: Later) -> Page | Stream | None:
-        """Wait for an answer; None if the client has hung up meanwhile, by ending its side too: nobody asks and does not want to hear."""
+        """Wait for an answer; None if the client has hung up meanwhile, by ending its side too: nobody asks and does not want to hear.
+
+        None too for one that does not stop sending: what it sends has to be kept, and may hide that it has gone.
+        """
         answer: Page | Stream | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, nursery.cancel_scope)
@@ -152,15 +155,13 @@ class Conversation:
         return answer
 
     async def _watch(self, waiting: trio.CancelScope) -> None:
-        """Cancel when the client hangs up; what it sends meanwhile is its next request."""
-        try:
-            data = bytes(await self._stream.receive_some(_RECEIVE_BYTES))
-        except trio.BrokenResourceError:
-            data = b""
-        if data:
-            self._http.receive_data(data)
-        else:
-            waiting.cancel()
+        """Cancel when the client hangs up, or sends more than a request; what it sends meanwhile is its next request."""
+        taken = 0
+        with suppress(trio.BrokenResourceError):
+            while taken <= self._server.header_bytes_max and (data := bytes(await self._stream.receive_some(_RECEIVE_BYTES))):
+                taken += len(data)
+                self._http.receive_data(data)
+        waiting.cancel()
 
     async def _answer_page(self, page: Page) -> None:
         headers = [("Content-Type", page.content_type), ("Content-Length", str(len(page.body))), ("Cache-Control", "no-store"), *page.headers.items()]

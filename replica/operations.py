@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SNAPSHOT = "application/octet-stream"
 CONFLICT, UNAVAILABLE = 409, 503
+_DIGITS_MAX = 9
 
 
 @attrs.define(eq=False)
@@ -74,9 +75,9 @@ class Operations:
             200 with ``{"from": id, "to": id}``; 409 and why it cannot begin; 400 for a ``to`` that is no id.
         """
         text = query.get("to", "")
-        if text and not (text.isascii() and text.isdigit()):
+        peer = _number(text) if text else -1
+        if peer is None:
             return text_page(f"to {text}: must be the id of a replica\n", 400)
-        peer = int(text) if text else -1
         reason = self._obstacle(peer)
         if not reason and not self.hand_over(peer):
             reason = "no follower is linked to the leader"
@@ -196,4 +197,5 @@ def describe_members(core: Replica, whereabouts: Whereabouts) -> dict[str, objec
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and int(text) <= REPLICA_ID_MAX else None
+    known = text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX  # more may be too many for Python to read
+    return int(text) if known and int(text) <= REPLICA_ID_MAX else None

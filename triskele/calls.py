@@ -16,7 +16,7 @@ import attrs
 import trio
 
 from replica.core.flights import Completion, CompletionKind
-from statemachine.command import CAS_VALUE, CAS_VERSION, InvalidCommand, check_command, check_query
+from statemachine.command import CAS_VALUE, CAS_VERSION, InvalidCommand, check_command, check_key, check_query
 from triskele.errors import Refused, Unavailable, Unknown
 
 if TYPE_CHECKING:
@@ -220,7 +220,10 @@ def seconds_or_refuse(timeout: object) -> float:
     """
     if not isinstance(timeout, int | float) or not timeout >= 0:  # not a number is not >= 0
         raise Refused(f"timeout {timeout!r}: must be a number of seconds from 0")
-    return timeout
+    try:
+        return float(timeout)
+    except OverflowError:
+        raise Refused("timeout: must be a number of seconds that a float can hold (math.inf: for ever)") from None
 
 
 def command_or_refuse(kind: int, key: bytes, item: Value) -> None:
@@ -237,8 +240,20 @@ def command_or_refuse(kind: int, key: bytes, item: Value) -> None:
         raise Refused(f"version {item[0]} is over the largest there can be, {VERSION_MAX}")
 
 
+def key_or_refuse(key: bytes) -> None:
+    """Check the key of a read before it is numbered.
+
+    Raises:
+        Refused: it is none; the message names the limit.
+    """
+    try:
+        check_key(key)
+    except InvalidCommand as error:
+        raise Refused(str(error)) from None
+
+
 def query_or_refuse(query: Query) -> None:
-    """Check a key or a scan before it is numbered.
+    """Check a scan before it is numbered.
 
     Raises:
         Refused: it is none; the message names the limit.

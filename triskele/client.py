@@ -27,6 +27,7 @@ from triskele.calls import (
     cas_condition,
     command_or_refuse,
     consistency_or_refuse,
+    key_or_refuse,
     limited,
     on_completions,
     query_or_refuse,
@@ -90,7 +91,7 @@ class Store:
             Refused: the key is over its limit; no such consistency or time, as for all commands.
             Unavailable: no answer in time.
         """
-        query_or_refuse(key)
+        key_or_refuse(key)
         wanted, seconds = consistency_or_refuse(consistency), self._seconds(timeout)
         with limited(seconds, _nothing_sent):
             call = await self._live.read([key], wanted)

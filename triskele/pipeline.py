@@ -23,6 +23,7 @@ from triskele.calls import (
     cas_condition,
     command_or_refuse,
     consistency_or_refuse,
+    key_or_refuse,
     no_answer,
     query_or_refuse,
 )
@@ -103,7 +104,7 @@ class Pipeline:
         """Queue a read."""
         result: Result[bytes | None] = Result()
         with self._failing_alone(result):
-            query_or_refuse(key)
+            key_or_refuse(key)
             self._add(result, consistency_or_refuse(consistency), query=key)
         return result
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import h11
@@ -157,13 +157,26 @@ async def test_an_answer_that_takes_its_time_may_take_longer_than_a_request(auto
     assert (server.statistics().statuses, server.statistics().reasons) == ({200: 1}, {})
 
 
+@pytest.mark.parametrize("more", [b"", GET])
 @pytest.mark.parametrize("how", ["send_eof", "aclose"])
-async def test_who_hangs_up_ends_what_is_made_for_it(how: str) -> None:
+async def test_who_hangs_up_ends_what_is_made_for_it(how: str, more: bytes) -> None:
     slow = Slow()
     async with waiting(slow) as (server, stream):
+        for place in range(0, len(more), 10):
+            await stream.send_all(more[place : place + 10])
+            await trio.testing.wait_all_tasks_blocked()
         await getattr(stream, how)()
         await slow.given_up.wait()
     assert (server.statistics().statuses, server.statistics().reasons) == ({}, {})
+
+
+async def test_who_does_not_stop_sending_is_not_waited_for() -> None:
+    slow = Slow()
+    async with waiting(slow) as (server, stream):
+        with suppress(trio.BrokenResourceError):
+            for _ in range(2 * server.header_bytes_max // len(GET)):
+                await stream.send_all(GET)
+        await slow.given_up.wait()
 
 
 async def test_a_request_behind_a_slow_one_waits_for_its_turn() -> None:

@@ -85,6 +85,7 @@ def test_a_leader_begins_a_change_and_ends_the_turn() -> None:
         ({"address": "h:1"}, 400, "id and replaces must be ids"),
         ({"id": "3", "address": "h:1", "replaces": "x"}, 400, "id and replaces must be ids"),
         ({"id": "65536", "address": "h:1"}, 400, "id and replaces must be ids"),
+        ({"id": "1" * 5000, "address": "h:1"}, 400, "id and replaces must be ids"),
         ({"id": "3", "address": "nowhere"}, 400, "address nowhere: must be HOST:PORT"),
         ({"id": "3", "address": "h:0"}, 400, "address h:0: must be HOST:PORT with a port from 1"),
         ({"id": "3", "address": "replica3..example.com:7403"}, 400, "address replica3..example.com:7403: the host must be"),
@@ -146,7 +147,8 @@ def test_who_cannot_hand_over_says_why() -> None:
     assert asked(follower()) == (409, "replica 1 does not lead; replica 0 does")
     assert asked(leader(), to="0") == (409, "replica 0 leads already")
     assert asked(leader(), to="7") == (409, "the cluster has no replica 7")
-    assert asked(leader(), to="x") == (400, "to x: must be the id of a replica")
+    for wrong in ("x", "-1", "65536", "1" * 5000, "\u0661"):
+        assert asked(leader(), to=wrong) == (400, f"to {wrong}: must be the id of a replica")
     lonely = leader()
     lonely.unlink(2)
     assert asked(lonely, to="2") == (409, "replica 2 is not linked to the leader, replica 0")

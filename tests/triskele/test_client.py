@@ -94,6 +94,8 @@ async def test_what_is_no_command_is_refused_at_once_and_sends_nothing() -> None
             (store.get(b"k", timeout=-1), "timeout -1: must be a number of seconds from 0"),
             (store.put(b"k", b"v", timeout=math.nan), "timeout nan"),
             (store.flush(timeout=-0.5), "timeout -0.5"),
+            (store.get(b"k", timeout=10**400), "timeout: must be a number of seconds that a float can hold"),
+            (store.get([b"a", None, 5]), "bytes, not list"),  # type: ignore[call-overload]
             (store.scan(timeout="1"), "timeout '1'"),  # type: ignore[arg-type]
         ]
         for command, words in refused:

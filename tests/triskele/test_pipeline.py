@@ -89,6 +89,7 @@ async def test_a_refused_command_fails_alone(autojump_clock: MockClock) -> None:
             before = batch.put(b"a", b"1")
             refused: list[tuple[Result[Any], str]] = [
                 (batch.put(long, b"v"), "4096"), (batch.put(b"a", b"v" * 1048577), "1048576"), (batch.get(long), "4096"),
+                (batch.get([b"a", None, 5]), "bytes, not list"),  # type: ignore[arg-type]
                 (batch.delete(long), "4096"), (batch.cas(b"a", b"v", version=-1), "from 0"), (batch.scan(limit=0), "limit"),
                 (batch.put(b"a", b"lost", consistency="foo"), "consistency 'foo'"),  # type: ignore[arg-type]
             ]  # fmt: skip

@@ -343,10 +343,10 @@ VIEW_RECORDED: dict[str, tuple[int, str, str]] = {
     "recovers_own_only": (13, "I-LIN", "storm"),
     "recovers_others_only": (2, "I-LIN", "storm"),
     "causal_first": (71, "I-SPEC", "storm"),
-    "no_gate": (21, "I-LIN", "storm"),
-    "votes_without_joining": (10, "I-COMP", "schism"),
+    "no_gate": (111, "I-LIN", "storm"),
+    "votes_without_joining": (2, "I-COMP", "schism"),
     "logs_its_tail_again": (1, "AssertionError: session", "storm"),
-    "mixed_views": (26, "I-LIN", "schism"),
+    "mixed_views": (22, "I-LIN", "schism"),
     "old_speculation": (99, "I-FAST", "storm"),
     "reads_before_gate": (2, "read your writes", "storm"),
     "index_is_commit": (1, "I-FAST", "storm"),
@@ -358,7 +358,7 @@ VIEW_RECORDED: dict[str, tuple[int, str, str]] = {
     "ack_before_sync": (2, "I-COMP", "outage"),
     "verdict_before_sync": (539, "I-FAST", "outage"),
     "witness_restarts_empty": (298, "I-FAST", "outage"),
-    "witness_forgets_views": (5, "I-LIN", "storm"),
+    "witness_forgets_views": (13, "I-LIN", "storm"),
     "cut_is_not_written": (4, "AssertionError", "outage"),
 }
 """``{bug: (a seed that finds it, what its failure says, the storm it is found in)}``."""

@@ -15,7 +15,7 @@ Rejected: the closure as bit sets (quadratic), comparing versions for each key (
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Final
@@ -282,8 +282,10 @@ class Causality:
     def explains_absence(self, key: bytes, reader: Operation, clock: Clock) -> bool:
         """Whether some delete may be why a reader with this past found a key absent: one that nothing in that past comes after."""
         past = list(self.latest(key, clock, reader))
-        deletes = (delete for delete in self.sources.deletes.get(key, ()) if delete.invoked < reader.returned)
-        return any(not any(self.precedes(delete, write) for write in past) for delete in deletes)
+        deletes = self.sources.deletes.get(key, [])
+        begun = bisect_left(deletes, reader.returned, key=lambda delete: delete.invoked)
+        newest_first = (deletes[at] for at in reversed(range(begun)))  # mostly it was one of the last
+        return any(not any(self.precedes(delete, write) for write in past) for delete in newest_first)
 
     def precedes(self, a: Operation, b: Operation) -> bool:
         """Whether a command is in the causal past of another operation."""

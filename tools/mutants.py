@@ -83,7 +83,13 @@ LADDER = (
     Rung("state machine", (*PYTEST, "tests/statemachine"), 90.0, ("statemachine/",)),
     Rung(
         "on disk",
-        (*PYTEST, "tests/replica/test_persistence.py", "tests/replica/test_persistence_snapshots.py", "tests/replica/test_restored_folder.py"),
+        (
+            *PYTEST,
+            "tests/replica/test_persistence.py",
+            "tests/replica/test_persistence_segments.py",
+            "tests/replica/test_persistence_snapshots.py",
+            "tests/replica/test_restored_folder.py",
+        ),
         90.0,
     ),
     Rung("simulator", ("tests.sim", "--seeds", "16", "--shrink-seconds", "0"), 150.0, CORE),

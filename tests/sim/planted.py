@@ -352,7 +352,7 @@ RECORDED: dict[str, tuple[int, str]] = {
     "lost_outcome": (9, "liveness"),
     "later_own_writes_in_scans": (7, "I-CCV"),
     "unapplied_read": (8, "read your writes"),
-    "cas_hides_cas": (19, "I-CCV"),
+    "cas_hides_cas": (39, "I-CCV"),
     "uncovered_own_writes": (19, "read your writes"),
     "stale_deadline": (10, "spins"),
 } | {bug: (seed, failure) for bug, (seed, failure, _) in IN_STORMS.items()}

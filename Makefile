@@ -49,7 +49,7 @@ prove: $(STAMP) ## the simulator by seed (SEEDS=300 JOBS=2), worlds for recovery
 	$(PYTHON) -m tests.sim --planted churn --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted rot --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.scopes --jobs $(JOBS)
-	$(PYTHON) -m pytest -q tests/sim/test_planted.py tests/sim/test_shrink.py tests/scopes/test_scopes.py tests/chaos/test_soak.py
+	$(PYTHON) -m pytest -q tests/sim/test_planted.py tests/sim/test_shrink.py tests/scopes/test_scopes.py tests/chaos/test_soak.py tests/chaos/test_kills.py tests/chaos/test_wan.py tests/triskele/chaos/test_run.py
 
 lint: $(STAMP) ## style: ruff check and ruff format
 	$(PYTHON) -m ruff check .

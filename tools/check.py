@@ -95,8 +95,12 @@ def smoke(transport: str, durability: str) -> Step:
 
 CORE_TESTS = ("tests/replica/core", "tests/scenarios")
 """What must take the branches of the core."""
-PROOF_TESTS = ("tests/sim/test_planted.py", "tests/sim/test_shrink.py", "tests/scopes/test_scopes.py", "tests/chaos/test_soak.py")
-"""Tests that take long, and are part of ``make prove``: planted bugs found again by their seeds, shrinking, small scopes, a short soak."""
+PROOF_TESTS = (
+    "tests/sim/test_planted.py", "tests/sim/test_shrink.py", "tests/scopes/test_scopes.py", "tests/chaos/test_soak.py", "tests/chaos/test_kills.py",
+    "tests/chaos/test_wan.py", "tests/triskele/chaos/test_run.py",
+)  # fmt: skip
+"""Tests that take long, and are part of ``make prove``: planted bugs found again by their seeds, shrinking, small scopes,
+short runs of the soak, of kills, of distance and of chaos."""
 
 
 def all_steps() -> list[Step]:

@@ -9,7 +9,7 @@ import ipaddress
 
 PORT_MAX = 65_535
 _DIGITS_MAX = 9
-"""Of a number in an address; Python refuses to read thousands of them, and not with an error of ours."""
+"""Of a number in what others wrote; Python refuses to read thousands of them, and not with an error of ours."""
 _SCHEMES = ("ws://", "http://")
 _NOT_HOSTS = ("fd", "memory")
 """What stands there makes something else of an address: a descriptor, or a name in a network in memory."""
@@ -46,7 +46,7 @@ def split_address(text: str) -> tuple[str, int]:
     if not colon or not host or any(sign.isspace() or sign in "/,@[]" for sign in host):
         message = "must be HOST:PORT"
         raise AddressError(message)
-    if not (_is_number(port) and int(port) <= PORT_MAX):
+    if not (is_number(port) and int(port) <= PORT_MAX):
         message = f"must be HOST:PORT with a port from 0 to {PORT_MAX}"
         raise AddressError(message)
     _check_host(host)
@@ -83,15 +83,14 @@ def address_to_find(text: str) -> str:
     Raises:
         AddressError: Nobody can be found there: no ``HOST:PORT``, no such host, or port 0.
     """
-    host, port = "", 0
+    message = f"must be HOST:PORT with a port from 1 to {PORT_MAX}"
     try:
         host, port = split_address(text)
     except HostError:
         raise
     except AddressError:
-        pass  # said below, with the ports that may be
+        raise AddressError(message) from None
     if port == 0 or "://" in text:
-        message = f"must be HOST:PORT with a port from 1 to {PORT_MAX}"
         raise AddressError(message)
     return join_address(host, port)
 
@@ -110,13 +109,14 @@ def inherited_descriptor(text: str) -> int | None:
     if not text.startswith("fd:"):
         return None
     number = text.removeprefix("fd:")
-    if not _is_number(number):
+    if not is_number(number):
         message = "must be fd:N with N an open file descriptor"
         raise AddressError(message)
     return int(number)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text is a whole number, and not so long that Python refuses to read it."""
     return text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.address import AddressError, address_to_find
+from replica.address import AddressError, address_to_find, is_number
 from replica.admin import Page, Stream, json_page, text_page
 from replica.cluster_file import REPLICA_ID_MAX
 from replica.core.reconfiguration import ChangeRefused
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 SNAPSHOT = "application/octet-stream"
 CONFLICT, UNAVAILABLE = 409, 503
-_DIGITS_MAX = 9
 
 
 @attrs.define(eq=False)
@@ -197,5 +196,4 @@ def describe_members(core: Replica, whereabouts: Whereabouts) -> dict[str, objec
 
 
 def _number(text: str) -> int | None:
-    known = text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX  # more may be too many for Python to read
-    return int(text) if known and int(text) <= REPLICA_ID_MAX else None
+    return int(text) if is_number(text) and int(text) <= REPLICA_ID_MAX else None

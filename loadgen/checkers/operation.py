@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from loadgen.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -45,7 +47,7 @@ class Unreadable(Exception):
     exit_status = 2
 
     def __init__(self, line: int, why: str) -> None:
-        why = _printable(why if len(why) <= WHY_CHARACTERS_MAX else why[:WHY_CHARACTERS_MAX] + "…")
+        why = printable(why if len(why) <= WHY_CHARACTERS_MAX else why[:WHY_CHARACTERS_MAX] + "…")
         super().__init__(f"line {line}: {why}" if line else why)
         self.line = line
         self.why = why
@@ -158,7 +160,7 @@ def shown(data: Any) -> str:
     if data is None:
         return "nothing"
     if not isinstance(data, bytes):
-        return _printable(str(data))
+        return printable(str(data))
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -167,11 +169,6 @@ def shown(data: Any) -> str:
         text = f"hex:{data.hex()}"
     text = text.partition(";")[0] if len(text) > _SHOWN_MAX else text  # the load generator's values: name, semicolon, filler
     return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
-
-
-def _printable(text: str) -> str:
-    """Return a text for a terminal: what would do something to it, and what no file can hold, is written as Python escapes it."""
-    return text if text.isprintable() else "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 _SHOWN_MAX: Final = 24

@@ -91,7 +91,7 @@ class Registrar:
     def on_close_session(self, lasts: dict[int, int]) -> None:
         """Log the end of sessions as soon as all up to their last commands is applied; nothing of theirs enters the log behind it.
 
-        What their homes acknowledged may not have come here yet: they forward it, or the lease ends the session.
+        What their homes acknowledged may not have come here yet: they forward it, or the lease ends the session (docs/protocol.md, section 11).
 
         Args:
             lasts: ``{session: its last command}``.

@@ -57,7 +57,7 @@ class Voter:
     # {session not opened here yet: its first records}
     early_count: int = 0
     early_homes: dict[int, Source] = attrs.Factory(dict)
-    # {session not opened here yet: the link that binds it}
+    # {session not opened here yet: the link that binds it}; beyond ``sessions_max`` a session has no home until it is bound again
     waiting: deque[WaitingRead] = attrs.Factory(deque)
 
     def on_home(self, source: Source, message: Home) -> None:
@@ -142,7 +142,7 @@ class Voter:
         return full or self.node.draining or self.node.muted
 
     def _hold_logged(self, chain: Chain, upto: int) -> None:
-        """Hold what a chain lacks up to a command and the log has: that is what the client sent the leader.
+        """Hold what a chain lacks up to a command and the log has: that is what the client sent the leader (docs/protocol.md, section 4).
 
         A client does not send again what it knows to be committed.  While this replica applies it later than the client hears of it, what follows
         would be refused as long as the client goes on, and no command of its session be fast.

@@ -31,6 +31,7 @@ def run(arguments: Namespace) -> int:
     with needing_extra():
         from loadgen.comparison import compare, rows_of
         from loadgen.measured import read_side
+        from loadgen.printable import printable
     from triskele.profile.document import Table, plain
 
     comparison = compare(read_side(arguments.A), read_side(arguments.B))
@@ -38,19 +39,14 @@ def run(arguments: Namespace) -> int:
         print(json.dumps(comparison, indent=1))
         return 0
     if comparison["warning"]:
-        complain(shown(f"compare: {comparison['warning']}"))
-    print(shown(f"A: {comparison['a']}\nB: {comparison['b']}\n"))
-    print(shown(plain([Table(*rows_of(comparison), words=2)])))
+        complain(printable(f"compare: {comparison['warning']}"))
+    table = plain([Table(*rows_of(comparison), words=2)])
+    print(printable(f"A: {comparison['a']}\nB: {comparison['b']}\n\n{table}", keep="\n"))
     if comparison["method"]:
         print(f"B/A: ratio of the medians, 95 % by {comparison['method']}; * where that excludes 1")
     else:
         print("B/A: ratio of the medians; too few runs, and too few seconds, for an interval")
     for side, names in comparison["unmatched"].items():
         if names:
-            print(shown(f"only in {side.upper()}: {'; '.join(names)}"))
+            print(printable(f"only in {side.upper()}: {'; '.join(names)}"))
     return 0
-
-
-def shown(text: str) -> str:
-    """Return lines with every sign that cannot be printed as an escape: names and settings come from files of anybody's."""
-    return "".join(sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode("ascii") for sign in text)

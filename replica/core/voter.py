@@ -88,11 +88,11 @@ class Voter:
             start, end = end, end + count
             chain = chains.get(session)
             if chain is None:
-                if not forwarded:  # it comes again, and whoever it came from is not the session's client
+                if not forwarded:  # that comes again
                     self._refuse_unknown(source, record, (session, start, end, first, previous, incomplete), refusals)
                 continue
-            if not forwarded:
-                chain.link = source
+            if not forwarded:  # else whoever it came from is not the session's client, and may go on when that is gone
+                chain.link, chain.heard_at = source, node.now
             last = first + count - 1
             whole = end - start == len(keys)
             run = Run(first, last, kinds, keys, values, incomplete) if whole else Run(
@@ -100,7 +100,6 @@ class Voter:
             refused = self._hold(chain, run, previous if unseen else first - 1, leader, again)
             if not refused and leader is not None and not leader.append(chain, speculation):
                 refused = GAP
-            chain.heard_at = node.now
             if refused:
                 refusals.append([session, refused])
             if chain.home or refused or (leader is None and run.kinds.rstrip(CAUSAL_KINDS)) or (leader is not None and config.mode == "ht"):

@@ -40,6 +40,7 @@ RULES = (
     Rule("I-WIT", TURN, "no two sessions have a key anchored at one witness, and its index of keys says what its chains do"),
     Rule("I-BARRIER", TURN, "nobody is shown an uncommitted value of another session, nor the version of an uncommitted own one"),
     Rule("I-CFG", TURN, "a configuration has one meaning in a view, one change is under way at a time, and clients count by the leader's"),
+    Rule("I-END", TURN, "a session is closed behind all its commands, and none of them enters the log behind its end"),
     Rule("I-GC", TURN, "what a replica holds stays within its limits"),
     Rule("I-SAME", TURN, "who leaves service because states differ, or is named for it, is one whose state was altered"),
     Rule("no version foretold", TURN, "no outcome rests on the position of a write that is not committed", ("a version foretold",)),

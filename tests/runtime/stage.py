@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from replica.core.flights import Completion, CompletionKind
-from tests.sim.history import History, Submission, Track, Violation
+from tests.sim.history import History, Submission, Violation
 from tests.sim.observer import Observer
 from tests.sim.workload import Program
 
@@ -116,7 +116,7 @@ class ClientRun:
         if completion.kind is CompletionKind.OPENED:
             assert isinstance(handle, Program)
             handle.opened = True
-            stage.observer.on_opened(handle.track, completion.session.id)
+            stage.observer.registry.on_opened(handle.track, completion.session.id)
             return
         if completion.kind is CompletionKind.FLUSHED:
             assert isinstance(handle, tuple)
@@ -182,9 +182,7 @@ class Stage:
         """Make a client and its sessions' programs; ``run`` it."""
         client = ClientRun(len(self.clients), self, [])
         for _ in range(sessions):
-            place = len(self.history.tracks)
-            track = Track(place, b"token %d" % place, client.index)
-            self.history.tracks.append(track)
+            track = self.history.begin(client.index, len(self.history.tracks))
             weights = self.rng.choice(((4, 4, 2, 4), (4, 0, 4, 0), (0, 3, 0, 3), (1, 4, 4, 1)))
             client.programs.append(Program(self, track, weights, left=commands))  # type: ignore[arg-type]
         self.clients.append(client)

@@ -359,16 +359,17 @@ class ClientActor:
         handle = completion.handle
         if completion.kind is CompletionKind.OPENED:
             assert isinstance(handle, Program)
-            handle.opened = True
-            world.observer.on_opened(handle.track, completion.session.id)
+            handle.opened = handle.session is completion.session
+            world.observer.registry.on_opened(handle.track, completion.session.id)
             return
-        if completion.kind is CompletionKind.FLUSHED:
-            assert isinstance(handle, tuple)
-            world.observer.on_flushed(*handle)
+        if isinstance(handle, tuple):
+            if completion.kind is CompletionKind.FLUSHED:
+                world.observer.on_flushed(*handle)
             return
         operations = world.history.complete(completion, world.stamp(), world.now)
         for operation in operations:
             world.tell(self.name, operation)
-        world.observer.on_completed(operations, self.core)
+        if operations:
+            world.observer.on_completed(operations, self.core)
         if operations and isinstance(handle, Submission):
-            self.programs[handle.track.index % len(self.programs)].learn(operations)
+            self.programs[handle.track.program % len(self.programs)].learn(operations)

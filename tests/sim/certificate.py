@@ -114,7 +114,7 @@ class Certificate:
         position = entry.base + len(entry.system)
         at = 0
         for sid, first, count in zip(entry.sessions, entry.firsts, entry.counts, strict=True):
-            track = self.world.observer.sids[sid]
+            track = self.world.observer.registry.tracks[sid]
             for number in range(first, first + count):
                 position += 1
                 operation = track.logged[number - 1]
@@ -145,10 +145,10 @@ class Certificate:
             self.own.setdefault((operation.session, key), []).append(operation)
 
     def _all_logged(self) -> None:
-        """I-LOSS: what was answered is in the log, and so is all that a living client submitted."""
+        """I-LOSS: what was answered is in the log, and so is all that was submitted in a session that has not ended."""
         for track in self.history.tracks:
             for operation in track.logged:
-                if not operation.position and ((operation.returned and operation.strong) or not track.dead):
+                if not operation.position and ((operation.returned and operation.strong) or not track.ended):
                     raise Violation(f"I-LOSS: not in the log: {operation}")
 
     # ---------------------------------------------------------------------------------------------------------------- final states
@@ -217,8 +217,8 @@ class Certificate:
 
     def _by_value(self, operation: Operation, key: bytes, value: bytes, version: int) -> Source:
         writer = self.history.writers.get(value)
-        if writer is not None and writer.session == operation.session and not writer.position and self.history.tracks[writer.session].dead:
-            return Source(key, NEVER, writer)  # an own write that died with its client, and was shown to nobody else
+        if writer is not None and writer.session == operation.session and not writer.position and self.history.tracks[writer.session].ended:
+            return Source(key, NEVER, writer)  # an own write that ended with its session, and was shown to nobody else
         if writer is None or writer.key != key or not writer.wrote or writer.invoked > operation.returned:
             raise Violation(f"{value!r} was never there ({writer}): {operation}")
         if version != writer.position and (version or writer.session != operation.session):
@@ -234,7 +234,7 @@ class Certificate:
             found.append(before[-1])
         kept = [Source(key, write.position, write) for write in found]
         track = self.history.tracks[operation.session]
-        for write in track.logged[: operation.newest_own] if track.dead else ():
+        for write in track.logged[: operation.newest_own] if track.ended else ():
             if not write.position and write.key == key and write.kind == DELETE:
                 kept.append(Source(key, NEVER, write))  # noqa: PERF401 - two conditions read better in a loop
         if not before:

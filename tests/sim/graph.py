@@ -59,7 +59,7 @@ class Graph:
         reads = [operation for operation in track.operations if not operation.number and operation.returned]
         for read in reads:
             before = next((command for command in reversed(track.logged[: read.dependency]) if command.node >= 0), None)
-            if before is not None:  # commands that died with their client have no place
+            if before is not None:  # commands that ended with their session have no place
                 self._edge(before.node, read.node, "session")
         self._moments(reads, [operation for operation in track.operations if operation.node >= 0], "session")
 

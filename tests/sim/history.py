@@ -45,6 +45,8 @@ class Operation:
     result: Value | bool = None
     version: int = 0
     fast: bool = False
+    failed: bool = False
+    """Its session ended first: whether it took effect is not known."""
     newest_own: int = 0
     """Reads: the session's last logged command when it returned."""
     node: int = -1
@@ -74,16 +76,27 @@ class Track:
     index: int
     token: bytes
     client: int
+    program: int
+    """Whose session it is: a program has one after the other."""
+    sid: int = 0
+    """Its id, when it is open."""
     operations: list[Operation] = attrs.Factory(list)
     logged: list[Operation] = attrs.Factory(list)
     # number - 1 is the place
     dead: bool = False
     """Its client died: it hears nothing any more."""
+    left: bool = False
+    """Its program is done with it: it was closed, or is lost."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is asked for in it."""
+        return self.dead or self.left
 
     @property
     def waiting(self) -> list[Operation]:
         """What has no answer."""
-        return [operation for operation in self.operations if not operation.returned]
+        return [operation for operation in self.operations if not (operation.returned or operation.failed)]
 
 
 @attrs.define(eq=False)
@@ -99,12 +112,20 @@ class History:
     """All sessions' operations, and who wrote which value (every written value is unique)."""
 
     causal_mode: bool
+    sessions_end: bool = False
+    """Sessions may be closed, or expire: then what is on its way fails."""
     tracks: list[Track] = attrs.Factory(list)
     writers: dict[bytes, Operation] = attrs.Factory(dict)
     # {value: who wrote it}
     completed: int = 0
     fast: int = 0
     slow: int = 0
+
+    def begin(self, client: int, program: int) -> Track:
+        """Begin a session; its token is its own."""
+        track = Track(len(self.tracks), b"token %d" % len(self.tracks), client, program)
+        self.tracks.append(track)
+        return track
 
     def record(self, track: Track, kinds: bytes, keys: list[bytes], values: Sequence[object], stamp: int, now: float) -> Submission:
         """Note logged commands as issued."""
@@ -134,19 +155,23 @@ class History:
         return Submission(track, operations)
 
     def complete(self, completion: Completion, stamp: int, now: float) -> list[Operation]:
-        """Note answers; each command is answered once.
+        """Note answers; each command is answered, or fails with its session, once.
 
         Raises:
-            Violation: it was answered before, or failed (nothing fails here).
+            Violation: it was answered before, or failed where sessions do not end.
         """
         submission = completion.handle
         assert isinstance(submission, Submission)
         operations = submission.operations[completion.first : completion.first + completion.count]
-        if completion.kind is CompletionKind.FAILED or len(operations) < completion.count:
+        failed = completion.kind is CompletionKind.FAILED
+        if len(operations) < completion.count or (failed and not self.sessions_end):
             raise Violation(f"I-ONE: a completion that fits nothing: {completion.kind} {completion.reason} {completion.first}+{completion.count}")
         for place, operation in enumerate(operations):
-            if operation.returned:
+            if operation.returned or operation.failed:
                 raise Violation(f"I-ONE: answered twice: {operation}")
+            if failed:
+                operation.failed = True
+                continue
             operation.returned, operation.returned_at, operation.fast = stamp, now, completion.fast
             operation.newest_own = len(submission.track.logged)
             if completion.values is not None:
@@ -157,4 +182,4 @@ class History:
             if operation.number and operation.strong:
                 self.fast += completion.fast
                 self.slow += not completion.fast
-        return operations
+        return [operation for operation in operations if operation.returned]

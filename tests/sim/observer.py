@@ -10,8 +10,9 @@ from replica.core import messages as m
 from replica.core.configuration import Configuration, configuration_of
 from replica.core.journal import Voted
 from replica.core.quorum import fast_quorum
-from statemachine.command import CAS_VERSION, OPEN
+from statemachine.command import CAS_VERSION
 from tests.sim.history import Operation, Track, Violation
+from tests.sim.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,8 +64,7 @@ class Observer:
     """The view in which each was first seen committed."""
     entries: dict[tuple[int, int], tuple[Entry, int]] = attrs.Factory(dict)
     # {(index, view): the one entry of that name, and the view of the entry before it}
-    sids: dict[int, Track] = attrs.Factory(dict)
-    # {session id: its track}
+    registry: Registry = attrs.field(init=False)
     places: dict[tuple[int, int], tuple[int, int]] = attrs.Factory(dict)
     # {(track, number): (index, position) of a committed command}
     outcomes: dict[tuple[int, int], bool] = attrs.Factory(dict)
@@ -84,6 +84,9 @@ class Observer:
     turns: int = 0
     conflicts: int = 0
     """Strong commands that some witness refused at first."""
+
+    def __attrs_post_init__(self) -> None:
+        self.registry = Registry(self.world.history)
 
     # ---------------------------------------------------------------------------------------------------------------- after a turn
 
@@ -171,15 +174,10 @@ class Observer:
 
     def _append(self, entry: Entry) -> None:
         self.log.append(entry)
-        position = entry.base
-        for command in entry.system:
-            position += 1
-            if command[0] == OPEN:
-                track = next(track for track in self.world.history.tracks if track.token == command[1])
-                if track not in self.sids.values():
-                    self.sids[position] = track
+        self.registry.on_entry(entry, self.places)
+        position = entry.base + len(entry.system)
         for sid, first, count in zip(entry.sessions, entry.firsts, entry.counts, strict=True):
-            track = self.sids[sid]
+            track = self.registry.tracks[sid]
             for number in range(first, first + count):
                 position += 1
                 if number > 1 and (track.index, number - 1) not in self.places:
@@ -197,9 +195,11 @@ class Observer:
         match section:
             case m.RecordAck():
                 for sid, held, accepted in zip(section.sessions, section.held, section.accepted, strict=True):
-                    chain = node.witness.chains[sid]
+                    chain = node.witness.chains.get(sid)
                     self.conflicts += accepted < held
-                    if held > chain.held or accepted > chain.accepted:
+                    if chain is None and sid not in self.registry.ended:
+                        raise Violation(f"I-ACK: {actor.name} acknowledges what it has no chain for: {section}")
+                    if chain is not None and (held > chain.held or accepted > chain.accepted):
                         raise Violation(f"I-ACK: {actor.name} acknowledges more than it holds: {section} {chain}")
             case m.SpecReply():
                 self._on_spec(actor, section)
@@ -219,14 +219,14 @@ class Observer:
         flat = [(sid, number) for sid, first, count in runs for number in range(first, first + count)]
         for place, succeeded in section.results:
             sid, number = flat[place]
-            key = (self.sids[sid].index, number, section.view)
+            key = (self.registry.tracks[sid].index, number, section.view)
             if self.speculated.setdefault(key, bool(succeeded)) != bool(succeeded):
                 raise Violation(f"I-ONE: #{number} of session {key[0]} was speculated to succeed and not to")
             self._no_foretold_version(actor, sid, number)
 
     def _no_foretold_version(self, actor: ReplicaActor, sid: int, number: int) -> None:
         """Positions of uncommitted writes are not facts: no outcome may rest on one, an own one included."""
-        operation = self.sids[sid].logged[number - 1]
+        operation = self.registry.tracks[sid].logged[number - 1]
         if operation.kind != CAS_VERSION:
             return
         node = actor.core.node
@@ -244,7 +244,7 @@ class Observer:
 
     def _outcome(self, sid: int, number: int, *, succeeded: bool) -> None:
         """I-ONE: one outcome of an applied command, whoever tells it and when; the certificate compares it with the log's."""
-        key = (self.sids[sid].index, number)
+        key = (self.registry.tracks[sid].index, number)
         if self.outcomes.setdefault(key, succeeded) != succeeded:
             raise Violation(f"I-ONE: #{number} of session {key[0]} was told to succeed and not to")
 
@@ -260,23 +260,20 @@ class Observer:
                         raise Violation(f"{actor.name} shows {shown!r}, which nobody wrote")
                     place = self.places.get((writer.session, writer.number))
                     uncommitted = place is None or place[0] > actor.core.node.commit_index
-                    if uncommitted and (version or writer.session != self.sids[sid].index):
-                        raise Violation(f"I-BARRIER: {actor.name} shows session {self.sids[sid].index} an uncommitted value of {writer}")
+                    if uncommitted and (version or writer.session != self.registry.tracks[sid].index):
+                        raise Violation(f"I-BARRIER: {actor.name} shows session {self.registry.tracks[sid].index} an uncommitted value of {writer}")
 
     def _keep_causal(self, actor: ReplicaActor, section: m.CausalReadReply) -> None:
         end = 0
         for sid, first, count in zip(section.sessions, section.firsts, section.counts, strict=True):
             start, end = end, end + count
             self.causal_answers.append(
-                CausalAnswer(actor.name, self.sids[sid], first, section.position, list(section.values[start:end]), section.versions[start:end])
+                CausalAnswer(
+                    actor.name, self.registry.tracks[sid], first, section.position, list(section.values[start:end]), section.versions[start:end]
+                )
             )
 
     # ------------------------------------------------------------------------------------------------------------- what completes
-
-    def on_opened(self, track: Track, sid: int) -> None:
-        """A client was told that its session is open."""
-        if self.sids.get(sid) is not track:
-            raise Violation(f"session {track.index} was opened as {sid}, which the log does not know")
 
     def on_flushed(self, track: Track, number: int) -> None:
         """A client was told that its commands up to ``number`` are committed."""
@@ -293,7 +290,8 @@ class Observer:
                 raise Violation(f"I-CFG: the leader of view {client.view} counts by {told}, and a client by {voters}: {last}")
             self._safe(last, last.number, voters)
         elif last.number and not last.strong:
-            if not any(chain is not None and chain.held >= last.number for chain in (self._chain(actor, last) for actor in self.world.replicas)):
+            held = any(chain is not None and chain.held >= last.number for chain in (self._chain(actor, last) for actor in self.world.replicas))
+            if not held and not self.registry.lost(last) and not self._committed(last):
                 raise Violation(f"acknowledged and held nowhere: {last}")
         elif last.number == 0 and last.strong and last.dependency:
             self._safe(last, last.dependency, voters)
@@ -308,15 +306,15 @@ class Observer:
             pinned = sum(chain is not None and chain.accepted >= number for chain in chains)
         # Who died or came back without what it had acknowledged held it too, and is one of those that may fail.
         lost = sum(not actor.alive or actor.core.node.muted for actor in self.world.replicas) if not self.world.options.core.durable else 0
-        if pinned + lost < fast_quorum(len(voters)) and not self._committed(operation):
+        gone = not operation.number and self.registry.lost(operation)  # own causal writes may end with their session
+        if pinned + lost < fast_quorum(len(voters)) and not gone and not self._committed(operation):
             raise Violation(f"I-FAST: {pinned} of {len(voters)} replicas hold what this completed with: {operation}")
 
     def _committed(self, operation: Operation) -> bool:
         return (operation.session, operation.number or operation.dependency) in self.places
 
     def _chain(self, actor: ReplicaActor, operation: Operation) -> Chain | None:
-        sid = next(sid for sid, track in self.sids.items() if track.index == operation.session)
-        return actor.core.node.witness.chains.get(sid)
+        return actor.core.node.witness.chains.get(self.world.history.tracks[operation.session].sid)
 
     # ------------------------------------------------------------------------------------------------------------------ deep looks
 
@@ -348,14 +346,6 @@ class Observer:
         if reads is not None and reads.count > config.reads_waiting_max:
             raise Violation(f"I-GC: {actor.name} has {reads.count} reads waiting")
 
-    def _orphan(self) -> Operation | None:
-        """Return an acknowledged command of a dead client that nobody has handed to the leader yet."""
-        for track in self.world.history.tracks:
-            for operation in track.logged if track.dead else ():
-                if operation.returned and (track.index, operation.number) not in self.places:
-                    return operation
-        return None
-
     def what_is_left(self) -> str:
         """Say what keeps the world from being quiet; empty when it is."""
         world = self.world
@@ -371,9 +361,11 @@ class Observer:
         told = configuration_at_end(self.log) or Configuration(1, world.options.voters)
         if told.learners:
             return f"replicas {told.learners} do not vote yet"
+        if world.options.partings and (left := self.registry.what_is_left()):
+            return left
         alive = [actor.core.node for actor in world.replicas if actor.alive and actor.id in told.members]
-        orphans = any(not client.alive for client in world.clients)
-        if orphans and len(alive) == len(told.members) and (lost := self._orphan()):
+        orphans = any(track.dead and not self.registry.has_ended(track) for track in world.history.tracks)
+        if orphans and len(alive) == len(told.members) and (lost := self.registry.orphan(self.places)):
             return f"a dead client's acknowledged write is not in the log: {lost}"
         if sum(node.leader == node.config.id for node in alive) != 1:
             return f"nobody leads, or several do: {[(node.config.id, node.view, node.leader) for node in alive]}"

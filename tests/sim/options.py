@@ -93,6 +93,8 @@ class Options:
     """Positions between two hashes of a small state."""
     hash_keys: int = 1000
     """Keys that a guard hashes at a time."""
+    partings: int = 0
+    """Times a program closes its session, with or without commands on their way, and opens another one."""
     drift: float = 1.0
     """Replicas' clocks begin anywhere and run between so many times as slowly and as fast while faults strike; 1: they are right."""
     encore: int = 0
@@ -154,6 +156,9 @@ def draw(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Op
         ping_seconds=rng.choice((0.1, 1.0)),
     )  # fmt: skip
     clients, sessions = rng.randint(1, 3), rng.randint(1, 4)
+    partings, leases = draw_partings(seed)
+    if partings:
+        client = attrs.evolve(client, lease_seconds=leases * client.ping_seconds)
     guard_rng = random.Random(f"guard {seed}")
     return Options(
         seed=seed, mode=mode, replicas=replicas, clients=clients, sessions=sessions, waves=random.Random(f"waves {seed}").choice((1, 5, 12, 30)),
@@ -163,7 +168,7 @@ def draw(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Op
         snapshot_share=rng.choice((0.0, 0.002, 0.02)), snapshot_seconds=rng.choice((0.0, 5.0, 50.0)) * quick,
         sync_seconds=rng.choice((0.0, 1.0, 10.0)) * quick if durable else 0.0,
         apply_commands=rng.choice((1 << 30, 8, 2)), apply_seconds=rng.choice((0.0, 1.0, 20.0)) * quick,
-        encore=rng.choice((0, 120)), faults=faults, drift=draw_drift(seed),
+        encore=rng.choice((0, 120)), faults=faults, partings=partings, drift=draw_drift(seed),
         guard_seconds=guard_rng.choice((0.0, 0.02)), hash_every=guard_rng.choice((16, 64)), hash_keys=guard_rng.choice((1, 5, 1000)),
         fault_seconds=rng.choice((0.5, 2.0)), core=core, client=client,
     )  # fmt: skip
@@ -191,6 +196,13 @@ def draw_changes(seed: int, faults: Faults, *, durable: bool) -> int:
     rng = random.Random(f"changes {seed}")
     steady = durable or not faults.crashes
     return rng.choice((0, 0, 0, 3)) if steady else 0
+
+
+def draw_partings(seed: int) -> tuple[int, int]:
+    """Draw how often a program closes its session, in two fifths of the worlds, and how many pings a lease lasts there: few are so few that living
+    clients lose theirs."""
+    rng = random.Random(f"partings {seed}")
+    return rng.choice((0, 0, 0, 1, 4)), rng.choice((3, 8))
 
 
 def draw_disk_failures(seed: int, *, durable: bool) -> int:

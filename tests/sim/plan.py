@@ -28,11 +28,12 @@ class Fault:
 
 @attrs.frozen
 class Asked:
-    """One submission of a session: logged commands, or reads."""
+    """One submission of a program: logged commands, or reads."""
 
     at: float
     """Virtual seconds; it leaves later if the session has too much in flight then."""
     session: int
+    """Which program's."""
     kinds: bytes = b""
     keys: tuple[bytes, ...] = ()
     values: tuple[Value, ...] = ()
@@ -44,6 +45,8 @@ class Asked:
     """Of strong reads."""
     flushes: bool = False
     """A flush follows."""
+    parts: str = ""
+    """The session is closed behind it, ``"at once"`` or when it is ``"idle"``, and another one is opened."""
 
     def __len__(self) -> int:
         return len(self.keys) or len(self.queries)

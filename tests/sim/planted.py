@@ -26,6 +26,7 @@ from replica.core.tallies import Tallies
 from replica.core.voter import Voter
 from replica.core.witness import SESSION_SHIFT, Witness
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, evaluate_cas
+from tests.sim.planted_ends import END_BUGS, END_RECORDED
 from tests.sim.planted_members import MEMBER_BUGS, MEMBER_RECORDED
 from tests.sim.planted_skews import SKEW_BUGS, SKEW_RECORDED
 from tests.sim.planted_states import STATE_BUGS, STATE_RECORDED
@@ -328,9 +329,9 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         scan_version_of_rows, cas_tells_nothing, lost_outcome, later_own_writes_in_scans, unapplied_read,
         cas_hides_cas, uncovered_own_writes, stale_deadline,
     )
-} | VIEW_BUGS | MEMBER_BUGS | STATE_BUGS | SKEW_BUGS  # fmt: skip
+} | VIEW_BUGS | MEMBER_BUGS | STATE_BUGS | SKEW_BUGS | END_BUGS  # fmt: skip
 
-IN_STORMS: dict[str, tuple[int, str, str]] = VIEW_RECORDED | MEMBER_RECORDED | STATE_RECORDED | SKEW_RECORDED
+IN_STORMS: dict[str, tuple[int, str, str]] = VIEW_RECORDED | MEMBER_RECORDED | STATE_RECORDED | SKEW_RECORDED | END_RECORDED
 """``{bug: (a seed that finds it, what its failure says, the storm it is found in)}``."""
 
 RECORDED: dict[str, tuple[int, str]] = {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replica.core.quorum import fast_quorum
+from statemachine.command import CLOSE, EXPIRE
 from tests.sim.certificate import Certificate
 from tests.sim.graph import Graph
 from tests.sim.history import Violation
@@ -50,6 +51,10 @@ class Report:
     struck: tuple[tuple[str, int], ...] = ()
     drift: bool = False
     """Clocks were wrong."""
+    closed: int = 0
+    """Sessions that their clients closed."""
+    expired: int = 0
+    """Sessions that their leases ended."""
     faulty: bool = False
     sessions: int = 1
     short: bool = False
@@ -147,11 +152,12 @@ def leader_changes(leaders: dict[int, int]) -> int:
 def make_report(world: World, failure: str, story: tuple[str, ...]) -> Report:
     """Sum a run up."""
     options, counts = world.options, world.network.counts
-    faults = options.faults
+    faults, ends = options.faults, list(world.observer.registry.ended.values())
     return Report(
         options.seed, options.mode, options.replicas, options.command_line, failure, story,
         world.history.completed, world.history.fast, world.history.slow, world.observer.conflicts,
         leader_changes(world.observer.leaders),
-        sum(counts.values()), tuple(counts.items()), options.drift != 1.0, any(attrs.astuple(faults)), options.clients * options.sessions,
+        sum(counts.values()), tuple(counts.items()), options.drift != 1.0, ends.count(CLOSE), ends.count(EXPIRE),
+        any(attrs.astuple(faults)), options.clients * options.sessions,
         sum(actor.alive for actor in world.replicas) < fast_quorum(options.replicas), world.events, world.now, world.network.digest,
     )  # fmt: skip

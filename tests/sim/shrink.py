@@ -50,7 +50,7 @@ def record(options: Options) -> tuple[Plan, Report]:
     world = World(options, None, streams)
     report = play(world)
     asked = sorted((one for client in world.clients for program in client.programs for one in program.asked), key=lambda one: (one.at, one.session))
-    return Plan(options, tuple(world.strikes.done), tuple(asked), streams.tapes, 0, frozenset(range(len(world.history.tracks)))), report
+    return Plan(options, tuple(world.strikes.done), tuple(asked), streams.tapes, 0, frozenset(range(options.clients * options.sessions))), report
 
 
 def replay(plan: Plan, trace: Callable[[str], None] | None = None) -> Report:

@@ -6,7 +6,8 @@ to their clients, have disks, and die when they lead.  In an *outage* syncs are 
 links between replicas are down for longer than it takes to elect another leader, and clients hear both sides.  In *churn* members come and go
 while all that happens; in an *upheaval* the leader dies, or is cut off from some, just when it has begun to change them.  In a *skew*
 the disk of whoever leads fails, and all clocks are wrong; in an *estrangement* clocks are too, and whoever leads is left alone with some clients,
-who mostly read.  Where there is *rot*, the state of a replica changes by itself, and replicas compare theirs.
+who mostly read.  In *partings* sessions come and go, closed by clients or ended by leases that are very short.  Where there is *rot*, the state of
+a replica changes by itself, and replicas compare theirs.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 Patch = tuple[Any, str, Any]
 FAR_FACTOR = 8.0
 """How much longer frames between replicas take in a storm."""
+LEASE_SECONDS = 30.0
+"""No session expires in a storm that is not about that."""
 STRIKE_SECONDS = 0.01
 """A leader that is struck down in an upheaval dies within this time after it logged a change."""
 
@@ -46,6 +49,7 @@ def draw_storm(seed: int, mode: Mode | None = None, replicas: int | None = None)
     return attrs.evolve(
         base, clients=3, sessions=2, waves=1, guard_seconds=0.0, keys=rng.choice((4, 16, 64)), commands=150, depth=6, burst=2,
         think_seconds=0.01, delays=(0.0003, 0.0006),
+        client=attrs.evolve(base.client, lease_seconds=LEASE_SECONDS), partings=0,
         drift=1.0, turn_seconds=0.0, apply_commands=1 << 30, apply_seconds=0.0, encore=0, snapshot_share=0.0, fault_seconds=1.5,
         sync_seconds=rng.choice((0.0, 0.0, 0.002)),
         faults=Faults(crashes=rng.choice((5, 10)), blackouts=rng.choice((0, 1)), partitions_gap=rng.choice((0.0, 0.3))), core=core,
@@ -89,6 +93,19 @@ def draw_churn(seed: int, mode: Mode | None = None, replicas: int | None = None)
     faults = Faults(changes=6, crashes=rng.choice((0, 4, 8)), blackouts=rng.choice((0, 0, 1)), breaks_gap=rng.choice((0.0, 0.05)), partitions_gap=0.3)
     core = attrs.evolve(calmer.core, entries_kept_max=rng.choice((20, 4096)))
     return attrs.evolve(calmer, faults=faults, core=core, snapshot_share=rng.choice((0.0, 0.01)))
+
+
+def draw_partings(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of partings: sessions are closed, with commands on their way or without, and living clients lose theirs."""
+    calmer = draw_storm(seed, mode, replicas)
+    rng = random.Random(f"partings {seed}")
+    client = attrs.evolve(calmer.client, ping_seconds=0.05, lease_seconds=rng.choice((0.1, 0.3)))
+    faults = Faults(crashes=rng.choice((0, 3, 8)), blackouts=rng.choice((0, 1, 2)), breaks_gap=rng.choice((0.0, 0.05)), partitions_gap=0.2)
+    return attrs.evolve(
+        calmer, partings=rng.choice((5, 15)), think_seconds=rng.choice((0.005, 0.02)), client=client, faults=faults,
+        core=attrs.evolve(calmer.core, forward_seconds=rng.choice((0.05, 0.3))), snapshot_share=rng.choice((0.0, 0.01)),
+        sync_seconds=rng.choice((0.0, 0.002, 0.02)),
+    )  # fmt: skip
 
 
 def draw_rot(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
@@ -162,6 +179,11 @@ def churn() -> list[Patch]:
     return storm(draw_churn)
 
 
+def partings() -> list[Patch]:
+    """Make every world one of partings; no bug."""
+    return storm(draw_partings)
+
+
 def rot() -> list[Patch]:
     """Make every world one of rot; no bug."""
     return storm(draw_rot)
@@ -205,5 +227,5 @@ def schism() -> list[Patch]:
 
 STORMS: dict[str, Callable[[], list[Patch]]] = {
     "storm": storm, "outage": outage, "schism": schism, "skew": skew, "estrangement": estrangement, "churn": churn, "upheaval": upheaval,
-    "rot": rot,
+    "partings": partings, "rot": rot,
 }  # fmt: skip

@@ -40,6 +40,9 @@ class Tally:
     faults: int = 0
     drifts: int = 0
     """Seeds with clocks that are wrong."""
+    closed: int = 0
+    expired: int = 0
+    """Sessions that ended so."""
     disks: int = 0
     """Seeds in which a disk failed and ended its process."""
 
@@ -52,6 +55,7 @@ class Tally:
         self.led_by_one += not report.leader_changes
         self.fast, self.slow, self.faults = self.fast + report.fast, self.slow + report.slow, self.faults + report.faults
         self.drifts += report.drift
+        self.closed, self.expired = self.closed + report.closed, self.expired + report.expired
         self.disks += dict(report.struck).get(DISKS_FAILED, 0) > 0
         if not report.passed:
             self.failed.append(report)
@@ -62,7 +66,8 @@ class Tally:
         return (
             f"{self.done}/{self.seeds} seeds, {len(self.failed)} failed, {self.little} vacuous; a seed: {self.completed / seeds:.0f} commands, "
             f"{self.changes / seeds:.1f} leader changes (none in {self.led_by_one}), {self.faults / seeds:.0f} faults "
-            f"(wrong clocks in {self.drifts}, disks failed in {self.disks}); "
+            f"(wrong clocks in {self.drifts}, disks failed in {self.disks}), "
+            f"{self.closed / seeds:.1f} sessions closed and {self.expired / seeds:.1f} expired; "
             f"{share:.0%} of strong commands fast"
         )
 
@@ -75,6 +80,8 @@ class Tally:
             return f"{self.completed / self.done:.0f} commands completed on average, {COMMANDS_MIN} are wanted"
         if self.changes < CHANGES_MIN * self.done:
             return f"{self.changes / self.done:.2f} leader changes on average, {CHANGES_MIN} are wanted"
+        if not (self.closed and self.expired):
+            return f"{self.closed} sessions were closed and {self.expired} expired: some of each are wanted"
         if not (self.drifts and self.disks):
             return f"clocks were wrong in {self.drifts} seeds and disks failed in {self.disks}: some of each are wanted"
         if self.little > VACUOUS_SHARE * self.done:

@@ -10,6 +10,7 @@ from tests.sim.tally import JUDGED_MIN, Tally
 
 GOOD = Report(
     1, "ho", 3, "", completed=1200, fast=30, slow=10, conflicts=5, leader_changes=2, faults=9, struck=(("disks failed", 2),), drift=True,
+    closed=3, expired=1,
     faulty=True, sessions=2,
 )  # fmt: skip
 
@@ -25,7 +26,7 @@ def test_averages_are_in_its_line() -> None:
     told = tally(GOOD)
     told.add(attrs.evolve(GOOD, completed=190, leader_changes=0, failure="I-LIN"))
     assert "101/100 seeds, 1 failed, 0 vacuous; a seed: 1190 commands, 2.0 leader changes (none in 1), 9 faults" in told.line()
-    assert "(wrong clocks in 101, disks failed in 101); 75% of strong" in told.line()
+    assert "(wrong clocks in 101, disks failed in 101), 3.0 sessions closed and 1.0 expired; 75% of strong" in told.line()
     assert [report.failure for report in told.failed] == ["I-LIN"]
 
 
@@ -35,6 +36,7 @@ def test_averages_are_in_its_line() -> None:
         ({"completed": 999}, "999 commands"),
         ({"leader_changes": 0}, "0.00 leader changes"),
         ({"faults": 0}, "100 of 100 seeds show little"),
+        ({"expired": 0}, "300 sessions were closed and 0 expired"),
         ({"drift": False}, "clocks were wrong in 0 seeds"),
         ({"struck": ()}, "clocks were wrong in 100 seeds and disks failed in 0"),
     ],

@@ -41,6 +41,7 @@ class Program:
     """Strong commands, causal writes, strong reads, causal reads."""
     rng: random.Random = attrs.field(default=attrs.Factory(lambda self: self.world.rng, takes_self=True))
     encore_rng: random.Random = attrs.field(default=attrs.Factory(lambda self: self.world.rng, takes_self=True))
+    partings_rng: random.Random = attrs.field(default=attrs.Factory(lambda self: self.world.rng, takes_self=True))
     session: Session | None = None
     opened: bool = False
     left: int = 0
@@ -59,12 +60,19 @@ class Program:
     """What it shall submit, and when; None: that is drawn."""
     absent: bool = False
     """It takes no part: its session is never opened."""
+    parts: str = ""
+    """It is about to close its session: ``"at once"``, or when it is ``"idle"``."""
+
+    @property
+    def index(self) -> int:
+        """Which program of the run it is."""
+        return self.track.program
 
     def follow(self, plan: Plan) -> None:
         """Submit what a plan says, instead of drawing it."""
-        self.script = deque(asked for asked in plan.asked if asked.session == self.track.index)
+        self.script = deque(asked for asked in plan.asked if asked.session == self.index)
         self.left = sum(map(len, self.script))
-        self.absent = self.track.index not in plan.sessions
+        self.absent = self.index not in plan.sessions
         self._wait_for_script()
 
     def _wait_for_script(self) -> None:
@@ -81,6 +89,8 @@ class Program:
         if not self.opened or session is None or self.done or self.track.dead:
             return math.inf
         for _ in range(TAILS_MAX):
+            if session.lost or self.parts:
+                return self._part(session)
             room = options.depth - session.in_flight
             if self.left <= 0:
                 return self._encore(session, now)
@@ -101,6 +111,19 @@ class Program:
             if options.waves > 1:
                 self._await_wave(options)
         return now
+
+    def _part(self, session: Session) -> float:
+        """Leave a session and open another one, as soon as that may be."""
+        if self.parts == "idle" and session.in_flight:
+            return math.inf
+        client = session.client
+        if session.lost:
+            self.world.observer.registry.on_lost(self.track, session.lost)
+        client.close_session(session)
+        self.track.left = True
+        self.track, self.parts, self.opened = self.world.history.begin(self.track.client, self.index), "", False
+        self.session = client.open_session(self.track.token, self)
+        return math.inf
 
     def _await_wave(self, options: Options) -> None:
         wave = (options.commands - self.left) * options.waves // options.commands
@@ -139,11 +162,11 @@ class Program:
     def _draw(self, count: int, now: float) -> Asked:
         """Draw a submission."""
         rng = self.rng
-        if self.world.options.faults.rot and not self.track.index and not self.asked:
+        if self.world.options.faults.rot and not self.index and not self.asked:
             return Asked(now, 0, bytes([PUT]), (ROT_KEY,), (self._value(),))
         keys = tuple(rng.choice(self.world.keys) for _ in range(count))
         what = rng.choices(range(4), self.weights)[0]
-        asked = Asked(now, self.track.index, strong=what == 2)
+        asked = Asked(now, self.index, strong=what == 2, parts=self._draw_parting(count))
         if what <= 1:
             commands = [self._command(rng, key, causal=what == 1) for key in keys]
             asked = attrs.evolve(asked, kinds=bytes(kind for kind, _ in commands), keys=keys, values=tuple(value for _, value in commands))
@@ -151,6 +174,14 @@ class Program:
             queries = tuple(self._scan(rng) if rng.random() < 0.2 else key for key in keys)
             asked = attrs.evolve(asked, queries=queries, versioned=what == 2 and rng.random() < 0.1)
         return attrs.evolve(asked, flushes=rng.random() < 0.02)
+
+    def _draw_parting(self, count: int) -> str:
+        """Draw whether the session is closed behind so many commands: ``partings`` times, in even parts of them all."""
+        options = self.world.options
+        size = options.commands // (options.partings + 1)
+        if not options.partings or (options.commands - self.left) // size == (options.commands - self.left + count) // size or self.left <= count:
+            return ""
+        return self.partings_rng.choice(("at once", "idle"))
 
     def _submit(self, session: Session, asked: Asked, now: float) -> None:
         world = self.world
@@ -169,6 +200,7 @@ class Program:
                 session.causal_read(queries, handle, now)
         if asked.flushes:
             session.flush((self.track, len(self.track.logged)))
+        self.parts = asked.parts
 
     def _command(self, rng: random.Random, key: bytes, *, causal: bool) -> tuple[int, Value]:
         """Draw a kind and its item."""

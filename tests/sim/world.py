@@ -12,7 +12,7 @@ from replica.core.client import Client
 from tests.sim.actors import ClientActor, ReplicaActor
 from tests.sim.faults import Saboteur
 from tests.sim.guarding import Guards
-from tests.sim.history import History, Track, Violation
+from tests.sim.history import History, Violation
 from tests.sim.network import Direction, Link, Network, Place
 from tests.sim.observer import Observer
 from tests.sim.streams import Streams
@@ -57,7 +57,7 @@ class World:
         self.calm = False
         self.values = 0
         self.keys = [b"k%d" % number for number in range(options.keys)]
-        self.history = History(causal_mode=options.mode in {"ho", "ht"})
+        self.history = History(causal_mode=options.mode in {"ho", "ht"}, sessions_end=options.partings > 0)
         self.story: deque[tuple[float, str, object]] = deque(maxlen=STORY_EVENTS)
         self._heap: list[tuple[float, int, int, Callable[[], None]]] = []
         self._serial = 0
@@ -82,11 +82,14 @@ class World:
     def _client(self, number: int) -> ClientActor:
         actor = ClientActor(number, self, Client(self.options.client))
         for _ in range(self.options.sessions):
-            track = Track(len(self.history.tracks), b"token %d" % len(self.history.tracks), number)
-            self.history.tracks.append(track)
-            rng, encore_rng = self.streams.of(f"session {track.index}"), self.streams.of(f"encore {track.index}")
+            index = len(self.history.tracks)
+            track = self.history.begin(number, index)
+            rng, encore_rng = self.streams.of(f"session {index}"), self.streams.of(f"encore {index}")
             weights = rng.choice(((4, 4, 2, 4), (1, 0, 0, 0), (4, 0, 4, 0), (0, 3, 0, 3), (2, 2, 4, 4), (1, 4, 4, 1)))
-            program = Program(self, track, self.options.weights or weights, rng, encore_rng, left=self.options.commands, encore=self.options.encore)
+            program = Program(
+                self, track, self.options.weights or weights, rng, encore_rng, self.streams.apart(f"partings {index}"),
+                left=self.options.commands, encore=self.options.encore,
+            )  # fmt: skip
             if self.plan is not None:
                 program.follow(self.plan)
             actor.programs.append(program)

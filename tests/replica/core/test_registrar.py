@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import attrs
+
 from replica.core.draft import Speculation
 from replica.core.messages import AcceptAck, CloseSession, KeepAlive, OpenSession, Record, SessionOpened
 from replica.core.registrar import LOOK_SECONDS, LOOK_SESSIONS, MORE_SECONDS
-from statemachine.command import CLOSE, EXPIRE, OPEN
+from replica.core.voter import Voter
+from statemachine.command import CLOSE, EXPIRE, OPEN, PUT
 from tests.replica.core.lone import CLIENT, Lone
 from tests.replica.core.seat import CLIENT as LINK
 from tests.replica.core.seat import OTHER, Seat
@@ -69,6 +72,21 @@ def test_a_session_heard_of_by_a_follower_lives_on() -> None:
     seat.node.now = 20.0
     seat.leader.on_accept_ack(1, AcceptAck(1, 1, 0, 0, [one]))
     assert at(seat, 40.0) == [[EXPIRE, other]]
+
+
+def test_who_hands_on_what_a_client_once_said_does_not_speak_for_it() -> None:
+    """A follower forwards again and again what this log cannot take, long after the client has gone: the session must end all the same."""
+    seat = Seat(mode="ht")
+    (session,) = seat.open(b"t")
+    voter = Voter(seat.node)
+    behind_a_hole = Record([session], [3], [1], [0], [1], bytes([PUT]), [b"k"], [b"v"])
+    seat.node.now = LEASE
+    voter.on_record(1, behind_a_hole, seat.leader, forwarded=True)
+    assert at(seat, LEASE + 0.1) == [[EXPIRE, session]]
+    (session,) = seat.open(b"u")
+    seat.node.now = 2 * LEASE
+    voter.on_record(LINK, attrs.evolve(behind_a_hole, sessions=[session]), seat.leader)
+    assert at(seat, 2 * LEASE + 1) == [], "its client speaks"
 
 
 def test_a_lease_begins_when_the_session_is_opened_however_long_the_leader_serves() -> None:

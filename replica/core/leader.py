@@ -332,8 +332,15 @@ class Leader:
         return sends
 
     def _takes_entries(self, progress: Progress, last: int) -> bool:
-        """Whether a follower lacks entries and can take them: one that waits for a snapshot hears heartbeats only, or its nacks never end."""
-        return self.node.log.first_index <= progress.next <= last and progress.sending is None
+        """Whether a follower lacks entries and can take them: one that waits for a snapshot, or acknowledges too little of what it was sent, hears
+        heartbeats only. Its answers make turns here, and what those sent it would be answered again: they would never end."""
+        return self.node.log.first_index <= progress.next <= last and progress.sending is None and self._has_room(progress)
+
+    def _has_room(self, progress: Progress) -> bool:
+        """Whether a follower may be sent more before it acknowledges something."""
+        if progress.next - progress.match > WINDOW_ENTRIES_MAX:
+            return False
+        return self.node.log.bytes_between(progress.match, progress.next) < self.node.config.window_bytes_max
 
     def _told(self, now: float) -> None:
         self.heartbeat_at = now + self.node.config.heartbeat_seconds
@@ -344,9 +351,8 @@ class Leader:
         if progress.next < log.first_index or progress.sending is not None:
             self._snapshot_again(progress)
             return self._heartbeat(made)  # left behind the kept log: a snapshot must come first
-        room = progress.next - progress.match <= WINDOW_ENTRIES_MAX
-        room = room and log.bytes_between(progress.match, progress.next) < node.config.window_bytes_max
-        entries = log.since(progress.next, node.config.accept_bytes_max) if room and progress.next <= log.last_index else []
+        lacks = progress.next <= log.last_index and self._has_room(progress)
+        entries = log.since(progress.next, node.config.accept_bytes_max) if lacks else []
         key = (progress.next, len(entries))
         sections = made.get(key)
         if sections is None:

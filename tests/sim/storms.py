@@ -6,7 +6,8 @@ to their clients, have disks, and die when they lead.  In an *outage* syncs are 
 links between replicas are down for longer than it takes to elect another leader, and clients hear both sides.  In *churn* members come and go
 while all that happens; in an *upheaval* the leader dies, or is cut off from some, just when it has begun to change them.  In a *skew*
 the disk of whoever leads fails, and all clocks are wrong; in an *estrangement* clocks are too, and whoever leads is left alone with some clients,
-who mostly read.  In *partings* sessions come and go, closed by clients or ended by leases that are very short.  Where there is *rot*, the state of
+who mostly read.  In *partings* sessions come and go, closed by clients or ended by leases that are very short.  In *straits*
+all limits are so small that everything comes in pieces.  Where there is *rot*, the state of
 a replica changes by itself, and replicas compare theirs.
 """
 
@@ -22,6 +23,7 @@ from tests.sim import options as options_module
 from tests.sim.actors import ReplicaActor
 from tests.sim.faults import Saboteur
 from tests.sim.options import Faults, Options
+from tests.sim.straits import LIMITS, narrow
 from tests.sim.world import World
 
 if TYPE_CHECKING:
@@ -108,6 +110,13 @@ def draw_partings(seed: int, mode: Mode | None = None, replicas: int | None = No
     )  # fmt: skip
 
 
+def draw_straits(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of straits: limits are so small that everything comes in pieces and has to wait, while all kinds of things go wrong."""
+    rng = random.Random(f"straits {seed}")
+    base = rng.choice((draw_storm, draw_churn, draw_partings))(seed, mode, replicas)
+    return attrs.evolve(base, core=narrow(base.core, rng), snapshot_share=rng.choice((0.0, 0.02)))
+
+
 def draw_rot(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
     """Draw the world of rot: states are altered by themselves, while replicas crash, stand still and do not hear each other."""
     calmer = draw_storm(seed, mode, replicas)
@@ -184,6 +193,11 @@ def partings() -> list[Patch]:
     return storm(draw_partings)
 
 
+def straits() -> list[Patch]:
+    """Make every world one of straits; no bug."""
+    return [*storm(draw_straits), *LIMITS]
+
+
 def rot() -> list[Patch]:
     """Make every world one of rot; no bug."""
     return storm(draw_rot)
@@ -227,5 +241,5 @@ def schism() -> list[Patch]:
 
 STORMS: dict[str, Callable[[], list[Patch]]] = {
     "storm": storm, "outage": outage, "schism": schism, "skew": skew, "estrangement": estrangement, "churn": churn, "upheaval": upheaval,
-    "partings": partings, "rot": rot,
+    "partings": partings, "straits": straits, "rot": rot,
 }  # fmt: skip

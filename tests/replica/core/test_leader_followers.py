@@ -167,6 +167,7 @@ def test_a_follower_that_acknowledges_nothing_is_sent_a_bounded_number_of_entrie
     for _ in range(40):
         seat.turn()
     assert seat.leader.progress[1].next - seat.leader.progress[1].match <= WINDOW_ENTRIES_MAX + 64
+    assert seat.turn() == {}
     seat.ack(1, match=500)
     assert seat.turn()[1].entries
 
@@ -180,6 +181,9 @@ def test_a_follower_that_acknowledges_nothing_is_sent_a_bounded_number_of_bytes(
     progress, log = seat.leader.progress[1], seat.node.log
     size = sum(entry_bytes(log.get(index)) for index in range(progress.match + 1, progress.next))
     assert 15_000 < size < 25_000 + 5_000
+    assert 1 not in seat.turn(), "its answers would be answered in turn, for ever"
+    seat.now = seat.leader.heartbeat_at
+    assert seat.turn()[1].entries == []
     seat.ack(1, match=progress.next - 1)
     assert seat.turn()[1].entries
 

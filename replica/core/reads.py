@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.core.messages import Query, ReadIndex, RecordAck, StrongRead, StrongReadReply, Value
+from replica.core.messages import Entry, Query, ReadIndex, RecordAck, StrongRead, StrongReadReply, Value
 from replica.core.node import GAP
 from replica.core.queries import LARGE_BYTES, pieces, query
 from replica.core.tail import Outcome, Write
+from statemachine.command import CLOSE, EXPIRE
 
 if TYPE_CHECKING:
     from replica.core.effects import Source
@@ -226,12 +227,14 @@ class StrongReads:
                 self.count -= 1
                 self.on_strong_read(source, StrongRead([session], [first], [len(queries)], [dependency], queries))
 
-    def on_applied(self, index: int) -> None:
-        """Answer from the applied state what waited for ``index``: later uncommitted writes are concurrent with these reads.
+    def on_applied(self, entry: Entry) -> None:
+        """Answer from the applied state what waited for an entry: later uncommitted writes are concurrent with these reads.
 
         Those of one link are answered together: many short runs wait for the same entry.
         """
-        parked = self.parked.pop(index, None)
+        if entry.system and self.awaiting:
+            self._forget_ended(entry)
+        parked = self.parked.pop(entry.index, None)
         if parked is None:
             return
         self.count -= len(parked)
@@ -244,6 +247,17 @@ class StrongReads:
             runs.append(reads)
         for runs in by_link.values():
             self._answer_applied(runs, indexed=False)
+
+    def _forget_ended(self, entry: Entry) -> None:
+        """What the reads of a session wait for never comes once it has ended; their room is needed."""
+        for command in entry.system:
+            if command[0] in {CLOSE, EXPIRE}:
+                session = command[1]
+                assert isinstance(session, int)
+                waited = self.awaiting.pop(session, [])
+                self.count -= len(waited)
+                for source in dict.fromkeys(source for source, *_ in waited):
+                    self._refuse_ended(source, session)
 
     def on_confirmed(self) -> None:
         """Answer index reads whose round and index are reached."""

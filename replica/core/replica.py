@@ -153,7 +153,7 @@ class Replica:
         self.divergence.on_applied(entry.base)
         if self.leader is not None and self.reads is not None:
             self.leader.on_applied(entry)
-            self.reads.on_applied(entry.index)
+            self.reads.on_applied(entry)
 
     def take_persist(self, now: float) -> tuple[int, list[JournalRecord]]:
         """Close the turn's entry and hand over what must be on disk before the turn's replies leave.

@@ -32,7 +32,7 @@ class Desk(Seat):
 
     def on_applied(self, entry: Entry) -> None:
         self.leader.on_applied(entry)
-        self.reads.on_applied(entry.index)
+        self.reads.on_applied(entry)
 
     def ask(self, dependency: int, *queries: Query, session: int = 0, first: int = 1, link: object = CLIENT) -> list[StrongReadReply]:
         self.reads.on_strong_read(link, StrongRead([session or self.one], [first], [len(queries)], [dependency], list(queries)))
@@ -372,6 +372,18 @@ def test_reads_of_a_session_that_ended_are_refused_by_name() -> None:
     desk.reads.on_read_index(CLIENT, ReadIndex([desk.one], [1], [1], [3], [b"x"]))
     assert desk.replies(CLIENT) == [refusal]
     assert desk.reads.count == 0
+
+
+def test_reads_that_wait_for_a_command_of_a_session_that_ends_leave_their_room_to_others() -> None:
+    desk = Desk(reads_waiting_max=2)
+    assert desk.ask(1, b"x") == desk.ask(2, b"y", first=2) == []
+    desk.leader.draft.system.append([EXPIRE, desk.one])
+    desk.commit()
+    assert (desk.reads.count, desk.replies(CLIENT)) == (0, [RecordAck(1, 1, [], [], [], [[desk.one, EXPIRED]])])
+    assert desk.ask(1, b"x", session=desk.two) == []
+    desk.puts(desk.two, b"z")
+    desk.reads.on_appended([desk.two])
+    assert len(desk.answers()) == 1
 
 
 def test_reads_of_a_session_that_is_not_open_yet_wait() -> None:

@@ -13,9 +13,10 @@ Who answers has joined the view, and acknowledges nothing in older ones any more
 
 Only then is the view's first own entry made, which everything recovered commits with; before it is applied nothing is speculative ("the gate").
 
-In mode ``ht`` a chain may have holes, causal writes that witnesses never saw.  Nothing behind a hole was completed fast (the leader speculates on
-nothing while such a write is uncommitted), so recovery ends there, and the new leader gives its own chain up behind the hole: the client
-sends all of it again.
+In mode ``ht`` witnesses never see causal writes: their chains have holes there, and what they accept may conflict with such a write of another
+session.  Nothing behind one was completed fast (the leader speculates on nothing while it is uncommitted), so step 1 ends at a session's first causal
+write, also where the old leader answers and tells it: it stands behind all that may have completed.  And the new leader gives its own chain up
+behind a hole: the client sends all of it again.
 
 What must not live here: elections (``election``), what the leader does afterwards (``leader``).  The argument is in docs/protocol.md, "Recovery".
 """
@@ -30,7 +31,7 @@ from replica.core.log import commands_bytes
 from replica.core.messages import Collect, WitnessState
 from replica.core.quorum import recovery_threshold
 from replica.core.tail import CLOSED
-from replica.core.witness import CAUSAL_KINDS, Run
+from replica.core.witness import CAUSAL, CAUSAL_KINDS, Run
 
 if TYPE_CHECKING:
     from replica.core.leader import Leader
@@ -155,6 +156,10 @@ class Recovery:
             if run is None:
                 assert self.node.config.mode == "ht", f"session {session}: command {number + 1} below {upto} is held by none of those heard"
                 return
+            if self.node.config.mode == "ht" and (strong := _strong_before_causal(run)) < len(run.kinds):
+                upto = min(upto, number + strong)  # witnesses know nothing of what follows
+                if upto == number:
+                    return
             self.leader.recover(session, run.upto(upto))
             number = self.leader.logged_number(session)
 
@@ -222,6 +227,11 @@ def witness_states(node: Node, collect: Collect) -> list[WitnessState]:
 
 def _empty(node: Node, collect: Collect) -> WitnessState:
     return WitnessState(node.configuration.number, node.view, collect.round, 0, 1, [], [], [], [], b"", [], [], [])
+
+
+def _strong_before_causal(run: Run) -> int:
+    """Return with how many strong commands a run begins."""
+    return next((place for place, kind in enumerate(run.kinds) if kind >= CAUSAL), len(run.kinds))
 
 
 def _held_by_anybody(session: int, number: int, reports: list[Report]) -> Run | None:

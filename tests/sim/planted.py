@@ -30,6 +30,7 @@ from tests.sim.planted_ends import END_BUGS, END_RECORDED
 from tests.sim.planted_members import MEMBER_BUGS, MEMBER_RECORDED
 from tests.sim.planted_skews import SKEW_BUGS, SKEW_RECORDED
 from tests.sim.planted_states import STATE_BUGS, STATE_RECORDED
+from tests.sim.planted_straits import STRAITS_BUGS, STRAITS_RECORDED
 from tests.sim.planted_views import VIEW_BUGS, VIEW_RECORDED
 from tests.sim.storms import STORMS
 
@@ -329,9 +330,9 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         scan_version_of_rows, cas_tells_nothing, lost_outcome, later_own_writes_in_scans, unapplied_read,
         cas_hides_cas, uncovered_own_writes, stale_deadline,
     )
-} | VIEW_BUGS | MEMBER_BUGS | STATE_BUGS | SKEW_BUGS | END_BUGS  # fmt: skip
+} | VIEW_BUGS | MEMBER_BUGS | STATE_BUGS | SKEW_BUGS | END_BUGS | STRAITS_BUGS  # fmt: skip
 
-IN_STORMS: dict[str, tuple[int, str, str]] = VIEW_RECORDED | MEMBER_RECORDED | STATE_RECORDED | SKEW_RECORDED | END_RECORDED
+IN_STORMS: dict[str, tuple[int, str, str]] = VIEW_RECORDED | MEMBER_RECORDED | STATE_RECORDED | SKEW_RECORDED | END_RECORDED | STRAITS_RECORDED
 """``{bug: (a seed that finds it, what its failure says, the storm it is found in)}``."""
 
 RECORDED: dict[str, tuple[int, str]] = {

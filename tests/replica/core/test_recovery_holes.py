@@ -68,3 +68,20 @@ def test_a_causal_write_in_the_log_is_no_hole_between_the_strong_ones_around_it(
     successor.hears(2, Told(A, "s", anchored=1), Told(A, "s", anchored=3, first=3))
     successor.hears(3)
     assert successor.recovered() == [(A, 3)]
+
+
+def test_a_causal_write_that_the_old_leader_tells_stands_behind_all_that_may_have_completed() -> None:
+    """Witnesses that accepted what follows it never saw it: it may conflict with what they accepted of others, and that completed."""
+    successor = Successor(5, "ht")
+    successor.takes_over()
+    successor.hears(2, Told(A, "sccs", anchored=4), Told(B, "s", anchored=1))
+    successor.hears(3, Told(A, "s", anchored=1), Told(A, "s", anchored=4, first=4), Told(B, "s", anchored=1))
+    assert successor.recovered() == [(A, 1), (B, 1), (A, 2), (A, 3)]
+
+
+def test_a_causal_write_first_of_all_is_no_part_of_what_may_have_completed() -> None:
+    successor = Successor(5, "ht")
+    successor.takes_over()
+    successor.hears(2, Told(A, "cs", anchored=2), Told(B, "s", anchored=1))
+    successor.hears(3, Told(A, "s", anchored=2, first=2), Told(B, "s", anchored=1))
+    assert successor.recovered() == [(B, 1), (A, 1)]

@@ -9,6 +9,7 @@ seed is another set of interleavings: ``pytest --schedule-seed 7``.
 from __future__ import annotations
 
 import os
+import signal
 import zlib
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ import pytest
 from trio._core import _run as trio_run
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
 hypothesis.settings.register_profile("here", deadline=None)  # two busy cores: wall time says nothing about an example
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
@@ -47,3 +48,11 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     seed_schedule(zlib.crc32(item.nodeid.encode()) ^ item.config.getoption("--schedule-seed"))
     return (yield)
+
+
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """Let SIGHUP do what it does in a terminal, here and in what is started from here, though the tests themselves run under ``nohup``."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)

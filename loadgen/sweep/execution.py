@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from loadgen.sweep.folder import read_result
+from replica.stop_signals import stop_signals
 from triskele.child import child_environment
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ async def execute(plan: Plan, folder: Folder, progress: SweepProgress, program: 
         program: What takes the flags of ``triskele load``.
 
     Returns:
-        0, or the number of the signal (SIGINT, SIGTERM) that ended it early.
+        0, or the number of the signal that ended it early.
 
     Raises:
         OSError: The folder cannot be written any more.
@@ -58,7 +59,7 @@ async def execute(plan: Plan, folder: Folder, progress: SweepProgress, program: 
             progress.tick()
 
     failure: OSError | None = None
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(*stop_signals()) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch, signals, nursery.cancel_scope)
             if progress.is_live:

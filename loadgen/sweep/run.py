@@ -42,7 +42,7 @@ def sweep(plan: Plan, path: Path, *, resume: bool, stream: IO[str] | None, progr
         program: What takes the flags of ``triskele load``.
 
     Returns:
-        The report, and the exit status: 0; 1 if a run failed; 130 after Ctrl-C, 143 after SIGTERM, with a report of what is there.
+        The report, and the exit status: 0; 1 if a run failed; 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, with a report of what is there.
 
     Raises:
         SettingError: The folder cannot be used.

@@ -16,7 +16,8 @@ async def double(number: int) -> int:
     return 2 * number
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_work_in_order_and_is_told(number: signal.Signals) -> None:
     ended: list[str] = []
 

@@ -228,7 +228,8 @@ trio.run(lambda: serve(SETTINGS, ALONE, 0, listening=lambda addresses: print(add
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_signal_ends_it_in_order_with_status_zero(number: signal.Signals) -> None:
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:

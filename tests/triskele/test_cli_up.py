@@ -52,7 +52,8 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_everything_within_5_seconds(tmp_path: Path, number: signal.Signals) -> None:
     process, ready = start_up(tmp_path)
     told = json.loads(ready.read_text())

@@ -83,7 +83,7 @@ class Stopped(Exception):
 def chaos(settings: ChaosSettings, say: Callable[[str], None]) -> Result:
     """Run once; the history is left in the output folder, and the cluster's folder too if something is wrong.
 
-    SIGINT and SIGTERM end it: what was done until then is judged, and the result is ``partial``.
+    SIGINT, SIGTERM and SIGHUP end it: what was done until then is judged, and the result is ``partial``.
 
     Args:
         settings: What to do; the output folder exists.

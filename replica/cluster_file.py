@@ -228,6 +228,11 @@ def read_cluster_file(file: Path, what: str = "--cluster") -> ClusterFile:
     return _Reader(file, what).cluster(table)
 
 
+def is_plain(text: str) -> bool:
+    """Tells whether a text can name a file and stand in one: escapes in TOML and JSON, and paths that are no UTF-8, make others."""
+    return "\0" not in text and text.encode(errors="replace").decode() == text
+
+
 @attrs.frozen
 class _Reader:
     """Checks one file's table item by item."""
@@ -277,6 +282,8 @@ class _Reader:
         value = row.get(key, "")
         if not isinstance(value, str):
             self._wrong(f"{where}{key} {shown(value)}", "must be text")
+        if not is_plain(value):
+            self._wrong(f"{where}{key}", "must be text without zero bytes and halves of letters")
         return value
 
     def _number(self, row: Mapping[str, Any], key: str, where: str, most: int) -> int | None:
@@ -327,12 +334,17 @@ def _checked(cluster: ClusterFile, what: str, given: str) -> ClusterFile:
 # ------------------------------------------------------------------------------------------------------------------------- writing
 
 
+def _quoted(text: str) -> str:
+    """Return a text as TOML has it: as JSON, but for letters beyond 16 bits, of which JSON would make two halves, and for DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def write_cluster_file(cluster: ClusterFile, file: Path) -> None:
     """Writes the cluster TOML that ``triskele replica --cluster`` reads."""
-    lines = [f"{key} = {json.dumps(getattr(cluster, key))}" for key in ("cluster_id", "mode", "durability") if getattr(cluster, key)]
+    lines = [f"{key} = {_quoted(getattr(cluster, key))}" for key in ("cluster_id", "mode", "durability") if getattr(cluster, key)]
     for place in cluster.replicas:
         lines += ["", "[[replica]]", f"id = {place.id}"]
-        lines += [f"{key} = {json.dumps(getattr(place, key))}" for key in ("address", "websocket", "admin", "data_dir") if getattr(place, key)]
+        lines += [f"{key} = {_quoted(getattr(place, key))}" for key in ("address", "websocket", "admin", "data_dir") if getattr(place, key)]
     _replace(file, "\n".join(lines) + "\n")
 
 

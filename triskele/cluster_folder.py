@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from replica.cluster_file import ClusterFile, ReplicaPlace, read_cluster_file, write_cluster_file
+from replica.cluster_file import ClusterFile, ReplicaPlace, is_plain, read_cluster_file, write_cluster_file
 from replica.config import SettingError
 from replica.storage.folder import make_folder
 from triskele.cluster_ports import REPLICA_COUNTS
@@ -127,6 +127,8 @@ def open_folder(data_dir: Path | None) -> Iterator[ClusterFolder]:
         finally:
             shutil.rmtree(path, ignore_errors=True)
         return
+    if not is_plain(str(data_dir.absolute())):
+        raise SettingError("--data-dir", data_dir, f"its name is no UTF-8, and {FILE} has to name it")
     try:
         if not data_dir.is_dir():
             make_folder(data_dir, 0o777)

@@ -129,6 +129,8 @@ def test_what_is_neither_file_nor_addresses_is_named(text: str, message: str) ->
             "replica 1 admin h:1: address of replica 0 too; each needs a port of its own",
         ),
         ("leader = true\n[[replica]]\nid = 0", "leader True: must be a whole number from 0 to 65535"),
+        ("[[replica]]\nid = 0\ndata_dir = 'q\\u0000'".replace("'", '"'), "replica 0 data_dir: must be text without zero bytes and halves of letters"),
+        ('{"cluster_id": "\\ud800", "replicas": [{"id": 0}]}', "cluster_id: must be text without zero bytes and halves of letters"),
         ("{", "neither JSON nor TOML: "),
         ("[[", "neither JSON nor TOML: "),
     ],

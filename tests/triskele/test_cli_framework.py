@@ -11,7 +11,7 @@ import pytest
 from replica.config import SettingError
 from triskele.child import child_environment
 from triskele.cli import framework, main
-from triskele.cli.framework import COMMANDS, Command, CommandFailed, CommandModule, find_command, make_parser, only_error, overview
+from triskele.cli.framework import COMMANDS, Command, CommandFailed, CommandModule, find_command, make_parser, only_error, overview, where_written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +96,35 @@ def test_wrong_usage_is_one_line_that_names_it_and_status_2(line: str, message: 
     assert main(shlex.split(line)) == 2
     out, err = capsys.readouterr()
     assert (out, err) == ("", f"triskele: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value", "why"),
+    [
+        ("get k", "cluster", "none.json", "no such file (and no address list: ADDRESS,ADDRESS,…)"),
+        ("status", "cluster", "none.json", "no such file (and no address list: ADDRESS,ADDRESS,…)"),
+        ("up --port 0", "replicas", "4", "must be one of 1, 3, 5, 7, 9"),
+        ("up --listen 127.0.0.1:1", "port", "1", "--listen 127.0.0.1:1 says otherwise: give one of them"),
+        ("up --port 0", "data_dir", "/dev/null", "File exists"),
+        ("snapshot save s --cluster 127.0.0.1:1", "from", "x", "must be a whole number from 0 to 65535"),
+    ],
+)
+def test_what_a_command_finds_wrong_is_told_with_the_place_where_it_was_written(
+    line: str, name: str, value: str, why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text(f'{name} = "{value}"\n')
+    assert main([*shlex.split(line), "--config", str(file)]) == 2
+    assert capsys.readouterr().err == f"triskele: {name} in {file} {value}: {why}\n"
+    monkeypatch.setenv(f"TRISKELE_{name.upper()}", value)
+    assert main(shlex.split(line)) == 2
+    assert capsys.readouterr().err == f"triskele: TRISKELE_{name.upper()} {value}: {why}\n"
+
+
+def test_an_error_of_several_and_one_of_the_command_line_stay_as_they_are() -> None:
+    group = ExceptionGroup("two", [SettingError("--a", 1, "x"), SettingError("--b", 2, "y")])
+    given = SettingError("--b", 2, "y")
+    assert [where_written(error, {"--a": "TRISKELE_A", "--b": None}) for error in (group, given)] == [group, given]
 
 
 def test_help_is_quick_nothing_heavy_is_loaded() -> None:

@@ -46,6 +46,15 @@ def test_text_and_bytes_go_through_and_other_things_are_the_stream_s(monkeypatch
     assert below.getvalue() == b"text\nbytes\n"
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_letters_that_the_output_does_not_have_are_told_by_their_numbers(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(below, encoding=encoding))
+    with checked_output():
+        sys.stdout.write("a file \udcff: \u2026")
+    assert below.getvalue() == f"a file \\udcff: {chr(0x2026) if encoding == 'utf-8' else chr(92) + 'u2026'}".encode()
+
+
 def test_an_error_of_the_command_is_not_covered_by_one_of_its_output(monkeypatch: pytest.MonkeyPatch) -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         monkeypatch.setattr(sys, "stdout", full)

@@ -83,6 +83,7 @@ def test_a_wrong_variable_is_named_unless_the_command_line_says_otherwise(variab
         ("limit = 1\nloud = 1", "loud in {} 1: must be true or false"),
         ("threds = 1", "threds in {} 1: names no setting; did you mean threads?"),
         ("limit 1", "--config {}: is no TOML: "),
+        ('cluster = "\\u0000"', "cluster in {}: must be text without zero bytes"),
     ],
 )
 def test_a_wrong_key_or_value_of_the_file_is_named(text: str, message: str, tmp_path: Path) -> None:
@@ -122,10 +123,10 @@ def test_every_command_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setenv("TRISKELE_REPLICAS", "4")
     assert main(["up", "--port", "0"]) == 2
     told = "triskele: TRISKELE_MODDE in the environment names no setting; did you mean TRISKELE_MODE?\n"
-    assert capsys.readouterr().err == told + "triskele: --replicas 4: must be one of 1, 3, 5, 7, 9\n"
+    assert capsys.readouterr().err == told + "triskele: TRISKELE_REPLICAS 4: must be one of 1, 3, 5, 7, 9\n"
     monkeypatch.setenv("TRISKELE_CLUSTER", "nowhere")
     assert main(["status"]) == 2
-    assert capsys.readouterr().err == told + "triskele: --cluster nowhere: no such file (and no address list: ADDRESS,ADDRESS,…)\n"
+    assert capsys.readouterr().err == told + "triskele: TRISKELE_CLUSTER nowhere: no such file (and no address list: ADDRESS,ADDRESS,…)\n"
 
 
 def test_the_nearest_word_is_asked_for_if_it_is_near() -> None:

@@ -112,6 +112,20 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     assert refused(tmp_path).startswith(f"--data-dir {tmp_path}/cluster.toml: neither JSON nor TOML: ")
 
 
+@pytest.mark.parametrize("name", ["\U0001f600", "\u00e9", 'a"b\\c', "\x7f", "\x1b\n\t", "'"])
+def test_a_folder_of_any_name_is_resumed(name: str, tmp_path: Path) -> None:
+    live(tmp_path / name, 3)
+    live(tmp_path / name)
+    file = read_cluster_file(tmp_path / name / "cluster.toml")
+    assert file.replica(0).data_dir == str(tmp_path / name / "replica-0")
+
+
+def test_a_folder_whose_name_cannot_be_written_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    folder = tmp_path / "\udcff"
+    assert refused(folder) == f"--data-dir {folder}: its name is no UTF-8, and cluster.toml has to name it"
+    assert not folder.exists()
+
+
 def test_two_cannot_have_a_folder_at_once(tmp_path: Path) -> None:
     with open_folder(tmp_path):
         assert refused(tmp_path) == f"--data-dir {tmp_path}: another `triskele up` runs here; stop it, or give another folder"

@@ -21,7 +21,7 @@ from triskele.cli.output import checked_output
 from triskele.cli.values import SETTINGS_FLAGS, flags_of, nearest, read_arguments, unknown_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 class Command(NamedTuple):
@@ -170,7 +170,28 @@ def _dispatch(words: list[str]) -> int:
     arguments = read_arguments(parser, words[len(command.words.split()) :], os.environ, all_keys)
     if told := unknown_variables(os.environ, _keys_of(parser), all_keys):
         complain(told)
-    return module.run(arguments)
+    try:
+        return module.run(arguments)
+    except Exception as error:
+        written = {flag: arguments.written.get(action.dest) for action in flags_of(parser).values() for flag in action.option_strings}
+        placed = where_written(error, written)
+        if placed is error:
+            raise
+        raise placed from None
+
+
+def where_written(error: Exception, written: Mapping[str, str | None]) -> Exception:
+    """Return an error of usage with the place where the value was written; any other error as it is.
+
+    Args:
+        error: What a command raised; it calls a setting by its flag, not knowing better.
+        written: ``{flag: where}``, None of values that are from the command line or are defaults.
+    """
+    from replica.config import SettingError
+
+    only = only_error(error)
+    place = written.get(only.what) if isinstance(only, SettingError) else None
+    return SettingError(place, only.value, only.why) if isinstance(only, SettingError) and place else error
 
 
 def _keys_of(parser: argparse.ArgumentParser) -> set[str]:

@@ -6,6 +6,7 @@ last flush is here. Whatever could not be written is dropped then, or the interp
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import contextmanager, suppress
@@ -76,6 +77,8 @@ def checked_output() -> Iterator[None]:
         OutputFailed: What was written did not go out; not if the block raises something itself.
     """
     stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper):  # letters that it does not have are told as on standard error
+        stream.reconfigure(errors="backslashreplace")
     output = Output(stream if stream is not None else Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - None: who called us closed it
     sys.stdout = cast("Any", output)
     try:

@@ -98,7 +98,7 @@ def _file(words: Sequence[str], environment: Mapping[str, str]) -> tuple[str | N
     """Return the TOML file's name and what is in it; whoever only asks for help is not troubled with it.
 
     Raises:
-        SettingError: It cannot be read.
+        SettingError: It cannot be read, or no system takes a text in it.
     """
     before = list(words[: words.index("--")] if "--" in words else words)
     if {"-h", "--help"} & set(before):
@@ -108,9 +108,14 @@ def _file(words: Sequence[str], environment: Mapping[str, str]) -> tuple[str | N
     file = given[-1] if given else environment.get(CONFIG)
     if not file:
         return None, {}
-    from replica.config import read_toml
+    from replica.cluster_file import is_plain
+    from replica.config import SettingError, read_toml
 
-    return file, read_toml(Path(file), "--config" if given else CONFIG)
+    table = read_toml(Path(file), "--config" if given else CONFIG)
+    for key, value in table.items():
+        if isinstance(value, str) and not is_plain(value):
+            raise SettingError(f"{key} in {file}", "", "must be text without zero bytes")
+    return file, table
 
 
 def _check_keys(table: Mapping[str, Any], file: str | None, own: Collection[str], everywhere: Callable[[], Collection[str]]) -> None:

@@ -31,6 +31,7 @@ from replica.profiling.pages import Profiling
 from replica.reading import read_folder
 from replica.standing import Standing
 from replica.statistics import process_statistics, render_prometheus
+from replica.stop_limit import ended_after
 from replica.stop_signals import stop_signals
 from replica.storage.sync_thread import SyncThread
 from replica.surroundings import PROCESS, Surroundings
@@ -58,6 +59,8 @@ HAND_OVER_SECONDS_MAX = 1.0
 """How long a stopping leader waits for another to lead."""
 DRAIN_SECONDS_MAX = 2.0
 """How long a stopping replica waits for held commands to be committed."""
+STOP_SECONDS_MAX = 5.0
+"""How long all of a stop may take."""
 FOLD_KEYS = 1000
 """Keys hashed at a time for the state hash, about 2 ms."""
 
@@ -224,26 +227,28 @@ class Server:
         if self.persistence.log is not None:
             self.persistence.runner = SyncThread()
             self.hub.gathers = True  # a turn ends with a sync
-        try:
-            addresses = {name: bound_address(opened) for name, opened in sockets.items()}
-            self.whereabouts.own = (addresses["listen"], addresses["websocket"], addresses["admin"])
-            listeners = [(addresses["listen"], sockets["listen"]), ("ws://" + addresses["websocket"] + "/", sockets["websocket"])]
-            with trio.open_signal_receiver(*stop_signals()) as signals:
-                async with trio.open_nursery() as nursery:
-                    await self._begin(nursery, listeners)
-                    await nursery.start(self._serve_admin, sockets["admin"])
-                    tune()
-                    nursery.start_soon(self._keep, spare, lambda: self.core.node.store, name=spare)
-                    told = {"address": addresses["listen"], "websocket": "ws://" + addresses["websocket"], "admin": "http://" + addresses["admin"]}
-                    listening(told)
-                    async for number in signals:
-                        await self._stop(signal.Signals(number).name)
-                        break
-                    nursery.cancel_scope.cancel()
-            self._judge_end()
-            self.guard.judge_end()
-        finally:
-            self.close()
+        with ExitStack() as limit:
+            try:
+                addresses = {name: bound_address(opened) for name, opened in sockets.items()}
+                self.whereabouts.own = (addresses["listen"], addresses["websocket"], addresses["admin"])
+                listeners = [(addresses["listen"], sockets["listen"]), ("ws://" + addresses["websocket"] + "/", sockets["websocket"])]
+                with trio.open_signal_receiver(*stop_signals()) as signals:
+                    async with trio.open_nursery() as nursery:
+                        await self._begin(nursery, listeners)
+                        await nursery.start(self._serve_admin, sockets["admin"])
+                        tune()
+                        nursery.start_soon(self._keep, spare, lambda: self.core.node.store, name=spare)
+                        urls = {"websocket": "ws://" + addresses["websocket"], "admin": "http://" + addresses["admin"]}
+                        listening({"address": addresses["listen"], **urls})
+                        async for number in signals:
+                            limit.enter_context(ended_after(STOP_SECONDS_MAX))
+                            await self._stop(signal.Signals(number).name)
+                            break
+                        nursery.cancel_scope.cancel()
+                self._judge_end()
+                self.guard.judge_end()
+            finally:
+                self.close()
 
     async def run_in_memory(self, listening: Callable[[], None]) -> None:
         """Serve over the surroundings' fabric, at our address in the cluster file, until ``stop``; no sockets, no signals, no admin listener.

@@ -27,9 +27,11 @@ from tests.replica.fake_links import FakeLink
 from transport.errors import HandshakeRefused
 from transport.handshake import Identity
 from triskele.admin_client import post
+from triskele.child import child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 FREE = "127.0.0.1:0"
 SETTINGS = Settings(listen=FREE, websocket=FREE, admin=FREE, durability="memory")
@@ -243,6 +245,33 @@ async def test_a_signal_ends_it_in_order_with_status_zero(number: signal.Signals
                     while await link.receive_some():
                         pass  # the link ends with the process
                     assert await process.wait() == 0
+
+
+STALLED = """
+import os, signal, threading, trio
+import replica.server
+from replica.cluster_file import ClusterFile, ReplicaPlace
+from tests.replica.test_server import SETTINGS
+replica.server.STOP_SECONDS_MAX = 0.2
+cluster = ClusterFile(replicas=(ReplicaPlace(id=0, data_dir="folder"),), cluster_id="c")
+
+def stall(descriptor, sync=os.fdatasync):
+    if threading.current_thread() is threading.main_thread() or signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # it starts still
+        return sync(descriptor)
+    os.kill(os.getpid(), signal.SIGTERM)  # the disk is waited for at this moment
+    threading.Event().wait()
+
+os.fdatasync = stall
+trio.run(lambda: replica.server.serve(SETTINGS.changed("--durability", durability="disk"), cluster, 0))
+"""
+
+
+def test_a_signal_ends_it_in_time_though_its_disk_never_answers_again(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STALLED]
+    done = subprocess.run(command, capture_output=True, text=True, env=child_environment(), cwd=tmp_path, check=False, timeout=30)
+    assert (done.returncode, done.stderr.splitlines()[-1:]) == (
+        1, ["not stopped within 0.2 s (does the disk answer?): ended here, and nothing acknowledged is lost"],
+    )  # fmt: skip
 
 
 async def test_a_stopping_replica_waits_for_what_it_holds_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from replica.stop_signals import stop_signals
+from replica.stop_signals import open_stop_signals
 from triskele.cli.framework import only_error
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ async def until_signal(work: Callable[..., Awaitable[Any]], *arguments: object) 
         scope.cancel()
 
     try:
-        with trio.open_signal_receiver(*stop_signals()) as signals:
+        with open_stop_signals() as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(watch, signals, nursery.cancel_scope)
                 found = await work(*arguments)

@@ -32,7 +32,7 @@ from replica.reading import read_folder
 from replica.standing import Standing
 from replica.statistics import process_statistics, render_prometheus
 from replica.stop_limit import ended_after
-from replica.stop_signals import stop_signals
+from replica.stop_signals import open_stop_signals
 from replica.storage.sync_thread import SyncThread
 from replica.surroundings import PROCESS, Surroundings
 from replica.upkeep import look_after_log
@@ -232,7 +232,7 @@ class Server:
                 addresses = {name: bound_address(opened) for name, opened in sockets.items()}
                 self.whereabouts.own = (addresses["listen"], addresses["websocket"], addresses["admin"])
                 listeners = [(addresses["listen"], sockets["listen"]), ("ws://" + addresses["websocket"] + "/", sockets["websocket"])]
-                with trio.open_signal_receiver(*stop_signals()) as signals:
+                with open_stop_signals() as signals:
                     async with trio.open_nursery() as nursery:
                         await self._begin(nursery, listeners)
                         await nursery.start(self._serve_admin, sockets["admin"])
@@ -371,7 +371,7 @@ class Server:
 
 
 async def serve(settings: Settings, cluster: ClusterFile, replica_id: int, *, listening: Callable[[dict[str, str]], None] = lambda _: None) -> None:
-    """Run one replica until a signal stops it (``stop_signals``).
+    """Run one replica until a signal stops it (``open_stop_signals``).
 
     Args:
         settings: resolved settings; what the cluster file says is filled in.

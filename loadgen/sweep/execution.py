@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from loadgen.sweep.folder import read_result
-from replica.stop_signals import stop_signals
+from replica.stop_signals import open_stop_signals
 from triskele.child import child_environment
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ async def execute(plan: Plan, folder: Folder, progress: SweepProgress, program: 
             progress.tick()
 
     failure: OSError | None = None
-    with trio.open_signal_receiver(*stop_signals()) as signals:
+    with open_stop_signals() as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch, signals, nursery.cancel_scope)
             if progress.is_live:

@@ -9,7 +9,7 @@ import trio
 
 from replica.config import SettingError, Settings, add_settings_flags, settings_from
 from replica.listening import ListenError
-from replica.stop_signals import stop_signals
+from replica.stop_signals import open_stop_signals
 from triskele.cli.arguments import path_type, seconds, whole
 from triskele.cli.framework import CommandFailed, only_error
 
@@ -68,7 +68,7 @@ async def _up(arguments: Namespace, settings: Settings, port: int | None) -> int
     from triskele.supervision import RESTARTS
 
     say, is_ready = Lines(), False
-    with trio.open_signal_receiver(*stop_signals()) as signals:
+    with open_stop_signals() as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
             places = {"port": port, "data_dir": arguments.data_dir, "ready_file": arguments.ready_file}

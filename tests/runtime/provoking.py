@@ -38,7 +38,7 @@ async def provoke(run: Run, what: str, replica: int, attempt: int) -> None:
         await _renew_links(run, what, replica, attempt)
     elif what in SNAPSHOTS and server is not None:
         server.persistence._snapshot_begun_at -= 1 << 20  # the next look finds that one is due
-    elif what in SLOW_SYNCS:
+    elif what in SLOW_SYNCS and run.durable:
         run.cluster.slow_disk(replica, SLOW_SECONDS)
     elif what == "turn.after_write":
         run.cluster.slow_disk(replica, 0.0)

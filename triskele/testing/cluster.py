@@ -12,6 +12,7 @@ from replica.client_driver import ClientSettings, open_client
 from replica.surroundings import Surroundings
 from triskele.calls import on_completions
 from triskele.client import Store, open_store
+from triskele.testing.disk import checked_seconds
 from triskele.testing.place import Fault, Place, always, here, raising
 from triskele.testing.points import POINTS
 from triskele.testing.seat import Ending, Seat
@@ -212,8 +213,15 @@ class Cluster:
         self._seat(replica).place.jumped += seconds
 
     def slow_disk(self, replica: int, sync_seconds: float) -> None:
-        """Let a replica's syncs take so long (virtual seconds) from now on; beyond 2 ms they run beside the turns."""
-        self._seat(replica).sync_clock.sync_seconds = sync_seconds
+        """Let a replica's syncs take so long (virtual seconds) from now on; beyond 2 ms they run beside the turns.
+
+        Raises:
+            ValueError: no such replica or time, or it has no log on a disk that could be slow.
+        """
+        seat = self._seat(replica)
+        if sync_seconds and self.file.durability != "disk":
+            raise ValueError(f"the cluster keeps its log in memory: replica {replica} waits for no disk; give durability='disk'")
+        seat.sync_clock.sync_seconds = checked_seconds(sync_seconds)
 
     def cancel(self, task_name: str, *, replica: int | None = None, client: int | None = None, checkpoint: int = 0) -> Cancellation:
         """Cancel the nursery that a task of a replica or a client runs in, at a checkpoint of that task.

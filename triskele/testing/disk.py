@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from transport.fault_points import reach
@@ -12,11 +13,22 @@ if TYPE_CHECKING:
     from replica.storage.disk import Buffer, Disk, File
 
 
+def checked_seconds(sync_seconds: float) -> float:
+    """Return the seconds that a sync takes.
+
+    Raises:
+        ValueError: nothing can take so long.
+    """
+    if not 0 <= sync_seconds < math.inf:
+        raise ValueError(f"a sync cannot take {sync_seconds} s")
+    return sync_seconds
+
+
 class SyncClock:
     """Seconds as the log measures its syncs with: they pass only while one runs."""
 
     def __init__(self, sync_seconds: float) -> None:
-        self.sync_seconds = sync_seconds
+        self.sync_seconds = checked_seconds(sync_seconds)
         self._now = 0.0
 
     def __call__(self) -> float:

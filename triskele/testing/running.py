@@ -63,7 +63,10 @@ async def cluster(
 
     Raises:
         BaseExceptionGroup: what ended replicas, if nobody asked for it with ``exited``; unless the block raises itself.
+        ValueError: syncs take time, and the log is in memory: no disk would be slow.
     """
+    if sync_seconds and durability != "disk":
+        raise ValueError(f"sync_seconds {sync_seconds}: the log is in memory and waits for no disk; give durability='disk'")
     seed_schedule(seed)
     listen_to_fault_points()
     settings = (settings or Settings()).changed("cluster", mode=mode, durability=durability)

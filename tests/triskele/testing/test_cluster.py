@@ -86,6 +86,18 @@ async def test_faults_about_nobody_are_refused(autojump_clock: MockClock) -> Non
             c.status(1)
 
 
+async def test_a_disk_that_could_not_be_slow_is_refused(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    async with cluster(3) as c:
+        with pytest.raises(ValueError, match="the cluster keeps its log in memory: replica 1 waits for no disk; give durability='disk'"):
+            c.slow_disk(1, 0.5)
+    with pytest.raises(ValueError, match=r"sync_seconds 0\.5: the log is in memory and waits for no disk"):
+        await cluster(3, sync_seconds=0.5).__aenter__()
+    async with cluster(3, durability="disk") as c:
+        for seconds in (-1.0, float("nan"), float("inf")):
+            with pytest.raises(ValueError, match=f"a sync cannot take {seconds} s"):
+                c.slow_disk(1, seconds)
+
+
 async def test_a_client_that_fails_is_its_owner_s_matter(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
     with pytest.raises(ExceptionGroup) as caught:
         async with cluster(3) as c:

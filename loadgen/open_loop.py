@@ -4,6 +4,9 @@ Each stream has its own schedule, one operation every ``streams / rate`` seconds
 counts from its *intended* start, so a stall is paid by everything that should have started during it (Tene's "coordinated omission"). At most
 ``pendings`` operations of a stream are in flight; what has to wait for a place is the backlog, and its wait is part of its latency.
 
+Streams come round in turn, so which of them have something due follows from the number of arrivals: a moment costs as much as arrived in it, not
+as many steps as there are streams. With a look at every stream a thousand of them kept the generator's own core busy, and their latencies were its.
+
 Every operation has a start of its own here, which costs a little more than the closed loop; hence a class of its own. A handle is
 ``(stream, class, starts)`` with a start for each place of the submission.
 """
@@ -47,10 +50,14 @@ class OpenRunner(Runner):
         self.rate = rate
         self.backlog_max = self.backlog_end = 0
         self._scheduled = False
+        self._arrived = 0  # arrivals of the schedule whose streams were asked to submit them
+        self._issued = 0  # operations of the schedule that were submitted
 
     async def measure(self, window: Window, *, operations: int = 0, calm_at: float = float("inf"), drain_seconds: float = 5.0) -> None:
         """As ``Runner.measure``, with arrivals on schedule from the window's beginning (warm-up included)."""
         self._scheduled = True
+        for place, stream in enumerate(self.streams):
+            stream.place = place
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._arrive, window)
             await super().measure(window, operations=operations, calm_at=calm_at, drain_seconds=drain_seconds)
@@ -64,20 +71,26 @@ class OpenRunner(Runner):
             moment = self.clock()
             if moment >= window.boundary:
                 window.roll(moment)
-            self._submit_all(moment)
+            self._submit_arrived(moment, moment)
             if self.budget:
-                self.backlog_end = sum(self._due(stream, moment) - stream.issued for stream in self.streams)
+                self.backlog_end = self._due(moment) - self._issued
                 self.backlog_max = max(self.backlog_max, self.backlog_end)
             await trio.sleep(pause)
 
-    def _due(self, stream: Stream, moment: float) -> int:
-        """Return how many operations of a stream should have started by ``moment``."""
-        elapsed = moment - self._first(stream)
-        return int(elapsed * self.rate / len(self.streams)) + 1 if elapsed >= 0 else 0
+    def _due(self, moment: float) -> int:
+        """Return how many operations of all streams should have started by ``moment``."""
+        elapsed = moment - self.window.begin
+        return int(elapsed * self.rate) + 1 if elapsed >= 0 else 0
 
-    def _first(self, stream: Stream) -> float:
-        """Return the intended start of a stream's first operation."""
-        return self.window.begin + self.streams.index(stream) / self.rate
+    def _submit_arrived(self, moment: float, now: float) -> None:
+        """Let the streams whose turn came since the last look submit what is due; one without a place does when it gets one."""
+        streams, due = len(self.streams), self._due(moment)
+        for number in range(max(self._arrived, due - streams), due):
+            stream = self.streams[number % streams]
+            if stream.credit and stream.is_open:
+                self._submit(stream, moment, now)
+                stream.driver.wake()
+        self._arrived = due
 
     def _submit(self, stream: Stream, moment: float, now: float) -> None:
         """Submit what is due and has a place; what has not stays due."""
@@ -86,14 +99,16 @@ class OpenRunner(Runner):
             return
         source = stream.source
         assert isinstance(source, Operations)
-        first, spacing = self._first(stream), len(self.streams) / self.rate
-        while (wanted := min(self._due(stream, moment) - stream.issued, stream.credit, self.budget)) > 0:
+        begin, streams = self.window.begin, len(self.streams)
+        due = (self._due(moment) - stream.place + streams - 1) // streams  # its first operation is the schedule's number ``place``
+        while (wanted := min(due - stream.issued, stream.credit, self.budget)) > 0:
             order = source.upcoming(wanted)
             count, causal, strong, writes = source.take(len(order))
             starts: list[list[float]] = [[] for _ in range(MODIFY + 1)]
             for number, class_ in enumerate(order, stream.issued):
-                starts[class_].append(first + number * spacing)
+                starts[class_].append(begin + (stream.place + number * streams) / self.rate)
             stream.issued += count
+            self._issued += count
             stream.credit -= count
             self.budget -= count
             self.submitted += count
@@ -110,6 +125,7 @@ class OpenRunner(Runner):
         window = self.window
         if moment >= window.boundary:
             window.roll(moment)
+        ready: dict[Stream, None] = {}
         done = 0
         for completion in completions:
             if completion.kind is not _READ and completion.kind is not _RECORDED:
@@ -132,9 +148,11 @@ class OpenRunner(Runner):
                 counts[microseconds] = counts.get(microseconds, 0) + 1
             done += count
             stream.credit += count
+            ready[stream] = None
         self._finish(window, moment, done)
-        for stream in self.streams:
+        for stream in ready:
             self._submit(stream, moment, now)
+        self._submit_arrived(moment, now)
         if self.completed == self.submitted:
             self._idle.set()
 

@@ -63,6 +63,8 @@ class Stream:
     writes_first: bool = False
     issued: int = 0
     """Open loop: operations submitted since the beginning of the schedule."""
+    place: int = 0
+    """Open loop: number of its first operation in the schedule of all streams of the process."""
 
 
 Handle = tuple[Stream, int, Any]

@@ -30,6 +30,15 @@ def test_percentiles_are_those_of_the_values_within_the_precision() -> None:
         assert found[name] == pytest.approx(values[place] / 1000, rel=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("count", "name", "place"), [(26, "p90", 24), (60, "p99", 60), (600, "p99_9", 600), (6000, "p99_99", 6000), (1000, "p99_9", 999)]
+)
+def test_a_percentile_is_no_smaller_than_so_many_percent_of_few_values(count: int, name: str, place: int) -> None:
+    latencies = latencies_of(list(range(1, count + 1)))
+    assert summary(latencies.histogram(), 0)[name] == pytest.approx(place / 1000, abs=0.0005 if count < 2048 else 0.004)
+    assert summary(merge([decode(encode(latencies.histogram()))]), 0)[name] == summary(latencies.histogram(), 0)[name]
+
+
 def test_merged_histograms_are_the_histogram_of_all_values() -> None:
     draw = random.Random(4)
     parts = [[int(draw.expovariate(1 / scale)) for _ in range(3000)] for scale in (300, 3000, 300_000)]

@@ -10,7 +10,7 @@ import trio
 from loadgen.latency import decode, merge, summary
 from loadgen.open_loop import OpenRunner
 from loadgen.runner import Stream
-from loadgen.window import Window
+from loadgen.window import STEPS_PER_SECOND, Window
 from loadgen.workload import KeySampler, Operations, Preload, WorkloadSettings
 from tests.loadgen.fakes import FakeDriver
 
@@ -28,16 +28,17 @@ async def run(
     workload: str = "mix",
     stall: tuple[float, float] = (0.0, 0.0),
     operations: int = 0,
+    streams: int = 4,
 ) -> tuple[OpenRunner, Window]:
     """Warm up for a second, measure two; answers take 5 ms, and none comes during the stall (seconds from the window's opening)."""
     runner = OpenRunner(clock=clock.current_time, pendings=pendings, rate=rate)
     driver = FakeDriver(runner.on_completions, delay_seconds=0.005)
-    settings = WorkloadSettings(workload=workload, key_space=1000, streams=4)
-    runner.streams = [Stream(number, driver, Operations(settings, number, SAMPLER)) for number in range(4)]
+    settings = WorkloadSettings(workload=workload, key_space=1000, streams=streams)
+    runner.streams = [Stream(number, driver, Operations(settings, number, SAMPLER)) for number in range(streams)]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(driver.run)
-        await runner.open_sessions([b"a", b"b", b"c", b"d"], 1)
-        await runner.preload([Preload(settings, number) for number in range(4)], 16)
+        await runner.open_sessions([b"%d" % number for number in range(streams)], 1)
+        await runner.preload([Preload(settings, number) for number in range(streams)], 16)
         begin = runner.clock()
         end = float("inf") if operations else begin + 3
         measured = Window(begin, begin + 1, end, runner.on_open, runner.on_close)
@@ -102,3 +103,23 @@ async def test_a_number_of_operations_ends_the_schedule(autojump_clock: MockCloc
     assert measured.result()["operations"] == 500
     assert measured.end - measured.start == pytest.approx(0.5, abs=0.02)
     assert runner.submitted == runner.completed
+
+
+async def test_a_moment_costs_what_arrived_in_it_not_as_many_looks_as_there_are_streams(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hundred streams at 500 a second: each operation is one look at its stream, and a tenth of a second one at each."""
+    looks = 0
+    submit = OpenRunner._submit
+
+    def counted(runner: OpenRunner, stream: Stream, moment: float, now: float) -> None:
+        nonlocal looks
+        looks += 1
+        submit(runner, stream, moment, now)
+
+    monkeypatch.setattr(OpenRunner, "_submit", counted)
+    runner, measured = await run(autojump_clock, rate=500.0, streams=200)
+    arrived = 3 * 500
+    assert sum(row[0] for row in measured.rows) == pytest.approx(1000, abs=4)
+    assert looks <= 3 * arrived + 200 * 3 * STEPS_PER_SECOND + 5000  # arrivals and completions, ticks, the preload
+    assert runner.backlog_max <= 4

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadgen.chart import chart
 from loadgen.latency import PERCENTILES
 from loadgen.markup import document, table
-from loadgen.report import CHECKED, CLOCK_SECONDS, without_counters
+from loadgen.report import CHECKED, CLOCK_SECONDS, late_lines, without_counters
 from loadgen.window import STEPS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def page(result: Result) -> str:
         _throughput(result),
         "<h2>Latency</h2>",
         _latency_table(result),
+        *(f"<p>{escape(line)}</p>" for line in late_lines(result)),
         chart(_latency_lines(result), "percentile", "ms", labels=["mean", *(name.replace("_", ".") for name in PERCENTILES)]),
         "<h2>Paths of logged strong commands</h2>",
         *_paths(result),

@@ -80,6 +80,7 @@ def build(
         "failed": sum(result["failed"] for result in results),
         "unknown": sum(result["unknown"] for result in results),
         "reasons": reasons,
+        "drained": drained(results),
         "duration_seconds": round(duration, 6),
         "throughput_per_second": round(operations / duration, 1) if duration > 0 else 0.0,
         "throughput_series": by_second(rows, duration),
@@ -105,6 +106,13 @@ def added(series: Sequence[Sequence[Sequence[int]]]) -> list[list[int]]:
             for place, count in enumerate(own):
                 row[place] += count
     return rows
+
+
+def drained(results: Sequence[Mapping[str, Any]]) -> dict[str, float | int | None]:
+    """Return how many operations the window's end found in flight that completed later, and the slowest: no other figure has them."""
+    operations = sum(result["drained"]["operations"] for result in results)
+    slowest = max(result["drained"]["us_max"] for result in results) / 1000
+    return {"operations": operations, "latency_ms_max": slowest if operations else None}
 
 
 def by_second(rows: Sequence[Sequence[int]], duration: float) -> list[list[int]]:
@@ -154,6 +162,7 @@ def table(result: Result) -> str:
         if figures["count"]:
             cells = "".join(f"{figures[key]:>9.3f}" for key in ("mean", *PERCENTILES, "max"))
             lines.append(f"{name.replace('_', ' '):<14}{figures['count']:>11,}{cells}")
+    lines += late_lines(result)
     if result["paths"]["fast"] is not None:
         lines += ["", f"logged strong commands: {result['paths']['fast']:.1%} by the fast path"]
     heads = f"{'calls/op':>10}{'frames/send':>13}{'cmds/frame':>12}{'MB sent':>9}{'turn max, ms':>14}"
@@ -162,13 +171,24 @@ def table(result: Result) -> str:
     for number, client in enumerate(result["clients"]):
         lines.append(f"{f'client {number}':<12}{'':<10}{client['cpu_seconds'] / seconds:>7.0%}{client['rss_bytes'] / 2**20:>8.1f}")
     lines += ["", f"bottleneck: {result['bottleneck']}"]
-    if result["backlog"]:
-        lines.append(f"open loop: {result['backlog']['max']:,} operations late at most, {result['backlog']['end']:,} at the end")
     if result["floors"]:
         lines.append(floors_line(result))
     if result["check"]:
         lines.append(check_line(result["check"]))
     return "\n".join(lines)
+
+
+def late_lines(result: Result) -> list[str]:
+    """Tell of operations that latencies do not show: what waited to be submitted; what was in flight at the end and took longer than all that counts."""
+    lines, drain = [], result["drained"]
+    if result["backlog"]:
+        lines.append(f"open loop: {result['backlog']['max']:,} operations late at most, {result['backlog']['end']:,} at the end")
+    counted = [figures["max"] for figures in result["latency_ms"].values() if figures["count"]]
+    if drain["operations"] and drain["latency_ms_max"] > max(counted, default=0.0):
+        lines.append(
+            f"in flight at the end, and in no figure: {drain['operations']:,} operations, the slowest took {drain['latency_ms_max']:,.3f} ms"
+        )
+    return lines
 
 
 def floors_line(result: Result) -> str:
@@ -234,6 +254,7 @@ def to_csv(result: Result) -> str:
     cells |= {name: result[name] for name in ("operations", "failed", "unknown", "duration_seconds", "throughput_per_second", "bottleneck")}
     for group, figures in result["latency_ms"].items():
         cells |= {f"{group}_{name}": value for name, value in figures.items()}
+    cells |= {f"drained_{name}": value for name, value in result["drained"].items()}
     cells |= {f"path_{name}": value for name, value in result["paths"].items()}
     cells |= {f"floor_{name}": value for name, value in (result["floors"] or {}).items()}
     cells |= {f"check_{name}": (result["check"] or {}).get(name) for name in CHECKED}

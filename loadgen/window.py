@@ -103,7 +103,8 @@ class Window:
             self._finish(moment, whole_second=False)
 
     def result(self) -> dict[str, object]:
-        """Return what the coordinator needs of a closed window, as JSON."""
+        """Return what the coordinator needs of a closed window, as JSON; ``drained`` is of what completed after it: how many, and the slowest."""
+        drained = [found for counts in self.counts for found in counts.items()]
         histograms = [latencies.histogram() for latencies in self._latencies]
         return {
             "start": self.start,
@@ -111,6 +112,7 @@ class Window:
             "operations": sum(row[0] for row in self.rows),
             "failed": self.failed,
             "unknown": self.unknown,
+            "drained": {"operations": sum(count for _, count in drained), "us_max": max((microseconds for microseconds, _ in drained), default=0)},
             "rows": self.rows,
             "written": sum(int(histogram.get_total_count()) for histogram in histograms[CAUSAL_WRITE:]),
             "latency_us": {name: latencies.total_us() for name, latencies in zip(MEASURED, self._latencies, strict=True)},

@@ -37,7 +37,7 @@ def client_result(rows: list[tuple[int, int, int]], *, start: float = 100.0, mil
         "start": start, "end": start + len(rows) / 10, "operations": operations, "failed": 0, "unknown": 0, "rows": rows, "written": operations // 2,
         "latency_us": {name: latency.total_us() for name, latency in latencies.items()},
         "latencies": {name: encode(latency.histogram()) for name, latency in latencies.items()}, "cpu_seconds": cpu_seconds, "rss_bytes": 1 << 26,
-        "reasons": {},
+        "reasons": {}, "drained": {"operations": 0, "us_max": 0},
     }  # fmt: skip
 
 

@@ -90,6 +90,18 @@ async def test_a_stall_is_paid_by_all_that_should_have_started_during_it(autojum
     assert runner.backlog_end <= 4
 
 
+async def test_a_stall_over_the_window_s_end_is_told_though_nothing_of_it_counts(autojump_clock: MockClock) -> None:
+    """All that starts in the last half second has a place, so nothing is late: only what the drain brings shows that no answer came."""
+    runner, measured = await run(autojump_clock, stall=(1.5, 3.0))
+    assert runner.backlog_end == pytest.approx(100, abs=8)
+    result = measured.result()
+    assert (latency(measured)["max"] or 0) <= 7.1
+    drained = result["drained"]
+    assert isinstance(drained, dict)
+    assert drained["operations"] == pytest.approx(400, abs=8)
+    assert drained["us_max"] == pytest.approx(1_500_000, abs=10_000)
+
+
 async def test_never_more_in_flight_than_places_and_the_backlog_is_told(autojump_clock: MockClock) -> None:
     runner, measured = await run(autojump_clock, rate=2000.0, pendings=2)
     # 4 x 2 places of 5 to 6 ms each: at most 1600 a second, and 2000 arrive

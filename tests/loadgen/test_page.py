@@ -56,3 +56,10 @@ def test_a_violation_is_told_on_the_page() -> None:
     assert "vacuous" not in shown
     result["check"]["vacuous"] = "9 operations were answered"
     assert "The check is vacuous: 9 operations were answered." in page(result)
+
+
+def test_operations_that_no_latency_shows_are_told() -> None:
+    parts = [client_result([(10, 1, 0)] * 10) | {"drained": {"operations": 7, "us_max": 1_234_567}, "backlog_max": 9, "backlog_end": 3}]
+    text = page(built(parts))
+    assert "in flight at the end, and in no figure: 7 operations, the slowest took 1,234.567 ms" in text
+    assert "open loop: 9 operations late at most, 3 at the end" in text

@@ -111,6 +111,19 @@ def test_failures_are_counted_with_their_reasons_and_never_in_the_rate() -> None
     assert (result["failed"], result["unknown"], result["reasons"], result["operations"]) == (4, 2, {"busy": 4, "expired": 2}, 5000)
 
 
+def test_what_was_in_flight_at_the_end_is_told_where_it_took_longer_than_all_that_counts() -> None:
+    parts = [
+        client_result(ROWS) | {"drained": {"operations": 7, "us_max": 1900}},
+        client_result(ROWS) | {"drained": {"operations": 5, "us_max": 1200}},
+    ]
+    result = built(parts)
+    assert result["drained"] == {"operations": 12, "latency_ms_max": 1.9}
+    assert "in flight at the end" not in table(result)
+    parts[0]["drained"]["us_max"] = 1_234_567
+    assert "in flight at the end, and in no figure: 12 operations, the slowest took 1,234.567 ms" in table(built(parts))
+    assert built([client_result(ROWS)])["drained"] == {"operations": 0, "latency_ms_max": None}
+
+
 def test_an_open_loop_tells_its_backlog() -> None:
     result = built([client_result(ROWS) | {"backlog_max": 7, "backlog_end": 1}, client_result(ROWS) | {"backlog_max": 3, "backlog_end": 0}])
     assert result["backlog"] == {"max": 10, "end": 1}

@@ -91,6 +91,7 @@ def warning(before: Side, after: Side, pairs: Sequence[tuple[Point, Point]]) -> 
             if name not in INCIDENTAL and values[0] != values[1]:
                 differing.setdefault(name, values)
     reasons += [f"{name} {values[0]} and {values[1]}" for name, values in differing.items()]
+    reasons += [f"{side.name}: {line}" for side in (before, after) for line in side.mixture]
     reasons += [f"{side.name} is partial" for side in (before, after) if side.partial]
     return "not measured alike: " + "; ".join(reasons) if reasons else ""
 

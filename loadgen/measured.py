@@ -13,6 +13,7 @@ from loadgen.figures import Figures, figures_of
 from loadgen.report import SCHEMA as LOAD_SCHEMA
 from loadgen.sweep.grid import told
 from loadgen.sweep.report import SCHEMA as SWEEP_SCHEMA
+from loadgen.sweep.report import mixture
 from replica.config import SettingError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Side:
         machine, commit, version: Where and with what it was measured, of its first run.
         partial: Whether runs are missing.
         points: All that has runs.
+        mixture: What its runs differ in among themselves, a line each: several commits, say, where a sweep was resumed.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Side:
     version: str
     partial: bool
     points: Sequence[Point]
+    mixture: Sequence[str] = ()
 
 
 def read_side(path: Path) -> Side:
@@ -134,6 +137,7 @@ def side_of_results(name: str, results: Sequence[dict[str, Any]]) -> Side:
         version=first["version"],
         partial=False,
         points=points,
+        mixture=list(mixture(results)),
     )
 
 
@@ -151,7 +155,16 @@ def side_of_report(name: str, report: Mapping[str, Any]) -> Side:
     if not points:
         raise SettingError(name, "", "no run of it has a result")
     machine = _table("machine", report["machine"])
-    return Side(name=name, kind=SWEEP, machine=machine, commit=report["commit"], version=report["version"], partial=report["partial"], points=points)
+    return Side(
+        name=name,
+        kind=SWEEP,
+        machine=machine,
+        commit=report["commit"],
+        version=report["version"],
+        partial=report["partial"],
+        points=points,
+        mixture=[_text("warnings", line) for line in report["warnings"]],
+    )
 
 
 def _numbers(figures: object) -> Figures:

@@ -179,7 +179,7 @@ def table(result: Result) -> str:
 
 
 def late_lines(result: Result) -> list[str]:
-    """Tell of operations that latencies do not show: what waited to be submitted; what was in flight at the end and took longer than all that counts."""
+    """Tell of operations that no latency shows: what waited to be submitted; what was in flight at the end and took longer than all that counts."""
     lines, drain = [], result["drained"]
     if result["backlog"]:
         lines.append(f"open loop: {result['backlog']['max']:,} operations late at most, {result['backlog']['end']:,} at the end")

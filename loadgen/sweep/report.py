@@ -18,7 +18,7 @@ from loadgen.intervals import median_of, paired_ratio_of
 from loadgen.machine import commit, machine, package_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from loadgen.sweep.folder import Outcome
     from loadgen.sweep.grid import Point
@@ -56,7 +56,7 @@ def build(plan: Plan, outcomes: Sequence[Outcome], *, started: str, finished: st
         "file": plan.text,
         "axes": {axis.name: [step.name for step in axis.steps] for axis in plan.axes},
         "failures": [{"run": outcome.run.file, "point": outcome.run.point.name, "why": outcome.failure} for outcome in outcomes if outcome.failure],
-        "warnings": list(_warnings(results)),
+        "warnings": list(mixture(results)),
         "points": [
             _point(plan, point, [outcome for outcome in outcomes if outcome.run.point == point], measured) for point in plan.points
         ],
@@ -72,10 +72,11 @@ def figures_by_repeat(outcome: Outcome) -> Measured:
     return outcome.run.repeat, {} if outcome.result is None else figures_of(outcome.result)
 
 
-def _warnings(results: Sequence[dict[str, Any]]) -> Iterable[str]:
-    """Tell what makes the runs of one sweep hard to compare."""
+def mixture(results: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """Tell what makes the runs of one sweep, or of one folder, hard to compare."""
     for what, seen in (
         ("commits", {str(result["commit"]) for result in results}),
+        ("versions", {str(result["version"]) for result in results}),
         ("machines", {str({name: value for name, value in result["machine"].items() if name != "load_average"}) for result in results}),
     ):
         if len(seen) > 1:

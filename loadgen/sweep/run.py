@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 import trio
 
+from loadgen.measured import read_side
 from loadgen.runner import LoadFailed
 from loadgen.sweep.execution import LOAD_PROGRAM, execute
 from loadgen.sweep.folder import open_folder
@@ -45,11 +46,15 @@ def sweep(plan: Plan, path: Path, *, resume: bool, stream: IO[str] | None, progr
         The report, and the exit status: 0; 1 if a run failed; 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, with a report of what is there.
 
     Raises:
-        SettingError: The folder cannot be used.
+        SettingError: The folder cannot be used, or a result in it is not what its schema says.
         LoadFailed: It cannot be written any more.
     """
     with open_folder(path, plan, resume=resume) as folder:
-        done = len(folder.outcomes(plan))
+        kept = folder.outcomes(plan)
+        for outcome in kept:
+            if outcome.result is not None:
+                read_side(folder.result_file(outcome.run))  # said now, not after hours of the other runs
+        done = len(kept)
         progress = SweepProgress(plan, done, stream)
         every = len(plan.runs())
         progress.say(f"{plan.name}: {len(plan.points)} points, {every} runs{f', {done} of them done' if done else ''}; about {progress.left()}")

@@ -138,3 +138,8 @@ def test_results_of_different_kinds_cannot_be_compared() -> None:
 def test_sides_without_a_common_point_cannot_be_compared() -> None:
     with pytest.raises(SettingError, match=r"^b: no point of it has the flags or the name of one of a$"):
         compare(side("a", point("x", [1.0], threads=1), point("y", [1.0], threads=2)), side("b", point("z", [1.0], threads=3)))
+
+
+def test_runs_of_one_side_that_differ_among_themselves_are_said() -> None:
+    mixed = side("b", point("x", [100]), mixture=["its runs are of several commits: c, d"])
+    assert compare(side("a", point("x", [100])), mixed)["warning"] == "not measured alike: b: its runs are of several commits: c, d"

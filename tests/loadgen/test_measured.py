@@ -109,3 +109,15 @@ def test_what_cannot_be_read_is_one_line_with_the_file(name: str, content: Any, 
         read_side(tmp_path / name)
     assert str(error.value).startswith(f"{tmp_path / message.partition(':')[0]}:{message.partition(':')[2]}")
     assert error.value.exit_status == 2
+
+
+def test_a_mixture_of_commits_is_known_of_folders_and_of_sweeps(tmp_path: Path) -> None:
+    for number, commit in enumerate(["aaa", "bbb"]):
+        written(tmp_path / "results" / f"{number}.json", result() | {"commit": commit})
+    assert read_side(tmp_path / "results").mixture == ["its runs are of several commits: aaa, bbb"]
+    swept = outcomes(plan(repeats=2), lambda run: 10.0 * run.repeat)
+    for number, outcome in enumerate(swept):
+        if outcome.result is not None:
+            outcome.result["version"] = f"1.{number % 2}"
+    side = read_side(written(tmp_path / "report.json", build(plan(repeats=2), swept, **TIMES)))
+    assert side.mixture == ["its runs are of several versions: 1.0, 1.1"]

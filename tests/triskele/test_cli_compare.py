@@ -135,7 +135,7 @@ def test_signs_that_cannot_be_printed_are_shown_as_escapes(tmp_path: Path, capsy
     for file in (tmp_path / "b").iterdir():
         found = json.loads(file.read_text()) | {"commit": "\ud800\x1b[2J"}
         file.write_text(json.dumps(found))
-    other = result()
+    other = result() | {"commit": "\ud800\x1b[2J"}
     other["settings"]["workload"] = "\ud800\x1b[2J"
     (tmp_path / "b" / "other.json").write_text(json.dumps(other))
     assert main(["compare", "a", "b"]) == 0

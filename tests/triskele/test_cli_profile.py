@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,19 @@ def test_two_profiles_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture
         write_folder(tmp_path / name, result(), {}, [])
     assert main(["profile", "--compare", str(tmp_path / "old"), str(tmp_path / "new")]) == 0
     assert "cpu, us/operation" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", [{"machine": 5}, {"processes": 3}, {"load": 5}, {"machine_idle": None}, {"processes": [{"role": "leader"}]}])
+def test_a_damaged_profile_is_one_line_with_its_folder(change: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        write_folder(tmp_path / name, result(), {}, [])
+    file = tmp_path / "new" / "profile.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    assert main(["profile", "--compare", str(tmp_path / "old"), str(tmp_path / "new")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"triskele: --compare {tmp_path / 'new'}: profile.json is not what its schema says: ")
+    assert len(told.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -60,11 +60,11 @@ def run(arguments: Namespace) -> int:
 
 
 def _compare(old: Path, new: Path) -> int:
-    from triskele.profile.comparison import compare
+    from triskele.profile.comparison import comparable, compare
     from triskele.profile.document import plain
     from triskele.profile.folder import read_folder
 
-    before, after = read_folder(old, "--compare"), read_folder(new, "--compare")
+    before, after = (comparable(read_folder(folder, "--compare"), folder, "--compare") for folder in (old, new))
     print(plain(compare(before, after, (str(old), str(new)))), end="")
     return 0
 

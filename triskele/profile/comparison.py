@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from replica.config import SettingError
 from triskele.profile.analysis import SYSCALLS, error_of
 from triskele.profile.areas import AREAS
 from triskele.profile.document import Heading, Paragraph, Table
+from triskele.profile.folder import RESULT
 from triskele.profile.sections import figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from triskele.profile.document import Block
 
@@ -23,6 +26,19 @@ TOP = 20
 PER_OPERATION = "us/operation"
 ERRORS = 2.0
 """A move is told as one when it is larger than so many standard errors."""
+
+
+def comparable(result: Result, folder: Path, written: str) -> Result:
+    """Return a result that ``compare`` can take: by letting it compare the result with itself.
+
+    Raises:
+        SettingError: It is not what its schema says.
+    """
+    try:
+        compare(result, result, ("", ""))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise SettingError(written, folder, f"{RESULT} is not what its schema says: {type(error).__name__} {error}") from None
+    return result
 
 
 def compare(old: Result, new: Result, names: tuple[str, str]) -> list[Block]:

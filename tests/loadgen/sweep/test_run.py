@@ -6,12 +6,13 @@ import io
 import json
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from loadgen.runner import LoadFailed
 from loadgen.sweep.run import sweep
+from replica.config import SettingError
 from tests.loadgen.sweep.fake_load import FAILS
 from tests.loadgen.sweep.stand import fake_load, plan
 
@@ -97,3 +98,16 @@ def test_a_disk_that_gives_up_is_one_line(tmp_path: Path) -> None:
 
     with pytest.raises(LoadFailed, match=r"out cannot be written any more: No such file or directory; --resume goes on"):
         sweep(swept, tmp_path / "out", resume=False, stream=Breaking(), program=fake_load(tmp_path))
+
+
+@pytest.mark.parametrize("change", [{"latency_ms": None}, {"replicas": 5}, {"throughput_per_second": float("nan")}, {"throughput_series": 7}])
+def test_a_damaged_result_is_one_line_before_anything_runs(change: dict[str, Any], tmp_path: Path) -> None:
+    swept = plan(SHORT)
+    sweep(swept, tmp_path / "out", resume=False, stream=None, program=fake_load(tmp_path))
+    first, second, *_ = (tmp_path / "out" / "runs" / run.file for run in swept.runs())
+    first.write_text(json.dumps(json.loads(first.read_text()) | change))
+    second.unlink()
+    with pytest.raises(SettingError, match="is not what its schema says") as error:
+        sweep(swept, tmp_path / "out", resume=True, stream=None, program=fake_load(tmp_path))
+    assert str(first) in str(error.value)
+    assert not second.exists()

@@ -23,7 +23,7 @@ from loadgen.observer import Observer
 from loadgen.page import page
 from loadgen.progress import Progress
 from loadgen.settings import CLUSTER_FLAGS, add_load_flags, load_settings
-from loadgen.stopping import EXIT_SIGNAL, until_signal
+from loadgen.stopping import EXIT_SIGNAL, until_signal, unwound
 from replica.cluster_file import parse_cluster
 from replica.config import SettingError
 from triskele.cli.framework import complain
@@ -55,7 +55,8 @@ def run(arguments: Namespace) -> int:
     """Run the command.
 
     Returns:
-        The exit status: 1 if operations failed, none completed, a check did not pass, or a file could not be written; 130 after Ctrl-C.
+        The exit status: 1 if operations failed, none completed, a check did not pass, or a file could not be written; 130 after Ctrl-C, 143 after
+        SIGTERM.
 
     Raises:
         SettingError: a flag is wrong (exit status 2).
@@ -64,7 +65,7 @@ def run(arguments: Namespace) -> int:
     settings, cluster_settings = load_settings(arguments, os.environ)
     check_files({settings.written(name): getattr(settings, name) for name in ("history", *REPORTS)})
     unwritten: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="triskele-load-") as folder:
+    with unwound("load"), tempfile.TemporaryDirectory(prefix="triskele-load-") as folder:
         result, stopped = trio.run(until_signal, measure, settings, cluster_settings, Path(folder))
         if stopped is not None:
             complain(f"load: stopped by {stopped.name}, nothing is reported")

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from replica.stop_signals import open_stop_signals
-from triskele.cli.framework import only_error
+from triskele.cli.framework import complain, only_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from types import FrameType
 
 EXIT_SIGNAL: Final = 128
 """Plus the signal's number, as shells have it."""
+
+
+@contextmanager
+def unwound(what: str) -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, through every ``with`` and ``finally``: by default it leaves temporary files behind.
+
+    For what is done before and after ``until_signal``; a second signal while that ends its work changes nothing.
+
+    Args:
+        what: Ends, for the line that tells it.
+    """
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        if trio.lowlevel.in_trio_run():  # what ``until_signal`` was told after its first; an exception here would break Trio
+            return
+        complain(f"{what}: stopped by {signal.Signals(number).name}, nothing is reported")
+        raise SystemExit(EXIT_SIGNAL + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def until_signal(work: Callable[..., Awaitable[Any]], *arguments: object) -> tuple[Any, signal.Signals | None]:

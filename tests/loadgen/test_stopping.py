@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 import trio
 
-from loadgen.stopping import until_signal
+from loadgen.stopping import until_signal, unwound
 
 
 async def double(number: int) -> int:
@@ -43,3 +45,26 @@ def test_what_the_work_raises_comes_out_as_it_is() -> None:
 
     with pytest.raises(KeyError, match="planted"):
         trio.run(until_signal, work)
+
+
+def test_sigterm_before_or_after_the_work_leaves_no_temporary_files(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, unwound("load"), tempfile.TemporaryDirectory() as folder:
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert ended.value.code == 143
+    assert not Path(folder).exists()
+    assert capsys.readouterr().err == "triskele: load: stopped by SIGTERM, nothing is reported\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_second_sigterm_leaves_no_temporary_files_either() -> None:
+    async def work() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await trio.sleep_forever()
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with unwound("load"), tempfile.TemporaryDirectory() as folder:
+        assert trio.run(until_signal, work) == (None, signal.SIGTERM)
+    assert not Path(folder).exists()

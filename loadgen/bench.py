@@ -9,6 +9,7 @@ import argparse
 import json
 import statistics
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,9 +17,12 @@ import attrs
 import trio
 
 from loadgen.cli import measure
+from loadgen.files import check_writable, write_or_tell
 from loadgen.runner import LoadFailed
 from loadgen.settings import LoadSettings
-from replica.config import Settings
+from loadgen.stopping import EXIT_SIGNAL, until_signal
+from replica.config import SettingError, Settings
+from triskele.cli.arguments import seconds, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 
 POINTS: Final = {"4 x 15": (2, 2, 15), "16 x 15": (2, 8, 15), "4 x 128": (2, 2, 128)}
 """Client processes, streams of each, operations in flight of each stream."""
+REPEATS_MAX: Final = 1000
 MEMORY: Final = Settings().changed("--durability", durability="memory")
 """Floors have no disk either."""
 
@@ -44,10 +49,10 @@ class Row:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Measure and print; return the exit status."""
+    """Measure and print; return the exit status: 1 if a run failed or the results could not be written, 2 for a wrong flag, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m loadgen.bench", description="The store beside the wire floor and the codec floor.")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each measured run (default 5)")
-    parser.add_argument("--repeats", type=int, default=3, help="of each point (default 3)")
+    parser.add_argument("--seconds", type=seconds(), default=5.0, help="of each measured run (default 5)")
+    parser.add_argument("--repeats", type=whole(1, REPEATS_MAX), default=3, help="of each point (default 3)")
     parser.add_argument("--points", default=",".join(POINTS), help=f"which of {', '.join(POINTS)} (default all)")
     parser.add_argument("--replicas", type=int, default=3)
     parser.add_argument("--transport", choices=("native", "websocket"), default="native")
@@ -59,18 +64,31 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.error(f"--points {unknown[0]}: must be one of {', '.join(POINTS)}")
     results: dict[str, list[Result]] = {name: [] for name in points}
     try:
+        settings = {name: settings_of(name, arguments.seconds, arguments.replicas, arguments.transport) for name in points}
+        if arguments.json:
+            check_writable("--json", str(arguments.json))
+    except SettingError as error:
+        parser.error(str(error))
+    try:
         for repeat in range(arguments.repeats):
             for name in points:
                 print(f"repeat {repeat + 1} of {arguments.repeats}: {name}", file=sys.stderr, flush=True)
-                settings = settings_of(name, arguments.seconds, arguments.replicas, arguments.transport)
-                results[name].append(trio.run(measure, settings, MEMORY))
+                result, stopped = trio.run(until_signal, measure, settings[name], MEMORY)
+                if stopped is not None:
+                    print(f"bench: stopped by {stopped.name}, nothing is reported", file=sys.stderr)
+                    return EXIT_SIGNAL + stopped
+                results[name].append(result)
     except LoadFailed as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     print(table([row(name, runs) for name, runs in results.items()]))
-    if arguments.json:
-        arguments.json.write_text(json.dumps([run for runs in results.values() for run in runs]) + "\n", encoding="utf-8")
-    return 0
+    if not arguments.json:
+        return 0
+    text = json.dumps([run for runs in results.values() for run in runs]) + "\n"
+    unwritten = write_or_tell("--json", arguments.json, partial(arguments.json.write_text, text, encoding="utf-8"))
+    for line in unwritten:
+        print(f"bench: {line}", file=sys.stderr)
+    return 1 if unwritten else 0
 
 
 def settings_of(name: str, seconds: float, replicas: int, transport: str) -> LoadSettings:

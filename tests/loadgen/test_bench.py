@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 
 from loadgen import bench
 from loadgen.runner import LoadFailed
@@ -54,3 +57,38 @@ def test_what_fails_is_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert capsys.readouterr().err.endswith("bench: no leader\n")
     with pytest.raises(SystemExit):
         bench.main(["--points", "5 x 5"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--seconds nan", "nan: must be a number of seconds above 0"),
+        ("--seconds 0", "0: must be a number of seconds above 0"),
+        ("--seconds 1e8", "--seconds 100000000"),
+        ("--repeats 0", "0: must be a whole number from 1 to 1000"),
+        ("--replicas 2", "--local 2: must be one of 1, 3, 5, 7, 9"),
+        ("--json /nowhere/bench.json", "--json /nowhere/bench.json: cannot be written: No such file or directory"),
+    ],
+)
+def test_a_wrong_flag_is_refused_before_anything_runs(
+    words: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def measure(*_settings: object) -> dict[str, Any]:
+        pytest.fail("ran")
+
+    monkeypatch.setattr(bench, "measure", measure)
+    with pytest.raises(SystemExit) as ended:
+        bench.main(words.split())
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_signal_ends_the_bench_with_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    async def measure(*_settings: object) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGINT)
+        await trio.sleep(60)
+        return {}
+
+    monkeypatch.setattr(bench, "measure", measure)
+    assert bench.main(["--points", "4 x 15"]) == 130
+    assert capsys.readouterr().err.endswith("bench: stopped by SIGINT, nothing is reported\n")

@@ -24,6 +24,8 @@ RUNS: Final = "runs"
 SWEEP: Final = "sweep"
 INCIDENTAL: Final = frozenset({"seed", "json", "html", "csv", "history", "quiet", "cluster", "check", "check_operations", "floor"})
 """Settings that do not decide what is measured."""
+RECORDED: Final = "recorded"
+"""Stands for ``check`` and ``history``: either writes a history, which costs the clients time; the file's name decides nothing."""
 
 
 @attrs.frozen
@@ -195,4 +197,5 @@ def _text(what: str, value: object) -> str:
 
 
 def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name not in INCIDENTAL}
+    found = {name: value for name, value in settings.items() if name not in INCIDENTAL}
+    return found | {RECORDED: bool(settings.get("check") or settings.get("history"))}

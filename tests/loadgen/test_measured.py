@@ -121,3 +121,14 @@ def test_a_mixture_of_commits_is_known_of_folders_and_of_sweeps(tmp_path: Path) 
             outcome.result["version"] = f"1.{number % 2}"
     side = read_side(written(tmp_path / "report.json", build(plan(repeats=2), swept, **TIMES)))
     assert side.mixture == ["its runs are of several versions: 1.0, 1.1"]
+
+
+def test_runs_that_wrote_a_history_are_a_point_of_their_own_whatever_its_name(tmp_path: Path) -> None:
+    every: list[dict[str, Any]] = [{}, {"check": True}, {"history": "a"}, {"history": "b", "check": True}, {"floor": True}]
+    for number, told in enumerate(every):
+        written(tmp_path / f"{number}.json", with_settings(number + 1.0, **told))
+    side = read_side(tmp_path)
+    assert {point.name: [run["throughput_per_second"] for run in point.runs] for point in side.points} == {
+        "recorded False": [1.0, 5.0],
+        "recorded True": [2.0, 3.0, 4.0],
+    }

@@ -294,7 +294,7 @@ async def open_client(
     """
     settings = settings or ClientSettings()
     driver = ClientDriver(settings, on_completions, surroundings=surroundings)
-    failure: Exception | None = None
+    failure: BaseException | None = None
     finished = False
     shelter = trio.CancelScope(shield=True)
     async with trio.open_nursery() as nursery:
@@ -306,7 +306,7 @@ async def open_client(
                 raise driver.unreachable(addresses)  # noqa: TRY301 - it leaves the nursery as what the block raises does
             yield driver
             finished = True
-        except Exception as error:  # noqa: BLE001 - raised again below: the nursery would wrap it in a group
+        except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # noqa: BLE001 - raised again below: a nursery wraps it
             failure = error
         finally:
             try:

@@ -52,9 +52,12 @@ class Connection:
         identity: None until the handshake is done.
         refused: why the other side is not wanted, if it is not.
         settled: set when the handshake is done or the link is closed.
+        dialed: we dialed.
+        nameless: we dialed, and anybody might have answered.
+        yields_to: the older link to the same identity that makes this one needless; None: nothing does.
     """
 
-    __slots__ = ("_dialed", "_expected", "_hello", "_judge", "_on_up", "_refusal", "identity", "link", "refused", "settled", "told_down")
+    __slots__ = ("_expected", "_hello", "_judge", "_on_up", "_refusal", "dialed", "identity", "link", "refused", "settled", "told_down", "yields_to")
 
     def __init__(
         self,
@@ -71,18 +74,24 @@ class Connection:
         self._judge = judge
         self._refusal = refusal
         self._on_up = on_up
-        self._dialed = dialed
+        self.dialed = dialed
         self._expected = expected
         self.link: Link | None = None
         self.identity: Identity | None = None
         self.refused: HandshakeRefused | None = None
         self.settled = trio.Event()
         self.told_down = False
+        self.yields_to: Link | None = None
+
+    @property
+    def nameless(self) -> bool:
+        """Whether we dialed without knowing who would answer."""
+        return self.dialed and self._expected is None
 
     def begin(self, link: Link) -> None:
         """Take over a new link; speak if we dialed."""
         self.link = link
-        if self._dialed:
+        if self.dialed:
             link.send((self._hello,))
             link.flush()
 
@@ -102,7 +111,7 @@ class Connection:
                 link.send((self._refusal(refused.why, refused.explanation),))
             link.close(refused.reason)
             return
-        if not self._dialed:
+        if not self.dialed:
             link.send((self._hello,))
             link.flush()
             if link.close_reason is not None:

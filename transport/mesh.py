@@ -6,7 +6,8 @@ nor the listener; a bug (anything that callbacks raise) ends the nursery.
 
 Two live links to one exclusive identity cannot be told apart above, so the newer wins and the older closes (``superseded``): after a restart
 or a broken path the new link is the one known to work.  A dial waits while a live link to its identity exists, so two sides that dial each
-other do not supersede each other for ever.
+other do not supersede each other for ever.  Who is dialed without a name shows who it is only by its hello: if another dial of ours has a live
+link to it (two of a client's addresses lead to one replica), the new one yields (``second_address``), and dials again when that one has ended.
 """
 
 from __future__ import annotations
@@ -211,6 +212,8 @@ class Mesh:
                 other, begun = target.location, trio.current_time()
                 self._begin(connection, self._carriers.link(wire, target.kind, other, connection.on_frames, connection.on_closed, dialed=True))
                 await self._serve(connection)
+                if connection.yields_to is not None:
+                    await connection.yields_to.wait_closed()
                 if connection.refused is not None:
                     on_refused(connection.refused)
                     if connection.refused.final:
@@ -268,6 +271,10 @@ class Mesh:
             older = self._exclusive.get(identity.name)
             if older is not None:
                 assert older.link is not None
+                if connection.nameless and older.dialed and older.link.close_reason is None:
+                    connection.yields_to = older.link
+                    link.close("second_address")
+                    return
                 older.link.close("superseded")
                 self._forget(older)
                 self._down(older)
@@ -286,7 +293,7 @@ class Mesh:
 
     def _down(self, connection: Connection) -> None:
         """Tell the end of a link that was up, once."""
-        if connection.identity is not None and connection.link is not None and not connection.told_down:
+        if connection.identity is not None and connection.link is not None and not connection.told_down and connection.yields_to is None:
             connection.told_down = True
             self._on_link_down(connection.identity, connection.link, str(connection.link.close_reason))
             self._turns.wake()

@@ -332,14 +332,14 @@ async def local_cluster(
 @asynccontextmanager
 async def _running(cluster: LocalCluster) -> AsyncIterator[None]:
     """Run a cluster's replicas for the length of the block."""
-    failure: Exception | None = None
+    failure: BaseException | None = None
     async with trio.open_nursery() as nursery:
         try:
             for keeper in cluster.keepers.values():
                 nursery.start_soon(keeper.run)
             nursery.start_soon(cluster.follow_leader)
             yield
-        except Exception as error:  # noqa: BLE001 - raised again below: the nursery would wrap it in a group
+        except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # noqa: BLE001 - raised again below: a nursery wraps it
             failure = error
         finally:
             with trio.CancelScope(shield=True):

@@ -118,6 +118,27 @@ async def test_two_peers_that_dial_each_other_settle_on_one_link(address: str) -
 
 
 @each_kind
+async def test_two_addresses_of_one_peer_settle_on_one_link_and_each_replaces_the_other(address: str) -> None:
+    fabric = Fabric()
+    async with trio.open_nursery() as nursery:
+        server, client = Node("peer server", fabric).start(nursery), Node("client c", fabric).start(nursery)
+        bound = await nursery.start(server.mesh.listen, address)
+        second = await nursery.start(server.mesh.listen, address.replace("server", "again"))
+        nursery.start_soon(client.mesh.dial, None, bound)
+        nursery.start_soon(client.mesh.dial, None, second)
+        for round_ in range(1, 4):
+            await client.until(lambda round_=round_: len(client.ups) == round_)  # type: ignore[misc]
+            await client.until(lambda round_=round_: client.mesh.statistics().reasons.get("second_address", 0) == round_)  # type: ignore[misc]
+            await server.until(lambda: len(server.mesh.links) == 1)
+            assert len(client.downs) == round_ - 1
+            link = client.mesh.link_to("server")
+            assert link is not None
+            link.close("tired")
+        assert "superseded" not in client.mesh.statistics().reasons
+        nursery.cancel_scope.cancel()
+
+
+@each_kind
 async def test_clients_may_have_any_number_of_links(address: str) -> None:
     fabric = Fabric()
     async with trio.open_nursery() as nursery:

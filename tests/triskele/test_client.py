@@ -345,7 +345,7 @@ async def test_what_no_cluster_can_be_reached_by_is_refused_in_a_program_s_words
 async def test_what_the_block_raises_leaves_it_as_itself(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
     async with memory_cluster() as cluster:
 
-        async def use(error: Exception) -> None:
+        async def use(error: BaseException) -> None:
             async with cluster.store():
                 raise error
 
@@ -355,6 +355,11 @@ async def test_what_the_block_raises_leaves_it_as_itself(autojump_clock: MockClo
         with pytest.raises(ExceptionGroup) as caught:
             await use(group)
         assert caught.value is group
+        with pytest.raises(SystemExit) as ended:  # in a group it would be a traceback and exit status 1
+            await use(SystemExit(3))
+        assert ended.value.code == 3
+        with pytest.raises(KeyboardInterrupt):
+            await use(KeyboardInterrupt())
 
 
 async def test_a_task_may_use_a_store_from_another(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time

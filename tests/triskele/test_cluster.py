@@ -82,10 +82,12 @@ async def test_the_end_of_all_replicas_can_be_waited_for(said: Said) -> None:
         assert cluster.alive == []
 
 
-async def test_what_the_block_raises_comes_out_as_it_is(said: Said) -> None:
-    with pytest.raises(KeyError, match="planted"):
+@pytest.mark.parametrize("error", [KeyError("planted"), SystemExit(3), KeyboardInterrupt()], ids=repr)
+async def test_what_the_block_raises_comes_out_as_it_is(said: Said, error: BaseException) -> None:
+    with pytest.raises(type(error)) as raised:
         async with running(said, 1) as cluster:
-            raise KeyError("planted")
+            raise error
+    assert raised.value is error
     assert is_gone(cluster.children[0].pid)
 
 

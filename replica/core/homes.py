@@ -1,7 +1,9 @@
 """Where sessions are at home: the replica with the shortest round trip, spread over those that are as good.
 
 Round trips are the best of the latest few: a busy process measures its own queue.  Replicas within 20 % and 100 us of the best are equals; sessions
-are spread over equals by their id.
+are spread over equals by their id.  A replica that leaves pings unanswered while its link stays up (stopped, or its machine stalls) is *silent*: what
+it measured before says nothing any more, and nobody is at home there while another answers.  Causal reads are asked only of the home, and own writes
+kept until it has them: they would wait in vain, and be kept without end.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ SLACK_SHARE, SLACK_SECONDS = 1.2, 100e-6
 MOVES_AFTER = 3
 """Worse measurements in a row before a session moves."""
 PINGS_KEPT = 8
+PINGS_SILENT = 2
+"""So many pings without an answer, the latest among them, make a replica silent."""
 PINGS_FIRST = 4
 """A fresh link is measured so often at once: its first round trip says more about a starting process than about the line."""
 
@@ -33,6 +37,11 @@ class Line:
     def round_trip(self) -> float:
         """The best of the latest round trips; infinite while unmeasured."""
         return min(self.trips, default=math.inf)
+
+    @property
+    def silent(self) -> bool:
+        """Whether the latest pings are all unanswered."""
+        return len(self.pinged) >= PINGS_SILENT
 
 
 @attrs.define(eq=False)
@@ -60,14 +69,16 @@ class Homes:
         sent = line.pinged.pop(nonce, None) if line is not None else None
         if line is None or sent is None:
             return 0
+        line.pinged = {later: at for later, at in line.pinged.items() if later > nonce}  # a link keeps its order: those before are lost
         line.trips.append(now - sent)
         return len(line.trips)
 
     def equals(self) -> list[int]:
-        """Return the linked replicas whose round trip counts as the best, in their order; none if nothing is linked."""
-        best = min((line.round_trip for line in self.lines.values()), default=math.inf)
+        """Return the linked replicas that answer and whose round trip counts as the best, in their order; of silent ones only if all are."""
+        lines = {replica: line for replica, line in self.lines.items() if not line.silent} or self.lines
+        best = min((line.round_trip for line in lines.values()), default=math.inf)
         slack = best * SLACK_SHARE + SLACK_SECONDS
-        return [replica for replica, line in sorted(self.lines.items()) if line.round_trip <= slack]
+        return [replica for replica, line in sorted(lines.items()) if line.round_trip <= slack]
 
     def choose(self, session: int, otherwise: list[int]) -> int:
         """Choose a session's home, among ``otherwise`` if nothing is linked."""
@@ -77,10 +88,10 @@ class Homes:
     def is_worse(self, session: int, home: int, measurements: int) -> bool:
         """Count a measurement of a session's home; tell whether it was worse than the best often enough to move."""
         line = self.lines.get(home)
-        if line is None or not line.trips or home in self.equals():
+        if line is None or not (line.trips or line.silent) or home in self.equals():
             self.worse.pop(session, None)
             return False
-        worse = self.worse[session] = self.worse.get(session, 0) + measurements
+        worse = self.worse[session] = self.worse.get(session, 0) + (MOVES_AFTER if line.silent else measurements)
         if worse < MOVES_AFTER:
             return False
         del self.worse[session]

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from replica.core.client import Client, ClientConfig
-from replica.core.homes import MOVES_AFTER, PINGS_FIRST, PINGS_KEPT
-from replica.core.messages import CausalRead, Home, Leader, Ping, Pong, Record, SessionOpened
+from replica.core.homes import MOVES_AFTER, PINGS_FIRST, PINGS_KEPT, PINGS_SILENT
+from replica.core.messages import Applied, CausalRead, Home, Leader, Ping, Pong, Record, SessionOpened
+from statemachine.command import PUT
 
 if TYPE_CHECKING:
     from replica.core.messages import Message
@@ -123,6 +125,19 @@ def test_a_session_moves_after_several_worse_measurements_in_a_row() -> None:
     assert moved_at >= MOVES_AFTER - 1
     assert far.homes() == [(1, 9, False), (2, 9, True)]
     assert far.client.moved == 1
+
+
+def test_a_session_leaves_a_home_that_falls_silent_and_keeps_no_writes_for_it() -> None:
+    far = Far(0.001, 0.050, 0.100)
+    session = far.open(1)
+    assert session.home == 0
+    far.round_trips[0] = math.inf
+    far.run(1 + PINGS_SILENT)
+    assert session.home == 1
+    assert far.open(2).home == 1
+    session.record(bytes([PUT]), [b"k"], [b"v"], None, far.now)
+    far.client.step(1, [Applied(1, 1, leader=False, position=5, sessions=[1], upto=[1], results=[])], far.now)
+    assert not session.own.order
 
 
 def test_a_measurement_in_between_that_is_good_again_keeps_it() -> None:

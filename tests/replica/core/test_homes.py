@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replica.core.homes import MOVES_AFTER, PINGS_KEPT, Homes, Line
+from replica.core.homes import MOVES_AFTER, PINGS_KEPT, PINGS_SILENT, Homes, Line
 
 
 def measured(**trips: float) -> Homes:
@@ -50,3 +50,30 @@ def test_only_few_pings_are_waited_for_the_oldest_count_as_lost_and_answers_to_n
     assert homes.on_pong(0, nonces[0], 1.0) == 0
     assert homes.on_pong(0, 999, 1.0) == 0
     assert homes.on_pong(5, 1, 1.0) == 0
+
+
+def test_a_home_that_answers_no_ping_is_left_at_once_and_is_nobody_s_choice() -> None:
+    homes = measured(r0=0.001, r1=0.050)
+    for _ in range(PINGS_SILENT - 1):
+        homes.ping(0, 1.0)
+    assert not homes.is_worse(7, 0, 1)
+    homes.ping(0, 2.0)
+    assert homes.is_worse(7, 0, 1)
+    assert homes.choose(8, []) == 1
+
+
+def test_of_replicas_that_all_answer_no_ping_the_best_is_home() -> None:
+    homes = measured(r0=0.001, r1=0.050)
+    for replica in [0, 1] * PINGS_SILENT:
+        homes.ping(replica, 1.0)
+    assert homes.equals() == [0]
+    assert not homes.is_worse(7, 0, 1)
+
+
+def test_one_answer_ends_the_silence_of_the_pings_before_it() -> None:
+    homes = measured(r0=0.001, r1=0.050)
+    nonces = [homes.ping(0, 1.0) for _ in range(PINGS_SILENT + 1)]
+    assert homes.equals() == [1]
+    homes.on_pong(0, nonces[-2], 1.001)
+    assert homes.equals() == [0]
+    assert list(homes.lines[0].pinged) == nonces[-1:]

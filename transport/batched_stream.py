@@ -7,6 +7,7 @@ message (nothing was sent yet, or all of it is queued).  What the kernel does no
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import trio
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RECEIVE_BYTES = 64 * 1024
+PIECE_BYTES_MIN = 2 * 1024
+HANDLING_SECONDS = 0.005
+"""The library handles what it received without letting others run, and 64 KiB may be ten thousand frames with nothing in them (a sixth of a second
+each time).  What takes longer than this is received in smaller pieces, others in between."""
 
 
 class BatchedStream(trio.abc.Stream):
@@ -43,6 +48,8 @@ class BatchedStream(trio.abc.Stream):
         self._on_blocked = on_blocked
         self._on_end = on_end
         self._try_first = False  # the last receive was full: there is probably more
+        self._piece_bytes = RECEIVE_BYTES  # most to receive at once
+        self._handed_at: float | None = None  # when the last piece was handed up, on the steady clock
         self._closed = False
         self.corked = False
         self.blocked = False
@@ -121,12 +128,13 @@ class BatchedStream(trio.abc.Stream):
         self._check_open()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002 - one size is best
-        """Receive what is there, up to 64 KiB, whatever is asked for; empty at the end.
+        """Receive what is there, up to 64 KiB (less where that takes long to handle), whatever is asked for; empty at the end.
 
         Raises:
             BrokenResourceError, ClosedResourceError: as ``send_all``.
         """
         self._check_open()
+        self._fit_piece()
         data: bytes | None = None
         if self._try_first:
             await trio.lowlevel.checkpoint()
@@ -138,7 +146,8 @@ class BatchedStream(trio.abc.Stream):
             self._check_open()
             data = self._receive()
         self.bytes_in += len(data)
-        self._try_first = len(data) == RECEIVE_BYTES
+        self._try_first = len(data) == self._piece_bytes
+        self._handed_at = monotonic()
         if not data:
             self._break("closed_by_peer")
         elif self.bytes_in_max is not None and self.bytes_in > self.bytes_in_max:
@@ -146,10 +155,16 @@ class BatchedStream(trio.abc.Stream):
             self._check_open()
         return data
 
+    def _fit_piece(self) -> None:
+        """Receive less at once if the last piece took long to handle, more if it did not."""
+        if self._handed_at is not None:
+            slow = monotonic() - self._handed_at > HANDLING_SECONDS
+            self._piece_bytes = max(self._piece_bytes // 2, PIECE_BYTES_MIN) if slow else min(2 * self._piece_bytes, RECEIVE_BYTES)
+
     def _receive(self) -> bytes | None:
         self.receives += 1
         try:
-            return self._sock.recv(RECEIVE_BYTES)
+            return self._sock.recv(self._piece_bytes)
         except BlockingIOError:
             self.empty_receives += 1
             return None

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.transport.link_pairs import connected_sockets
-from transport.batched_stream import RECEIVE_BYTES, BatchedStream
+from transport.batched_stream import HANDLING_SECONDS, PIECE_BYTES_MIN, RECEIVE_BYTES, BatchedStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,8 @@ async def test_a_queue_over_its_limit_breaks_the_stream(ends: Ends) -> None:
     ends.stream.close()
 
 
-async def test_receiving_waits_and_takes_what_is_there(ends: Ends) -> None:
+async def test_receiving_waits_and_takes_what_is_there(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transport.batched_stream.monotonic", lambda: 0.0)  # handling takes no time
     ends.far.send(b"hello")
     assert await ends.stream.receive_some(1) == b"hello"
     ends.far.send(bytes(RECEIVE_BYTES + 10))
@@ -141,3 +142,32 @@ async def test_closing_wakes_who_waits(ends: Ends) -> None:
     assert ends.told == ["end"]
     with pytest.raises(trio.ClosedResourceError):
         await ends.stream.send_all(b"late")
+
+
+async def test_what_takes_long_to_handle_comes_in_smaller_pieces_and_others_run_in_between(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, others = 0.0, 0
+    monkeypatch.setattr("transport.batched_stream.monotonic", lambda: now)
+
+    async def run_too() -> None:
+        nonlocal others
+        while True:
+            await trio.lowlevel.checkpoint()
+            others += 1
+
+    assert ends.far.send(bytes(3 * RECEIVE_BYTES)) == 3 * RECEIVE_BYTES
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_too)
+        while not others:
+            await trio.lowlevel.checkpoint()
+        before, seen = len(await ends.stream.receive_some()), others
+        for _ in range(10):
+            now += 2 * HANDLING_SECONDS
+            size = len(await ends.stream.receive_some())
+            assert size <= max(before, PIECE_BYTES_MIN)
+            before = size
+        assert before == PIECE_BYTES_MIN
+        assert others >= seen + 9  # once a piece; who of those that are ready runs first is Trio's dice
+        grown = [len(await ends.stream.receive_some()) for _ in range(3)]
+        assert grown == [2 * PIECE_BYTES_MIN, 4 * PIECE_BYTES_MIN, 8 * PIECE_BYTES_MIN]
+        nursery.cancel_scope.cancel()
+    ends.stream.close()

@@ -82,6 +82,7 @@ class Client:
     _again: dict[tuple[int, int, int], float] = attrs.Factory(dict)
     # {(replica, session, 0): when to send it the session's commands again; or (-1, session, first of causal reads): when to ask the leader}
     _ping_at: float = math.inf
+    _spoke_at: int = 0  # the ping's time that was last spoken for
     _open_at: float = math.inf
     _steps: dict[type, Callable[[int, Any], None]] = attrs.field(init=False)
 
@@ -371,13 +372,13 @@ class Client:
     def _keep_alive(self) -> None:
         """Say that the sessions are alive: to the leader, which counts leases, and to their homes, in case it is out of reach.
 
-        Where they are many, each ping speaks for a part of them, and for all within a third of a lease: a replica goes through them one by one.
+        Of many, each ping speaks for a part, a late one for those it missed too, and for all within a third of a lease: replicas go one by one.
         """
-        sessions = list(self.sessions.values())
+        sessions, upto = list(self.sessions.values()), int(self.now / self.config.ping_seconds)
         if len(sessions) > KEEP_ALIVE_AT_ONCE:
             parts = max(1, int(self.config.lease_seconds / (3 * self.config.ping_seconds)))
-            part = int(self.now / self.config.ping_seconds) % parts
-            sessions = [session for session in sessions if session.id % parts == part]
+            sessions = [session for session in sessions if (upto - session.id) % parts < upto - self._spoke_at]
+        self._spoke_at = upto
         for replica, target in self.targets.items():
             alive = [session.id for session in sessions if replica in (self.leader, session.home)]
             if alive and target.linked:
@@ -392,9 +393,8 @@ class Client:
     def freeze(self) -> Frozen:
         """Return the state in canonical form: equal states of different histories are equal."""
         waiting = (self.now, self.touched, self.completions, self.resending, self._requests, self._again, self._ping_at, self._open_at)
-        return freeze((self.view, self.members, self.leader, self.sessions, self.opening, self.homes, *waiting), (id(self),))
+        return freeze((self.view, self.members, self.leader, self.sessions, self.opening, self.homes, self._spoke_at, *waiting), (id(self),))
 
     def deadline(self) -> float:
         """When ``expire`` is needed next."""
-        due = min(self.resending.at, self._ping_at, *self._again.values(), math.inf)
-        return min(due, self._open_at) if self.opening else due
+        return min(self.resending.at, self._ping_at, *self._again.values(), self._open_at if self.opening else math.inf)

@@ -38,10 +38,14 @@ class HandingOver:
 
 
 def hand_over(leader: Leader, peer: int) -> HandingOver | None:
-    """Begin an attempt with a linked follower, the one that is furthest for ``peer`` -1; None if there is no such follower."""
+    """Begin an attempt with a linked follower that was heard lately, the one that is furthest for ``peer`` -1; None if there is no such follower.
+
+    One that hangs would keep its link, and be waited for: again and again by a leader that was removed, while nothing is taken.
+    """
     node = leader.node
-    voters = node.configuration.voters
-    able = {number: it.match for number, it in leader.progress.items() if it.linked and number in voters and peer in (-1, number)}
+    voters, since = node.configuration.voters, node.now - node.config.election_seconds
+    heard = {number: it.match for number, it in leader.progress.items() if it.linked and it.heard_at > since}
+    able = {number: match for number, match in heard.items() if number in voters and peer in (-1, number)}
     if not able or not leader.serving:
         return None
     chosen = max(able, key=lambda number: (able[number], -number))

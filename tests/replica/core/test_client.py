@@ -267,6 +267,20 @@ def test_many_sessions_are_kept_alive_a_part_at_a_time_and_all_within_a_third_of
     assert max(map(len, said)) <= 201
 
 
+@pytest.mark.parametrize("late", [0.0, 1 / 9, 0.25, 1.0, 12.0])
+def test_sessions_are_kept_alive_also_when_pings_are_late(late: float) -> None:
+    """A busy process pings later than it should: no part of its sessions may be left out for that, time after time."""
+    caller = Caller(lease_seconds=30.0, ping_seconds=1.0)
+    opened = {caller.open(b"t%d" % number, 100 + number).id for number in range(1999)} | {caller.session.id}
+    caller.sent()
+    said: set[int] = set()
+    begun = caller.now
+    while caller.now + 1.0 + late < begun + 15.0:
+        caller.wait(1.0 + late)
+        said |= {session for section in caller.sections(KeepAlive, LEADER) for session in section.sessions}
+    assert said == opened
+
+
 # ------------------------------------------------------------------------------------------------------------------------------ views
 
 

@@ -64,6 +64,18 @@ def test_only_a_linked_follower_can_take_over() -> None:
     assert orders(seat) == [2]
 
 
+def test_who_is_linked_and_says_nothing_is_not_chosen() -> None:
+    """It hangs: while it is waited for nothing is taken, and a leader that was removed would wait for it for ever."""
+    seat = behind()
+    seat.now = seat.node.now = seat.node.config.election_seconds
+    seat.turn()
+    seat.ack(2, 3, 4)
+    assert not seat.leader.hand_over(1)
+    assert seat.leader.hand_over()
+    seat.turn()
+    assert orders(seat) == [2]
+
+
 def test_a_replica_alone_cannot_hand_over() -> None:
     assert not Seat(voters=1, linked=False).leader.hand_over()
 

@@ -374,18 +374,6 @@ def test_reads_of_a_session_that_ended_are_refused_by_name() -> None:
     assert desk.reads.count == 0
 
 
-def test_reads_that_wait_for_a_command_of_a_session_that_ends_leave_their_room_to_others() -> None:
-    desk = Desk(reads_waiting_max=2)
-    assert desk.ask(1, b"x") == desk.ask(2, b"y", first=2) == []
-    desk.leader.draft.system.append([EXPIRE, desk.one])
-    desk.commit()
-    assert (desk.reads.count, desk.replies(CLIENT)) == (0, [RecordAck(1, 1, [], [], [], [[desk.one, EXPIRED]])])
-    assert desk.ask(1, b"x", session=desk.two) == []
-    desk.puts(desk.two, b"z")
-    desk.reads.on_appended([desk.two])
-    assert len(desk.answers()) == 1
-
-
 def test_reads_of_a_session_that_is_not_open_yet_wait() -> None:
     desk = Desk()
     assert desk.ask(0, b"x", session=99) == []

@@ -345,13 +345,15 @@ def test_a_leader_that_leaves_speculates_no_more() -> None:
     assert cabinet.puts(cabinet.session, b"x").sessions == []
 
 
-def test_it_hands_over_again_when_nobody_took_over() -> None:
-    cabinet = Cabinet()
-    cabinet.remove(0)
-    cabinet.pass_turns()
-    orders(cabinet)
-    cabinet.now = cabinet.node.now = 2 * cabinet.node.config.election_seconds
-    cabinet.turn()
-    cabinet.turn()
-    cabinet.turn()
-    assert len(orders(cabinet)) == 1
+def test_it_hands_over_again_when_nobody_took_over_and_to_another_if_that_one_hangs() -> None:
+    for hangs, chosen in ((False, 1), (True, 2)):
+        cabinet = Cabinet(5)
+        cabinet.remove(0)
+        cabinet.pass_turns()
+        assert orders(cabinet) == [1]
+        cabinet.now = cabinet.node.now = 2 * cabinet.node.config.election_seconds
+        cabinet.ack(*range(1 + hangs, 5))
+        cabinet.turn()
+        cabinet.turn()
+        cabinet.turn()
+        assert orders(cabinet) == [chosen]

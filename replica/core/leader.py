@@ -235,7 +235,7 @@ class Leader:
     def on_accept_ack(self, peer: int, ack: AcceptAck) -> None:
         """Count a follower's log; commit what a majority holds, if it is of this view (Raft section 5.4.2)."""
         progress = self.progress[peer]
-        progress.heard_at = self.node.now
+        progress.on_heard(self.node.now)
         if ack.heard:
             self.registrar.on_heard(ack.heard)
         progress.round = max(progress.round, ack.round)
@@ -250,7 +250,7 @@ class Leader:
     def on_accept_nack(self, peer: int, nack: AcceptNack) -> None:
         """Back up to where the follower's log may still agree."""
         progress = self.progress[peer]
-        progress.heard_at = self.node.now
+        progress.on_heard(self.node.now)
         progress.round = max(progress.round, nack.round)
         progress.next = max(progress.match + 1, min(nack.hint_index + 1, progress.next))
         self._confirm()
@@ -259,7 +259,7 @@ class Leader:
 
     def on_snapshot_ack(self, peer: int, ack: SnapshotAck) -> None:
         """A follower has more of a snapshot; when it has all, the log goes on behind it."""
-        self.progress[peer].heard_at = self.node.now
+        self.progress[peer].on_heard(self.node.now)
         self.tracker.on_snapshot_ack(peer, ack)
 
     def _confirm(self) -> None:

@@ -29,8 +29,18 @@ class Progress:
     heard_at: float = 0.0
     """When it last acknowledged anything of this view, seconds."""
     linked: bool = False
+    answered: bool = False
+    """It has acknowledged something of this view since its link came up: with ``memory`` durability who came back may have forgotten its votes."""
     sending: Sending | None = None
     """A snapshot on its way: the kept log does not reach back to what it needs."""
+
+    def on_heard(self, now: float) -> None:
+        """It acknowledged something."""
+        self.heard_at, self.answered = now, True
+
+    def alive(self, since: float) -> bool:
+        """Whether it has been heard since some time, on the link that it has."""
+        return self.linked and self.answered and self.heard_at > since
 
 
 @attrs.define(eq=False)
@@ -68,7 +78,7 @@ class Tracker:
         self.links[peer] = None
         progress = self.progress.get(peer)
         if progress is not None:
-            progress.linked = True
+            progress.linked, progress.answered = True, False
             if progress.match:  # else it has not said yet where its log agrees with ours
                 progress.next = progress.match + 1
             if progress.sending is not None:

@@ -110,7 +110,7 @@ class Reconfiguration:
         if voter == node.config.id:
             return True
         progress = self.leader.progress.get(voter)
-        return progress is not None and progress.linked and node.now - progress.heard_at < node.config.election_seconds
+        return progress is not None and progress.alive(node.now - node.config.election_seconds)
 
     def _begin(self, wanted: Configuration) -> None:
         reason = self.obstacle()
@@ -163,7 +163,7 @@ class Reconfiguration:
     def _caught_up(self, learner: int) -> bool:
         progress = self.leader.progress[learner]
         lacks = self.node.log.last_index - progress.match
-        return progress.linked and progress.sending is None and progress.match > 0 and lacks <= CAUGHT_UP_ENTRIES
+        return self._alive(learner) and progress.sending is None and progress.match > 0 and lacks <= CAUGHT_UP_ENTRIES
 
 
 def _names(members: list[int] | tuple[int, ...]) -> str:

@@ -68,6 +68,28 @@ def test_an_id_is_used_once() -> None:
     assert "replica 2 was removed" in cabinet.refusal("add", -1, 2)
 
 
+def test_a_voter_that_is_back_and_has_acknowledged_nothing_yet_is_not_heard() -> None:
+    """With memory durability it forgot all and votes in no view before the others have opened one: without those that are left it never would."""
+    cabinet = Cabinet()
+    cabinet.leader.link_down(2)
+    cabinet.leader.link_up(2)
+    assert "only replica 0 of them can be heard" in cabinet.refusal("remove", 1)
+    cabinet.ack(2)
+    cabinet.remove(1)
+
+
+def test_a_learner_that_is_back_and_has_acknowledged_nothing_yet_does_not_vote() -> None:
+    cabinet = Cabinet()
+    cabinet.learn()
+    cabinet.leader.link_down(NEW)
+    cabinet.ack(NEW)
+    cabinet.leader.link_up(NEW)
+    cabinet.pass_turns(1, 2)
+    assert cabinet.shape() == ((0, 1, 2), (NEW,))
+    cabinet.pass_turns()
+    assert cabinet.shape() == ((0, 1, 2, NEW), ())
+
+
 def test_only_a_voter_is_replaced_and_once() -> None:
     cabinet = Cabinet()
     assert "replica 9 is no voter" in cabinet.refusal("add", 9)

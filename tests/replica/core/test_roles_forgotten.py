@@ -7,9 +7,11 @@ import pytest
 from replica.core.journal import Durable, Voted
 from replica.core.messages import AcceptAck, Anchor, Collect, Entry, Message, Record, RecordAck, Rejoin, TakeOver, Vote, WitnessState
 from replica.core.node import BUSY
+from replica.core.reconfiguration import NotNow
 from replica.core.replica import Replica
 from statemachine.command import OPEN
 from tests.replica.core.lone import CLIENT, LONG, Lone, accept, asked, noop, vote, votes
+from tests.scenarios.cluster import Cluster
 
 A = 1
 
@@ -115,3 +117,24 @@ def test_who_does_not_lead_makes_nothing_of_it() -> None:
     lone = Lone(1)
     assert lone.tell(2, Rejoin(1, 6)) == []
     assert lone.state() == (1, 0, -1)
+
+
+def test_no_voter_is_removed_because_of_one_that_has_just_come_back() -> None:
+    """The two that were left would never elect anybody again: one of them has no vote before a leader is elected in a higher view."""
+    cluster = Cluster(3, election_seconds=0.5, durable=False)
+    cluster.open("s")
+    cluster.run(0.5)
+    cluster.kill(2)
+    cluster.restart(2, linked=False)
+    cluster.replicas[2] = Replica(cluster.configs[2], Durable(voted=Voted(1, -1), forgotten=True), lambda: 0.5, now=cluster.now)
+    cluster.rejoin(2)
+    leader = cluster.replicas[0]
+    assert leader.reconfiguration is not None
+    with pytest.raises(NotNow):
+        leader.reconfiguration.remove(1)
+    cluster.run(2.0)
+    assert [replica.node.muted for replica in cluster.replicas.values()] == [False] * 3
+    assert leader.reconfiguration is not None
+    leader.reconfiguration.remove(1)
+    cluster.run(0.5)
+    assert [replica.node.configuration.voters for replica in (cluster.replicas[0], cluster.replicas[2])] == [(0, 2), (0, 2)]

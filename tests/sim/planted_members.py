@@ -219,7 +219,7 @@ MEMBER_RECORDED: dict[str, tuple[int, str, str]] = {
     "learner_recovers": (35, "I-LIN", "upheaval"),
     "follower_tells_who_counts": (3, "I-CFG", "upheaval"),
     "change_is_not_cut": (173, "do not vote yet", "upheaval"),
-    "snapshot_without_members": (190, "liveness", "upheaval"),
+    "snapshot_without_members": (214, "liveness", "upheaval"),
     "removed_cannot_stand": (40, "liveness: session", "upheaval"),
 }
 """``{bug: (a seed that finds it, what its failure says, the world it is found in)}``."""

@@ -76,7 +76,7 @@ def test_a_leader_begins_a_change_and_ends_the_turn() -> None:
     lone.turn()
     told = json.loads(operations(lone).members({}).body)
     assert (told["config_id"], told["replacing"], told["members"][3]["role"]) == (2, [[3, 2]], "learner")
-    assert operations(lone).remove_member({"id": "1"}).body == b"another change is under way: one at a time\n"
+    assert operations(lone).remove_member({"id": "2"}).body == b"another change is under way: one at a time\n"
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ MEMBER_RECORDED: dict[str, tuple[int, str, str]] = {
     "learner_commits": (44, "ack_beyond_log", "upheaval"),
     "learner_elects": (19, "ack_beyond_log", "upheaval"),
     "learner_recovers": (35, "I-LIN", "upheaval"),
-    "follower_tells_who_counts": (3, "I-CFG", "upheaval"),
+    "follower_tells_who_counts": (2, "I-CFG", "upheaval"),
     "change_is_not_cut": (173, "do not vote yet", "upheaval"),
     "snapshot_without_members": (214, "liveness", "upheaval"),
     "removed_cannot_stand": (40, "liveness: session", "upheaval"),

@@ -215,7 +215,7 @@ MEMBER_RECORDED: dict[str, tuple[int, str, str]] = {
     "counts_when_committed": (11, "do not vote yet", "upheaval"),
     "two_changes_at_once": (1, "I-CFG", "upheaval"),
     "learner_commits": (44, "ack_beyond_log", "upheaval"),
-    "learner_elects": (19, "ack_beyond_log", "upheaval"),
+    "learner_elects": (27, "ack_beyond_log", "upheaval"),
     "learner_recovers": (35, "I-LIN", "upheaval"),
     "follower_tells_who_counts": (2, "I-CFG", "upheaval"),
     "change_is_not_cut": (173, "do not vote yet", "upheaval"),

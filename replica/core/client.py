@@ -176,8 +176,7 @@ class Client:
         self.homes.lines[replica] = Line()
         self._ping(replica)
         self._ping_at = min(self._ping_at, self.now + self.config.ping_seconds)
-        homes = [session.id for session in self.sessions.values() if session.home == replica]
-        if homes:
+        if homes := [session.id for session in self.sessions.values() if session.home == replica]:
             target.extra.append(m.Home(homes, home=True))
         for session in self.sessions.values():
             self.resending.commands(session, replica)
@@ -306,8 +305,9 @@ class Client:
 
     def _measure_homes(self, measurements: int = 1) -> None:
         """Move the sessions whose home measured worse than the best often enough."""
+        equals = self.homes.equals()
         for session in self.sessions.values():
-            if self.homes.is_worse(session.id, session.home, measurements):
+            if self.homes.is_worse(session.id, session.home, measurements, equals):
                 self._move(session)
 
     def _move(self, session: Session) -> None:

@@ -85,10 +85,17 @@ class Homes:
         equals = self.equals() or otherwise
         return equals[session % len(equals)]
 
-    def is_worse(self, session: int, home: int, measurements: int) -> bool:
-        """Count a measurement of a session's home; tell whether it was worse than the best often enough to move."""
+    def is_worse(self, session: int, home: int, measurements: int, equals: list[int]) -> bool:
+        """Count a measurement of a session's home; tell whether it was worse than the best often enough to move.
+
+        Args:
+            session: its id.
+            home: where it is at home.
+            measurements: how often this one counts.
+            equals: what ``equals()`` says, once for all sessions: a process may have a hundred thousand.
+        """
         line = self.lines.get(home)
-        if line is None or not (line.trips or line.silent) or home in self.equals():
+        if line is None or not (line.trips or line.silent) or home in equals:
             self.worse.pop(session, None)
             return False
         worse = self.worse[session] = self.worse.get(session, 0) + (MOVES_AFTER if line.silent else measurements)

@@ -27,9 +27,9 @@ def test_with_nothing_linked_any_voter_will_do() -> None:
 
 def test_a_home_must_measure_worse_several_times_in_a_row() -> None:
     homes = measured(r0=0.001, r1=0.050)
-    assert [homes.is_worse(7, 1, 1) for _ in range(MOVES_AFTER)] == [False] * (MOVES_AFTER - 1) + [True]
-    homes.is_worse(7, 1, 1)
-    assert not homes.is_worse(7, 0, 1)
+    assert [homes.is_worse(7, 1, 1, homes.equals()) for _ in range(MOVES_AFTER)] == [False] * (MOVES_AFTER - 1) + [True]
+    homes.is_worse(7, 1, 1, homes.equals())
+    assert not homes.is_worse(7, 0, 1, homes.equals())
     assert homes.worse == {}
 
 
@@ -56,9 +56,9 @@ def test_a_home_that_answers_no_ping_is_left_at_once_and_is_nobody_s_choice() ->
     homes = measured(r0=0.001, r1=0.050)
     for _ in range(PINGS_SILENT - 1):
         homes.ping(0, 1.0)
-    assert not homes.is_worse(7, 0, 1)
+    assert not homes.is_worse(7, 0, 1, homes.equals())
     homes.ping(0, 2.0)
-    assert homes.is_worse(7, 0, 1)
+    assert homes.is_worse(7, 0, 1, homes.equals())
     assert homes.choose(8, []) == 1
 
 
@@ -67,7 +67,7 @@ def test_of_replicas_that_all_answer_no_ping_the_best_is_home() -> None:
     for replica in [0, 1] * PINGS_SILENT:
         homes.ping(replica, 1.0)
     assert homes.equals() == [0]
-    assert not homes.is_worse(7, 0, 1)
+    assert not homes.is_worse(7, 0, 1, homes.equals())
 
 
 def test_one_answer_ends_the_silence_of_the_pings_before_it() -> None:

@@ -1,8 +1,8 @@
 """The beginnings and ends of sessions, which are entries of the log like everything that all replicas must agree on.
 
-A session that nobody speaks for as long as its *lease* is ends.  Only the leader's clock counts, from when it last heard of a client, directly or
-through a follower; a new leader begins all leases anew.  No witness drops a session's commands by a timer of its own: what recovery counts on
-must not depend on clocks.
+A session that nobody speaks for as long as its *lease* is ends.  Only the leader's clock counts, from when it last heard of a client: by what came on
+the client's link, or by a keep-alive that a follower tells on (a command that it forwards may be old).  A new leader begins all leases
+anew.  No witness drops a session's commands by a timer of its own: what recovery counts on must not depend on clocks.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def draw(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Op
         ping_seconds=rng.choice((0.1, 1.0)),
     )  # fmt: skip
     clients, sessions = rng.randint(1, 3), rng.randint(1, 4)
-    partings, leases = draw_partings(seed)
+    partings, leases = draw_ends(seed)
     if partings:
         client = attrs.evolve(client, lease_seconds=leases * client.ping_seconds)
     guard_rng = random.Random(f"guard {seed}")
@@ -198,7 +198,7 @@ def draw_changes(seed: int, faults: Faults, *, durable: bool) -> int:
     return rng.choice((0, 0, 0, 3)) if steady else 0
 
 
-def draw_partings(seed: int) -> tuple[int, int]:
+def draw_ends(seed: int) -> tuple[int, int]:
     """Draw how often a program closes its session, in two fifths of the worlds, and how many pings a lease lasts there: few are so few that living
     clients lose theirs."""
     rng = random.Random(f"partings {seed}")

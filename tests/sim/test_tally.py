@@ -10,8 +10,7 @@ from tests.sim.tally import JUDGED_MIN, Tally
 
 GOOD = Report(
     1, "ho", 3, "", completed=1200, fast=30, slow=10, conflicts=5, leader_changes=2, faults=9, struck=(("disks failed", 2),), drift=True,
-    closed=3, expired=1,
-    faulty=True, sessions=2,
+    closed=3, expired=1, faulty=True, sessions=2,
 )  # fmt: skip
 
 

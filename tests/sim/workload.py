@@ -178,8 +178,8 @@ class Program:
     def _draw_parting(self, count: int) -> str:
         """Draw whether the session is closed behind so many commands: ``partings`` times, in even parts of them all."""
         options = self.world.options
-        size = options.commands // (options.partings + 1)
-        if not options.partings or (options.commands - self.left) // size == (options.commands - self.left + count) // size or self.left <= count:
+        size, submitted = options.commands // (options.partings + 1), options.commands - self.left
+        if not options.partings or self.left <= count or submitted // size == (submitted + count) // size:
             return ""
         return self.partings_rng.choice(("at once", "idle"))
 

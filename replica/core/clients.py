@@ -99,8 +99,10 @@ class Clients:
             self.roles.reads.on_read_index(source, read)
 
     def _on_ping(self, source: Source, ping: m.Ping) -> None:
+        """Answer, unless no leader is heard: a home that is cut off from the others knows nothing new, and is better left as if it were silent."""
         self._redirect(source)  # who missed the news of a new leader learns it here
-        self.node.reply(source, m.Pong(ping.nonce))
+        if self.roles.election.hears_leader():
+            self.node.reply(source, m.Pong(ping.nonce))
 
     def _on_open_session(self, source: Source, opening: m.OpenSession) -> None:
         if self.roles.leader is None:

@@ -77,8 +77,20 @@ def test_a_follower_says_who_leads_where_only_the_leader_can_answer(message: Mes
     assert say(replica_of(), message) == [Leader(1, 1, 0)]
 
 
-def test_a_ping_is_answered_at_once_with_who_leads() -> None:
-    assert say(replica_of(), Ping(7)) == [Leader(1, 1, 0), Pong(7)]
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_ping_is_answered_at_once_with_who_leads(place: int) -> None:
+    replica = replica_of(place)
+    if place:
+        say(replica, Accept(1, 1, 0, 0, 0, 1, []), source=0)
+    assert say(replica, Ping(7)) == [Leader(1, 1, 0), Pong(7)]
+
+
+def test_a_replica_that_hears_no_leader_answers_no_ping_but_says_who_led() -> None:
+    """What it would tell the sessions at home there is old: they are better off elsewhere."""
+    replica = replica_of()
+    assert say(replica, Ping(1)) == [Leader(1, 1, 0)]
+    say(replica, Accept(1, 1, 0, 0, 0, 1, []), source=0)
+    assert [say(replica, Ping(2), now=now) for now in (0.99, 1.0)] == [[Leader(1, 1, 0), Pong(2)], [Leader(1, 1, 0)]]
 
 
 @pytest.mark.parametrize("message", [KeepAlive([1]), CloseSession([1], [0]), Home([1], home=False)], ids=lambda message: type(message).__name__)
@@ -143,7 +155,7 @@ def test_what_a_follower_forwards_does_not_wait_for_its_answer() -> None:
 
 
 def test_a_drop_ends_nothing_else_of_its_frame() -> None:
-    assert say(replica_of(), Pong(1), Ping(2))[-1:] == [Pong(2)]
+    assert say(replica_of(0), Pong(1), Ping(2))[-1:] == [Pong(2)]
 
 
 # ------------------------------------------------------------------------------------------------------------------------- the turn

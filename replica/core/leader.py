@@ -266,11 +266,11 @@ class Leader:
         self.confirmed = self.tracker.confirmed(self.round)
 
     def advance(self) -> None:
-        """Commit what a majority has on disk, the leader itself included, if it is of this view (Raft section 5.4.2)."""
-        node = self.node
+        """Commit what a majority has on disk, the leader itself included, if it is of this view (Raft section 5.4.2) and not before its own first
+        entry: whoever hears of a commit in this view takes all that was recovered for committed (``Node.muted``)."""
         index = self.tracker.stored()
-        if index > node.commit_index and node.log.view_at(index) == node.view:
-            node.commit(index)
+        if index > self.node.commit_index and index >= self.open_index:
+            self.node.commit(index)
 
     def link_up(self, peer: int) -> None:
         """A peer's link is fresh."""

@@ -138,14 +138,21 @@ class Reconfiguration:
         node, leader = self.node, self.leader
         if self.wanted is not None:
             if node.commit_index >= self.drained_at:
-                wanted, self.wanted = self.wanted, None
-                leader.log_configuration(wanted)
+                self._log(self.wanted)
             return
         told = node.configuration
         if (told.learners or told.replacing) and not self.obstacle():
             self._promote(told)
         if not node.votes and leader.serving and node.configurations.index <= node.commit_index and leader.handing_over is None:
             leader.handing_over = hand_over(leader, -1)
+
+    def _log(self, wanted: Configuration) -> None:
+        """Log what was begun, unless a voter of it has been lost since that it cannot do without: then nothing changes."""
+        self.wanted = None
+        if wanted.voters != self.node.configuration.voters and len(self._heard(wanted)) < wanted.majority:
+            self.leader.closed_before = self.drained_at
+        else:
+            self.leader.log_configuration(wanted)
 
     def _promote(self, told: Configuration) -> None:
         """Let who has caught up vote, and who is replaced leave: first the one who leaves, unless the others cannot do without it."""

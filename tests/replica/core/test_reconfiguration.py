@@ -190,6 +190,21 @@ def test_a_change_waits_until_what_was_speculated_on_is_committed() -> None:
     assert cabinet.told.address(NEW) == f"host:{NEW}"
 
 
+def test_a_change_is_given_up_if_a_voter_that_it_needs_is_lost_while_it_waits() -> None:
+    """Two of three live and go on; logged, the change would leave them with one that counts."""
+    cabinet = Cabinet()
+    cabinet.puts(cabinet.session, b"x")
+    cabinet.remove(1)
+    cabinet.turn()
+    cabinet.leader.link_down(2)
+    cabinet.ack(1)
+    cabinet.turn()
+    assert (cabinet.told.number, cabinet.leader.reconfiguration.wanted) == (1, None)
+    assert cabinet.puts(cabinet.session, b"y").sessions == [], "not yet: what it waited for is not applied"
+    cabinet.pass_turns(1)
+    assert cabinet.puts(cabinet.session, b"z").sessions == [cabinet.session]
+
+
 def test_the_fast_path_is_back_when_the_change_is_committed_under_its_number() -> None:
     cabinet = Cabinet()
     cabinet.add()

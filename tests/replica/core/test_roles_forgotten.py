@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from replica.core import leader as leader_module
+from replica.core import log as log_module
 from replica.core.journal import Durable, Voted
 from replica.core.messages import AcceptAck, Anchor, Collect, Entry, Message, Record, RecordAck, Rejoin, TakeOver, Vote, WitnessState
 from replica.core.node import BUSY
@@ -117,6 +119,64 @@ def test_who_does_not_lead_makes_nothing_of_it() -> None:
     lone = Lone(1)
     assert lone.tell(2, Rejoin(1, 6)) == []
     assert lone.state() == (1, 0, -1)
+
+
+def dies_and_comes_back(cluster: Cluster, place: int) -> None:
+    """A replica dies, and is there again at once, with its vote; nothing of what was on its way arrives."""
+    voted = Voted(cluster.replicas[place].node.view, cluster.replicas[place].node.voted_for)
+    cluster.kill(place)
+    cluster.replicas[place] = Replica(cluster.configs[place], Durable(voted=voted, forgotten=True), lambda: 0.5, now=cluster.now)
+    cluster.queues.clear()
+    cluster.rejoin(place)
+
+
+def takes_next_entry(cluster: Cluster, place: int, leader: int) -> None:
+    """A replica gets one entry of the leader's more, and the leader hears of it; what is on its way behind that is lost with the link."""
+    log = cluster.replicas[place].node.log
+    before = log.last_index
+    while log.last_index == before and cluster.replicas[place].node.muted:
+        assert cluster.queues.get((leader, place)) or cluster.queues.get((place, leader)), "they have nothing more to say to each other"
+        for pair in ((leader, place), (place, leader)):
+            if cluster.queues.get(pair):
+                cluster.deliver(*pair)
+    while cluster.queues.get((place, leader)):
+        cluster.deliver(place, leader)
+    cluster.cut(place, leader)
+    cluster.link(place, leader)
+
+
+def test_its_witness_counts_again_only_when_all_is_committed_that_was_recovered_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a recovery puts into the log may be several entries; a commit of the first says nothing of those that the new leader alone has."""
+    monkeypatch.setattr(leader_module, "ENTRY_COMMANDS_MAX", 1)
+    monkeypatch.setattr(log_module, "ENTRIES_PER_ACCEPT_MAX", 1)
+    cluster = Cluster(3, durable=False, clients="cdef")
+    for client in "cdef":
+        cluster.open("s", client=client)
+    keys = {"c": b"x", "d": b"y", "e": b"z"}
+    for client, key in keys.items():
+        (session,) = cluster.clients[client].core.sessions.values()
+        cluster.put(session, key, b"1", key)
+    for client in keys:
+        for place in range(3):
+            cluster.settle(client, place)
+    assert all(cluster.fast(key) for key in keys.values())
+    for client in keys:
+        cluster.kill(client)
+    dies_and_comes_back(cluster, 0)  # it led, and nobody had got its entries
+    cluster.campaign(1)
+    while cluster.replicas[1].leader is None or cluster.replicas[1].recovery is not None:
+        for pair in ((1, 2), (2, 1)):
+            if cluster.queues.get(pair):
+                cluster.deliver(*pair)
+    while cluster.replicas[0].node.muted:
+        takes_next_entry(cluster, 0, 1)
+    dies_and_comes_back(cluster, 1)
+    cluster.campaign(0)
+    cluster.settle()
+    (reader,) = cluster.clients["f"].core.sessions.values()
+    cluster.strong_read(reader, *keys.values(), handle="read")
+    cluster.settle()
+    assert cluster.values("read") == [b"1"] * 3
 
 
 def test_no_voter_is_removed_because_of_one_that_has_just_come_back() -> None:

@@ -47,6 +47,8 @@ class Sending:
     """Parts from ``acked`` on, as far as they were sent."""
     ahead: list[object] | None = None
     """The chunk after those: whether there is one tells the last part."""
+    earlier: int = 0
+    """So many parts were sent before of this very moment, and the follower may have them still."""
     asked_at: float = 0.0
     """When the follower last said anything of it, or it was sent again."""
     paced_until: float = -math.inf
@@ -56,6 +58,11 @@ class Sending:
     def done(self) -> bool:
         """Whether the follower has everything."""
         return self.ahead is None and not self.made
+
+    @property
+    def sent(self) -> int:
+        """How many parts were sent of this moment."""
+        return max(self.earlier, self.acked + len(self.made))
 
     def fill(self) -> None:
         """Send further parts, as many as may be in flight, and no faster than they are paced."""
@@ -80,8 +87,11 @@ class Sending:
 
     def on_ack(self, ack: SnapshotAck) -> None:
         """The follower has more."""
-        if ack.index == self.index and self.acked <= ack.part <= self.acked + len(self.made):
-            del self.made[: ack.part - self.acked]
+        if ack.index == self.index and self.acked <= ack.part <= self.sent:
+            more = ack.part - self.acked
+            for _ in range(more - len(self.made)):
+                self.ahead = next(self.chunks, None)
+            del self.made[:more]
             self.acked = ack.part
             self.asked_at = self.node.now
             self.fill()

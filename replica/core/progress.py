@@ -97,7 +97,9 @@ class Tracker:
         if sending is None:
             return
         if ack.index == sending.index and ack.part < sending.acked:
-            self.begin_sending(peer)  # it lost what it had: it was started again, or could not use it
+            self.begin_sending(peer)  # it lost what it had: it was started again, or could not use it; or this is an old answer
+            if progress.sending is not None and progress.sending.index == sending.index:
+                progress.sending.earlier = sending.sent
             return
         sending.on_ack(ack)
         self.sending_at = min(self.sending_at, sending.due())

@@ -164,3 +164,18 @@ def test_a_link_that_breaks_while_the_pace_lets_nothing_go_does_not_end_the_tran
     assert transfer.passes(0.008) == []
     transfer.leader.link_up(FOLLOWER)
     assert transfer.passes(0.0) == [3]
+
+
+def test_a_follower_that_has_more_than_was_sent_since_an_old_answer_gets_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old answer looks like that of one who lost what it had; all is begun anew, and it must not wait for it to get as far again."""
+    small_chunks(monkeypatch)
+    undisturbed, transfer = Transfer(window=2), Transfer(window=2)
+    for each in (undisturbed, transfer):
+        each.begin()
+        for upto in range(1, 5):
+            each.ack_parts(upto)
+    assert transfer.ack_parts(1) == [0, 1], "begun anew"
+    assert (transfer.ack_parts(5), undisturbed.ack_parts(5)) == ([5, 6], [6])
+    assert transfer.parts[-2:] == undisturbed.parts[-2:]
+    assert [transfer.ack_parts(6), transfer.ack_parts(7)] == [[], []]
+    assert transfer.leader.progress[FOLLOWER].sending is None

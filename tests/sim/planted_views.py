@@ -269,6 +269,11 @@ def vote_forgotten() -> list[Patch]:
     return [(restoring, "restore", forget)]
 
 
+def forgetting_counts() -> list[Patch]:
+    """Who comes back with its vote alone votes, and tells what its witness holds, as if it had forgotten nothing."""
+    return [(Node, "muted", property(lambda _node: False))]
+
+
 def ack_before_sync() -> list[Patch]:
     """A follower acknowledges entries that are not on disk yet."""
 
@@ -332,7 +337,7 @@ VIEW_BUGS: dict[str, Callable[[], list[Patch]]] = {
     for bug in (
         majority_recovers, refused_recovers, recovers_own_only, recovers_others_only, causal_first, no_gate, votes_without_joining,
         logs_its_tail_again, mixed_views, old_speculation, reads_before_gate, index_is_commit, last_index_alone, votes_for_anybody,
-        keeps_conflicting_entries, acks_its_own_tail, vote_forgotten, ack_before_sync, verdict_before_sync, witness_restarts_empty,
+        keeps_conflicting_entries, acks_its_own_tail, vote_forgotten, forgetting_counts, ack_before_sync, verdict_before_sync, witness_restarts_empty,
         witness_forgets_views, cut_is_not_written,
     )
 }  # fmt: skip
@@ -355,6 +360,7 @@ VIEW_RECORDED: dict[str, tuple[int, str, str]] = {
     "keeps_conflicting_entries": (4, "I-MATCH", "storm"),
     "acks_its_own_tail": (1, "ack_beyond_log", "storm"),
     "vote_forgotten": (281, "I-VOTE", "outage"),
+    "forgetting_counts": (7, "I-COMP", "amnesia"),
     "ack_before_sync": (2, "I-COMP", "outage"),
     "verdict_before_sync": (539, "I-FAST", "outage"),
     "witness_restarts_empty": (298, "I-FAST", "outage"),

@@ -7,7 +7,8 @@ links between replicas are down for longer than it takes to elect another leader
 while all that happens; in an *upheaval* the leader dies, or is cut off from some, just when it has begun to change them.  In a *skew*
 the disk of whoever leads fails, and all clocks are wrong; in an *estrangement* clocks are too, and whoever leads is left alone with some clients,
 who mostly read.  In *partings* sessions come and go, closed by clients or ended by leases that are very short.  In *straits*
-all limits are so small that everything comes in pieces.  Where there is *rot*, the state of
+all limits are so small that everything comes in pieces.  In *amnesia* whoever dies has forgotten all but its vote, while members
+come and go; so many die only that those who know more can go on.  Where there is *rot*, the state of
 a replica changes by itself, and replicas compare theirs.
 """
 
@@ -117,6 +118,15 @@ def draw_straits(seed: int, mode: Mode | None = None, replicas: int | None = Non
     return attrs.evolve(base, core=narrow(base.core, rng), snapshot_share=rng.choice((0.0, 0.02)))
 
 
+def draw_amnesia(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of amnesia: nothing is durable, and replicas die and come back while members come and go."""
+    calmer = draw_storm(seed, mode, replicas)
+    rng = random.Random(f"amnesia {seed}")
+    faults = Faults(crashes=rng.choice((5, 10, 20)), changes=rng.choice((0, 3, 6)), partitions_gap=0.1, breaks_gap=rng.choice((0.0, 0.1)))
+    core = attrs.evolve(calmer.core, durable=False, entries_kept_max=rng.choice((20, 4096)))
+    return attrs.evolve(calmer, faults=faults, core=core, sync_seconds=rng.choice((0.0, 0.002)))
+
+
 def draw_rot(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
     """Draw the world of rot: states are altered by themselves, while replicas crash, stand still and do not hear each other."""
     calmer = draw_storm(seed, mode, replicas)
@@ -133,6 +143,7 @@ def draw_rot(seed: int, mode: Mode | None = None, replicas: int | None = None) -
 
 DURATIONS: dict[Callable[..., Options], tuple[float, ...]] = {
     draw_schism: (0.3, 0.5), draw_skew: (0.05, 0.1, 0.3), draw_estrangement: (0.2, 0.4),
+    draw_amnesia: (0.02, 0.1, 0.3),
 }  # fmt: skip
 """How long faults last where it matters that they last long, seconds."""
 
@@ -198,6 +209,11 @@ def straits() -> list[Patch]:
     return [*storm(draw_straits), *LIMITS]
 
 
+def amnesia() -> list[Patch]:
+    """Make every world one of amnesia; no bug."""
+    return storm(draw_amnesia)
+
+
 def rot() -> list[Patch]:
     """Make every world one of rot; no bug."""
     return storm(draw_rot)
@@ -241,5 +257,5 @@ def schism() -> list[Patch]:
 
 STORMS: dict[str, Callable[[], list[Patch]]] = {
     "storm": storm, "outage": outage, "schism": schism, "skew": skew, "estrangement": estrangement, "churn": churn, "upheaval": upheaval,
-    "partings": partings, "straits": straits, "rot": rot,
+    "partings": partings, "straits": straits, "amnesia": amnesia, "rot": rot,
 }  # fmt: skip

@@ -15,6 +15,7 @@ from tests.sim.plan import Fault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from replica.core.configuration import Configuration
     from tests.sim.actors import ReplicaActor
     from tests.sim.network import Direction, Link, Place
     from tests.sim.world import World
@@ -166,9 +167,21 @@ class Strikes:
 
     def expendable(self) -> list[ReplicaActor]:
         """Return the replicas of which one may die: without a durable log one comes back with its vote alone, and most must know more than that."""
-        world, durable = self.world, self.world.options.core.durable
-        sound = [actor for actor in world.replicas if actor.alive and not actor.core.node.muted and (actor.core.node.votes or durable)]
-        return sound if durable or len(sound) > world.options.replicas // 2 + 1 else []
+        sound = [actor for actor in self.world.replicas if actor.alive and not actor.core.node.muted]
+        if self.world.options.core.durable:
+            return sound
+        counts = [(told.majority, {actor.id for actor in sound} & set(told.voters)) for told in self._told()]
+        return [actor for actor in sound if all(len(voters - {actor.id}) >= majority for majority, voters in counts)]
+
+    def _told(self) -> list[Configuration]:
+        """Return the configurations that count or may count soon, as far as anybody alive knows."""
+        found: list[Configuration] = []
+        for actor in self.world.replicas:
+            if actor.alive:
+                change = actor.core.reconfiguration
+                begun = [change.wanted] if change is not None and change.wanted is not None else []
+                found += [told for _, told in actor.core.node.configurations.told if told.voters] + begun
+        return found
 
     def crash(self, name: Place, lasts: Callable[[], float]) -> None:
         """Kill a replica; it comes back with what its disk holds."""

@@ -313,6 +313,9 @@ class Leader:
         last = node.log.last_index
         if self.alone:
             self.confirmed = self.round = self.round + 1
+        if not node.journal.view_safe:  # only who decides alone leads a view that is not on disk yet: after a crash it would lead that view again
+            self._told(now)
+            return []
         if node.commit_index > self.told_commit and self.flush_at == math.inf:
             self.flush_at = now + node.config.commit_flush_seconds
         everyone = now >= self.heartbeat_at or now >= self.flush_at or self.round_wanted

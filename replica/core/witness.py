@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 CAUSAL = 0x80
 CAUSAL_KINDS = bytes(range(CAUSAL, CAUSAL + 4))
-SESSION_SHIFT = 32
-"""A token is ``session << 32 | number``: who anchored a key, and with which command."""
+SESSION_SHIFT = 64
+"""A token is ``session << 64 | number``: who anchored a key, and with which command. A session may have more than 2**32 commands: in fewer bits
+than a number has on the wire they would run into the id of the session opened next, and either be taken for the other."""
 
 
 def value_bytes(values: list[Value]) -> int:

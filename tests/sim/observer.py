@@ -10,6 +10,7 @@ from replica.core import messages as m
 from replica.core.configuration import Configuration, configuration_of
 from replica.core.journal import Voted
 from replica.core.quorum import fast_quorum
+from replica.core.witness import SESSION_SHIFT
 from statemachine.command import CAS_VERSION
 from tests.sim.history import Operation, Track, Violation
 from tests.sim.registry import Registry
@@ -335,7 +336,7 @@ class Observer:
                 for number, key in enumerate(run.keys, run.first):
                     if number <= chain.anchored and owners.setdefault(key, sid) != sid:
                         raise Violation(f"I-WIT: {actor.name} anchored {key!r} for sessions {owners[key]} and {sid}")
-        if {key: token >> 32 for key, token in witness.anchored.items()} != owners:
+        if {key: token >> SESSION_SHIFT for key, token in witness.anchored.items()} != owners:
             raise Violation(f"I-WIT: {actor.name} remembers {witness.anchored} where its chains anchor {owners}")
         config = node.config
         restored = 2 if actor.lives > 1 else 1  # after a restart it also holds what is committed and not applied again yet

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from replica.core.configuration import Configuration
-from replica.core.messages import Entry, TakeOver, VoteReply
+from replica.core.messages import Accept, Entry, TakeOver, VoteReply
 from tests.replica.core.lone import LONG, Lone, accept, asked, granted, vote
 
 FIRST = Configuration(1, (0, 1, 2))
@@ -93,3 +93,23 @@ def test_nobody_hands_over_to_who_does_not_vote() -> None:
     assert asked(lone.tell(0, TakeOver(2, 1))) == []
     lone = with_changes(FIRST)
     assert [peer for peer, *_ in asked(lone.tell(0, TakeOver(1, 1)))] == [0, 2]
+
+
+def test_who_decides_alone_names_its_view_to_a_learner_when_it_is_on_disk() -> None:
+    """Nobody else votes, so after a crash it leads a view of that number again, where other commands may come: a learner would take the entries
+    that it has for the new ones."""
+    alone = Configuration(1, (0,))
+    lone = Lone(0, 1, jitter=0.0)
+    lone.disk += [
+        Entry(1, 1, 0, [alone.command("ho")], [], [], [], [], b"", [], []),
+        Entry(2, 1, 1, [alone.with_learner(1, "").command("ho")], [], [], [], [], b"", [], []),
+    ]
+    lone.restart()
+    lone.link(1)
+    lone.slow = True
+    assert lone.wait(LONG) == []
+    assert lone.role == "leader"
+    assert lone.wait(LONG) == [], "and no heartbeat either"
+    assert lone.replica.deadline() > lone.now, "it does not turn round and round until then"
+    told = [section for _, section in lone.sync() if isinstance(section, Accept)]
+    assert [(section.view, [entry.index for entry in section.entries]) for section in told] == [(2, [3])]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from replica.core.witness import Chain, Run, Witness
 from statemachine.command import CAS_VALUE, CAUSAL, DELETE, PUT
 from tests.replica.core.test_witness import A, B, C, hold, levels, release, run, witness_of
@@ -66,6 +68,19 @@ def test_a_key_written_again_above_the_number_is_anchored_by_the_earlier_write()
     witness.forget_after(witness.chains[A], 1, {})
     witness.check_invariants()
     assert levels(hold(witness, B, (PUT, b"x"))) == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("session", [A, A + 1])
+@pytest.mark.parametrize("applied", [2**32 - 1, 2**32, 2**33 - 3, 2**62])
+def test_however_many_commands_a_session_had_it_is_not_taken_for_its_neighbour(session: int, applied: int) -> None:
+    """Sessions that are opened together have ids one after the other; one that lives for days has more than 2**32 commands."""
+    for keys in ([b"x"], [b"v", b"w", b"x", b"y", b"z"]):  # one command is judged in another way than many
+        witness = witness_of(session, session + 1)
+        witness.chains[session].raise_to(applied)
+        hold(witness, session, *((PUT, key) for key in keys))
+        assert levels(hold(witness, session + 1, (PUT, b"x"))) == (0, 0, 0, 1)
+        assert levels(hold(witness, session, (CAUSAL_PUT, b"x"), (PUT, b"x")))[2] == applied + len(keys) + 2, "nor for somebody else"
+        assert release(witness, session, applied + len(keys) + 2).keys() == {session + 1}
 
 
 def test_what_is_not_there_is_given_up_without_harm() -> None:

@@ -12,7 +12,8 @@ client asked for that. The table is part of the replicated state: nothing here m
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 
 EXPIRED_MAX: Final = 10_000
 """Tombstones of expired sessions kept; beyond it the oldest go, and their clients are told that nothing is known."""
+RESULTS_MAX: Final = 1 << 16
+"""A session's last so many commands keep their results in any case: more than any client has on its way. What is ``RESULTS_STEP`` older goes,
+whether or not its client ever says that it has it: one that never does must not fill the memory of all replicas."""
+RESULTS_STEP: Final = RESULTS_MAX // 8
 CHUNK_SESSIONS: Final = 1024
+CHUNK_RESULTS: Final = 1 << 16
+"""Results in one chunk of a snapshot at most, or those of one session: they must fit a frame to a follower, in bytes and in items."""
 
 
 @attrs.define
@@ -39,6 +46,9 @@ class SessionRecord:
     lease_seconds: float
     applied: int = 0
     results: dict[int, bool] = attrs.Factory(dict)
+
+
+_RESULTS = attrgetter("results")
 
 
 class Sessions:
@@ -111,7 +121,8 @@ class Sessions:
             first: number of the run's first command, one above the last applied.
             count: commands in the run.
             results: one per command of the run (a bool for a cas, None for others), or None where no command has one.
-            incomplete: every command below this number is complete at the client; results below it are forgotten. It may repeat or lag.
+            incomplete: every command below this number is complete at the client; results below it are forgotten. It may repeat or lag; far behind
+                what is applied they are forgotten all the same (``RESULTS_MAX``).
         """
         record = self.table[session]
         if self._moments:
@@ -125,8 +136,10 @@ class Sessions:
                 if result is not None:
                     record.results[number] = result
         kept = record.results
-        if kept and next(iter(kept)) < incomplete:
-            record.results = {number: result for number, result in kept.items() if number >= incomplete}
+        if kept:
+            oldest = max(incomplete, (record.applied - RESULTS_MAX) // RESULTS_STEP * RESULTS_STEP)
+            if next(iter(kept)) < oldest:
+                record.results = {number: result for number, result in kept.items() if number >= oldest}
 
     def result(self, session: int, number: int) -> bool | None:
         """Tell what an applied cas returned; None for other commands and for what was forgotten or is not applied."""
@@ -143,19 +156,38 @@ class Sessions:
         """
         return SessionsSnapshot(self)
 
-    def chunks(self) -> Iterator[list[object]]:
-        """Work the chunks of ``snapshot`` out one by one; the moment is that of the first."""
-        ids = sorted(self.table)  # they are, as a rule: then this is a copy
+    def chunks(self, ids: list[int], ends: list[int]) -> Iterator[list[object]]:
+        """Work the chunks of ``snapshot`` out one by one; the moment is that of the first.
+
+        Args:
+            ids: of all sessions, ascending.
+            ends: places in them where the chunks end, ascending.
+        """
         moment = _Moment(ids[-1] if ids else 0)
         self._moments.append(moment)
         try:
             yield [len(ids), [[session, applied] for session, applied in self.expired.items()]]
             rest = iter(ids)
-            while chunk := list(islice(rest, CHUNK_SESSIONS)):
+            for start, end in pairwise([0, *ends]):
+                chunk = list(islice(rest, end - start))
                 moment.told = chunk[-1]
                 yield [moment.past.pop(session, None) or _row(session, self.table[session]) for session in chunk]
         finally:
             self._moments.remove(moment)
+
+    def ends(self, ids: list[int]) -> list[int]:
+        """Say where the chunks of a snapshot of these sessions end: places in ``ids``."""
+        table = self.table
+        if sum(map(len, map(_RESULTS, table.values()))) <= CHUNK_RESULTS:  # nearly always: at C speed
+            return [*range(CHUNK_SESSIONS, len(ids), CHUNK_SESSIONS), len(ids)] if ids else []
+        ends, begun, results = [], 0, 0
+        for place, session in enumerate(ids):
+            more = len(table[session].results)
+            if place - begun == CHUNK_SESSIONS or (results + more > CHUNK_RESULTS and place > begun):
+                ends.append(place)
+                begun, results = place, 0
+            results += more
+        return [*ends, len(ids)]
 
     @classmethod
     def restore(cls, chunks: Iterable[list[Any]], expired_max: int = EXPIRED_MAX) -> Sessions:
@@ -229,9 +261,11 @@ class SessionsSnapshot:
     """
 
     def __init__(self, sessions: Sessions) -> None:
-        """Take the moment: one step for each session, at the speed of C."""
-        self._count = 1 + -(-len(sessions) // CHUNK_SESSIONS)
-        chunks = sessions.chunks()
+        """Take the moment: some steps for each session, at the speed of C."""
+        ids = sorted(sessions.table)  # they are, as a rule: then this is a copy
+        ends = sessions.ends(ids)
+        self._count = 1 + len(ends)
+        chunks = sessions.chunks(ids, ends)
         self._chunks = chain((next(chunks),), chunks)
 
     def __len__(self) -> int:

@@ -14,10 +14,11 @@ from replica.core import messages as m
 from replica.core.config import CoreConfig
 from replica.core.effects import Effects
 from replica.core.replica import Replica
-from replica.driver import CLIENT_FRAME_BYTES_MAX, CLIENT_QUEUE_BYTES_MAX, ReplicaDriver, count_commands
+from replica.driver import CLIENT_FRAME_BYTES_MAX, CLIENT_QUEUE_BYTES_MAX, PEER_LIMITS, ReplicaDriver, count_commands
 from replica.hello import encode_refusal
-from replica.wire import encode
+from replica.wire import decode, encode
 from statemachine.command import NOOP
+from statemachine.sessions import Sessions
 from tests.loopback.garbage import GREETED, framed
 from tests.replica.fake_links import CLIENT, FakeLink, peer
 
@@ -317,3 +318,17 @@ async def test_a_bug_ends_the_process_with_a_status_and_without_an_answer() -> N
     assert status != 0
     assert b"planted" in errors
     assert encode(0, [m.Pong(1)])[3:] not in received
+
+
+def test_parts_of_a_snapshot_pass_the_followers_limits_whatever_results_sessions_keep() -> None:
+    """One part that did not pass would end the link again and again, and a part over the limit of a frame the leader: nobody would ever catch up."""
+    sessions = Sessions()
+    for session in range(1, 1026):
+        sessions.open(session, b"%064d" % session, 30.0)
+        sessions.record(session, 1, 200, [True] * 200, 1)
+    sessions.open(2000, b"t", 30.0)
+    for _ in range(20):
+        sessions.record(2000, (sessions.applied(2000) or 0) + 1, 1 << 14, [True] * (1 << 14), 1)
+    for number, chunk in enumerate(snapshot := sessions.snapshot()):
+        part = m.SnapshotPart(1, 1, 9, 1, 9, number, len(snapshot), False, [1, [0], [], [], [], []], chunk)
+        assert decode(encode(1, [part]), limits=PEER_LIMITS) == (1, [part])

@@ -23,7 +23,7 @@ LIMITS: tuple[tuple[Any, str, object], ...] = (
     (voter, "EARLY_RECORDS_MAX", 2), (voter, "LOG_LOOK_ENTRIES", 3), (voter, "LARGE_BYTES", 8),
     (reads, "READS_TOGETHER_MAX", 2), (reads, "LARGE_BYTES", 8), (queries, "ANSWER_BYTES_MAX", 30),
     (node, "FRAME_VALUE_BYTES_MAX", 30), (held_records, "JOINED_BYTES_MAX", 10),
-    (moment, "FORGET_MAX", 2), (sessions, "CHUNK_SESSIONS", 2), (Store.snapshot, "__defaults__", (2, 30)),
+    (moment, "FORGET_MAX", 2), (sessions, "CHUNK_SESSIONS", 2), (sessions, "CHUNK_RESULTS", 2), (Store.snapshot, "__defaults__", (2, 30)),
 )  # fmt: skip
 """``(whose, name, how small)``."""
 

@@ -30,4 +30,7 @@ def small_sizes() -> Iterator[None]:
         patch.setattr(StateHash, "SLICE_KEYS", 2)
         patch.setattr(moment, "FORGET_MAX", 1)
         patch.setattr(sessions, "CHUNK_SESSIONS", 2)
+        patch.setattr(sessions, "CHUNK_RESULTS", 2)
+        patch.setattr(sessions, "RESULTS_MAX", 2)
+        patch.setattr(sessions, "RESULTS_STEP", 2)
         yield

@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from statemachine import sessions as limits
 from statemachine.moment import InvalidSnapshot
 from statemachine.sessions import SessionRecord, Sessions
 
@@ -38,6 +39,9 @@ class Telling:
             self.told.append(chunk)
             return False
         assert len(self.told) == len(self.snapshot)
+        for rows in self.told[1:]:
+            assert 1 <= len(rows) <= limits.CHUNK_SESSIONS
+            assert len(rows) == 1 or sum(len(row[4]) for row in rows) <= limits.CHUNK_RESULTS  # type: ignore[index, misc]
         assert Sessions.restore(self.told, EXPIRED_MAX).freeze() == self.frozen
         return True
 
@@ -128,10 +132,11 @@ class SessionsModel(RuleBasedStateMachine):
         assert self.sessions.freeze() == self.copies[-1][1]
 
     @invariant()
-    def results_are_kept_from_the_first_incomplete_on(self) -> None:
+    def results_are_kept_from_the_first_incomplete_on_as_far_as_there_is_room(self) -> None:
         for client in self.clients:
             numbers = range(1, len(client.results) + 3)
-            known = {number: result for number, result in enumerate(client.results, 1) if number >= client.incomplete}
+            oldest = max(client.incomplete, (len(client.results) - limits.RESULTS_MAX) // limits.RESULTS_STEP * limits.RESULTS_STEP)
+            known = {number: result for number, result in enumerate(client.results, 1) if number >= oldest}
             assert [self.sessions.result(client.session, number) for number in numbers] == [known.get(number) for number in numbers]
             assert len(self.sessions.table[client.session].results) <= len(known)
 
@@ -223,3 +228,27 @@ def test_a_snapshot_keeps_only_what_changed_before_it_was_told() -> None:
     assert sorted(told.table) == list(range(1, 2049))
     assert [told.applied(session) for session in (1, 1024, 1025, 2000, 2048)] == [0, 0, 0, 0, 0]
     assert sessions._moments == []
+
+
+def test_a_client_that_never_says_what_it_has_fills_nobody_s_memory() -> None:
+    """And what is forgotten does not depend on how its commands were batched."""
+    at_once, one_by_one = Sessions(), Sessions()
+    count = limits.RESULTS_MAX + limits.RESULTS_STEP + 5
+    for table, runs in ((at_once, [count]), (one_by_one, [1] * count)):
+        table.open(1, b"token", 10.0)
+        for run in runs:
+            table.record(1, table.applied(1) + 1, run, [True] * run, 1)  # type: ignore[operator]
+    assert at_once.freeze() == one_by_one.freeze()
+    assert list(at_once.table[1].results) == list(range(limits.RESULTS_STEP, count + 1))
+
+
+def test_results_that_many_sessions_keep_are_told_in_more_chunks() -> None:
+    table = Sessions()
+    for session in range(1, 601):
+        table.open(session, b"token %d" % session, 10.0)
+        table.record(session, 1, 500, [True] * 500, 1)
+    snapshot = table.snapshot()
+    chunks = list(snapshot)
+    assert len(chunks) == len(snapshot) == 6
+    assert max(sum(len(row[4]) for row in rows) for rows in chunks[1:]) <= limits.CHUNK_RESULTS  # type: ignore[index, misc]
+    assert Sessions.restore(chunks).freeze() == table.freeze()

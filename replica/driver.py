@@ -16,7 +16,7 @@ import attrs
 
 from replica.alarm import Alarm
 from replica.core.effects import Event, LinkDown, LinkUp, Persisted, Received, Source
-from replica.core.messages import CausalRead, Message, ReadIndex, Record, StrongRead
+from replica.core.messages import Applied, CausalRead, Message, ReadIndex, Record, SpecReply, StrongRead
 from replica.hello import refusal_in
 from replica.wire import WireError, WireLimits, assemble, decode, encode, encode_section
 from transport.fault_points import reach
@@ -43,6 +43,8 @@ REPLY_BYTES_MAX = 8 << 20
 """Answers in one frame; the core keeps most frames below half of it, more go in several."""
 REPLY_SECTIONS_MAX = 1 << 12
 """Sections in one frame of answers; more go in several."""
+REPLY_RESULTS_MAX = 1 << 15
+"""Results of cas in one frame, each an array of its own, which clients count as a dozen items; more go in several frames."""
 CLIENT_LIMITS = WireLimits()
 PEER_LIMITS = WireLimits(commands_per_frame_max=1 << 18, sections_per_frame_max=1 << 14, items_per_frame_max=1 << 22)
 """An entry holds what was drafted and one client's frame: it must pass the followers whatever the client put into its frame."""
@@ -241,7 +243,9 @@ class ReplicaDriver:
         if link.queued_bytes > CLIENT_QUEUE_BYTES_MAX:
             self._drop(source, "client_reads_too_slowly")
             return
-        payload = encode(self.incarnation, sections) if len(sections) <= REPLY_SECTIONS_MAX else b""
+        results = sum([len(section.results) for section in sections if isinstance(section, SpecReply | Applied)])
+        many = len(sections) > REPLY_SECTIONS_MAX or (results > REPLY_RESULTS_MAX and len(sections) > 1)
+        payload = b"" if many else encode(self.incarnation, sections)
         if not payload or (len(payload) > REPLY_BYTES_MAX and len(sections) > 1):
             middle = len(sections) // 2
             self._reply(source, link, sections[:middle])

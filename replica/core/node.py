@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 FRAME_VALUE_BYTES_MAX = 4 << 20
 """Values in one frame to a client."""
+NOTED_RESULTS_MAX = 1 << 14
+"""Results of cas in one section, so that frames can be cut between sections (``driver``)."""
 GAP, BUSY, EXPIRED, NOSESSION, INVALID = 1, 2, 3, 4, 5
 REFUSALS = {GAP: "gap", BUSY: "busy", EXPIRED: "expired", NOSESSION: "nosession", INVALID: "invalid"}
 
@@ -373,6 +375,9 @@ class Node:
             noted = self.notes.pop(link)
             told = self.results.pop(link, [])
             number, upto = self.configuration.number, list(noted.values())
+            while len(told) > NOTED_RESULTS_MAX:  # who decides alone applies all that a turn brought
+                self.reply(link, Applied(number, self.view, self.leads, self.applied_position, [], [], told[:NOTED_RESULTS_MAX]))
+                told = told[NOTED_RESULTS_MAX:]
             self.reply(link, Applied(number, self.view, self.leads, self.applied_position, list(noted), upto, told))
         return bool(self.notes)
 

@@ -78,7 +78,7 @@ class Voter:
         kinds, keys, values = record.kinds, record.keys, record.values
         acked: list[Chain] = []
         refusals: list[list[int]] = []
-        again: list[Chain] = []
+        again: list[tuple[Chain, Run]] = []
         speculation = Speculation()
         unseen = leader is None and config.mode == "ht"  # commands that are not shown to witnesses are no hole in a chain here
         end = 0
@@ -114,10 +114,10 @@ class Voter:
         if again:
             self._answer_again(source, again, leader)
 
-    def _hold(self, chain: Chain, run: Run, previous: int, leader: Leader | None, again: list[Chain]) -> int:
+    def _hold(self, chain: Chain, run: Run, previous: int, leader: Leader | None, again: list[tuple[Chain, Run]]) -> int:
         """Give a run to the witness; return why not, or 0."""
-        if run.first <= chain.committed:
-            again.append(chain)
+        if 0 < run.first <= chain.committed:
+            again.append((chain, run))
         if run.last <= chain.held:
             return 0
         if previous > chain.held and leader is None:
@@ -186,15 +186,22 @@ class Voter:
         else:
             refusals.append([session, reason])
 
-    def _answer_again(self, source: Source, chains: list[Chain], leader: Leader | None) -> None:
-        """A resent command that is applied already: say so, with its result (the first answer may be lost)."""
-        node = self.node
-        results = [[chain.session, number, int(result)] for chain in chains for number, result in node.sessions.table[chain.session].results.items()]
+    def _answer_again(self, source: Source, again: list[tuple[Chain, Run]], leader: Leader | None) -> None:
+        """A resent command that is applied already: say so, with its result (the first answer may be lost).
+
+        Not with all results that its session keeps: those of many commands, for each frame of a long resend, would be more than clients take.
+        """
+        node, table = self.node, self.node.sessions.table
+        results = [
+            [chain.session, number, int(kept[number])]
+            for chain, run in again if (kept := table[chain.session].results)
+            for number in range(run.first, min(run.last, chain.committed) + 1) if number in kept
+        ]  # fmt: skip
         node.reply(
             source,
             Applied(
-                node.configuration.number, node.view, leader is not None, node.applied_position, [chain.session for chain in chains],
-                [chain.committed for chain in chains], results,
+                node.configuration.number, node.view, leader is not None, node.applied_position, [chain.session for chain, _ in again],
+                [chain.committed for chain, _ in again], results,
             ),
         )  # fmt: skip
 

@@ -16,7 +16,7 @@ from replica.core.effects import Effects
 from replica.core.replica import Replica
 from replica.driver import CLIENT_FRAME_BYTES_MAX, CLIENT_QUEUE_BYTES_MAX, PEER_LIMITS, ReplicaDriver, count_commands
 from replica.hello import encode_refusal
-from replica.wire import decode, encode
+from replica.wire import WireLimits, decode, encode
 from statemachine.command import NOOP
 from statemachine.sessions import Sessions
 from tests.loopback.garbage import GREETED, framed
@@ -251,6 +251,19 @@ def test_very_many_small_answers_go_in_several_frames() -> None:
     replying(party, [(party.client, [m.Pong(number) for number in range(10_000)])])
     assert [pong.nonce for pong in party.client.of(m.Pong)] == list(range(10_000))
     assert len(party.client.frames) > 1
+
+
+@pytest.mark.usefixtures("slotless")
+def test_very_many_outcomes_go_in_frames_that_clients_take() -> None:
+    """A client that is told them again after its link broke would refuse the same frame again, and never learn them."""
+    party = Party()
+    limits = WireLimits(commands_per_frame_max=1 << 17, sections_per_frame_max=1 << 14, items_per_frame_max=1 << 20)  # those of ``ClientDriver``
+    rows = [[1, number, 1] for number in range(1 << 14)]
+    notes: list[m.Message] = [m.Applied(1, 1, True, position, [1], [1], rows) for position in range(8)]
+    speculated: list[m.Message] = [m.SpecReply(1, 1, position, [1], [1], [1 << 14], [row[1:] for row in rows]) for position in range(8)]
+    replying(party, [(party.client, [*notes, *speculated])])
+    came = [section for parts in party.client.frames for section in decode(b"".join(parts), limits=limits)[1]]
+    assert [section for section in came if isinstance(section, m.Applied | m.SpecReply)] == [*notes, *speculated]
 
 
 @pytest.mark.usefixtures("slotless")

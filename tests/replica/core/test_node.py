@@ -6,7 +6,7 @@ import pytest
 
 from replica.core.config import CoreConfig
 from replica.core.messages import Applied, Entry, Leader, Members, RecordAck
-from replica.core.node import EXPIRED, GAP, NOSESSION, Node
+from replica.core.node import EXPIRED, GAP, NOSESSION, NOTED_RESULTS_MAX, Node
 from replica.core.witness import Run
 from statemachine.command import CAS_VALUE, CLOSE, CONFIG, EXPIRE, HORIZON, NOOP, OPEN, PUT
 
@@ -258,3 +258,16 @@ def test_a_new_leader_tells_who_votes_unless_nothing_ever_changed() -> None:
     fresh.clients[LINK] = None
     fresh.join(2, 0)
     assert said(fresh) == [Leader(1, 2, 0)]
+
+
+def test_very_many_outcomes_are_noted_in_several_sections_the_last_of_which_tells_how_far() -> None:
+    node = node_of()
+    node.reply(LINK, Leader(1, 1, 0))
+    bind(node, 1, LINK, home=False)
+    log(node, 1, bytes([CAS_VALUE]) * (2 * NOTED_RESULTS_MAX + 3))
+    node.apply(1 << 20)
+    node.flush_notes(urgent=True)
+    ((_, (_, *notes)),) = node.take_replies()
+    told = [note for note in notes if isinstance(note, Applied)]
+    assert [(len(note.results), note.upto) for note in told] == [(NOTED_RESULTS_MAX, []), (NOTED_RESULTS_MAX, []), (3, [2 * NOTED_RESULTS_MAX + 3])]
+    assert [row for note in told for row in note.results] == [[1, number, 0] for number in range(1, 2 * NOTED_RESULTS_MAX + 4)]

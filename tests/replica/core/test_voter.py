@@ -105,6 +105,17 @@ def test_a_resend_of_which_a_part_is_committed_is_told_of_that_part() -> None:
     assert answers == [ack(A, 3, 3), Applied(1, 1, False, 4, [A], [2], [])]
 
 
+def test_a_resend_is_told_the_outcomes_of_what_was_sent_again_and_no_others() -> None:
+    """Each frame of a long resend would else be answered with all that the session keeps."""
+    stand = Stand()
+    stand.log(A, 1, *[(CAS_VALUE, b"x")] * 9)
+    stand.log(B, 1, (CAS_VALUE, b"y"))
+    (note,) = [section for section in stand.say(record(A, 4, *[(CAS_VALUE, b"x")] * 3)) if isinstance(section, Applied)]
+    assert note == Applied(1, 1, False, 12, [A], [9], [[A, number, 0] for number in (4, 5, 6)])
+    (note,) = [section for section in stand.say(record(A, 9, *[(CAS_VALUE, b"x")] * 3)) if isinstance(section, Applied)]
+    assert note.results == [[A, 9, 0]], "what is not applied has none"
+
+
 def test_what_was_refused_is_acknowledged_when_its_obstacle_commits() -> None:
     stand = Stand()
     stand.say(record(A, 1, (PUT, b"x")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from replica.core.effects import Received
 from replica.core.messages import Anchor, AnchorAck, Entry, RecordAck
 from statemachine.command import CAUSAL, OPEN, PUT
 from tests.replica.core.lone import CLIENT, Lone, accept
@@ -57,3 +58,14 @@ def test_a_promotion_is_told_when_it_is_on_disk_and_no_rival_is_accepted_in_its_
     assert lone.replies[THIRD] == [ack(C, 2, 1)]
     lone.restart()
     assert (levels(lone, B), levels(lone, C)) == ((1, 1, 1), (0, 1, 2))
+
+
+def test_a_command_of_number_0_harms_nobody_before_the_opening_is_applied_again() -> None:
+    """Numbers begin with 1. A restart knows what a chain held before it has applied that its session was opened."""
+    lone = voter()
+    lone.tell(CLIENT, record(A, 1, (PUT, b"x")))
+    lone.restart()
+    lone.link_client(CLIENT)
+    lone.replica.step(Received(CLIENT, [record(A, 0, (PUT, b"x"))]), lone.now)
+    lone.turn()
+    assert levels(lone, A) == (1, 1, 1)

@@ -226,7 +226,7 @@ class Settings:
         minimum=1, maximum=1 << 40,
     )  # fmt: skip
     witness_bytes_max: int = _setting(
-        256 * _MEBIBYTE, "limits", "bytes of the commands a witness holds; beyond it REFUSED or BUSY", minimum=2 * _MEBIBYTE, maximum=1 << 40
+        256 * _MEBIBYTE, "limits", "bytes of the values a witness holds; beyond it REFUSED or BUSY", minimum=2 * _MEBIBYTE, maximum=1 << 40
     )
     log_bytes_max: int = _setting(
         256 * _MEBIBYTE, "limits", "applied entries kept in memory for slow followers; older ones are forgotten",

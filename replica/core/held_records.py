@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from replica.core.witness import Run
 
 JOINED_BYTES_MAX = 1 << 20
-"""Values in one joined record; a record must fit a segment of the log, which is made ahead."""
+"""Keys and values in one joined record; a record must fit a segment of the log, which is made ahead."""
 
 
 def as_record(session: int, run: Run) -> Record:
@@ -42,7 +42,7 @@ def _join(held: list[Record]) -> list[Record]:
         return held
     joined, some, size_bytes = [], list[Record](), 0
     for record in held:
-        more = value_bytes(record.values)
+        more = value_bytes(record.values) + sum(map(len, record.keys))
         if some and size_bytes + more > JOINED_BYTES_MAX:
             joined.append(_as_one(some))
             some, size_bytes = [], 0

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from replica.core.node import Node
     from replica.core.witness import Witness
 
+LEVEL_BYTES = 32
+"""What a session's levels count for in the size of a part: frames have limits of items as well, and sessions may be many."""
+COMMAND_BYTES = 8
+"""What a command counts for beside its key and value: they may be empty."""
+
 
 @attrs.define(eq=False)
 class Report:
@@ -202,10 +207,11 @@ def witness_states(node: Node, collect: Collect) -> list[WitnessState]:
     """Tell a new leader what this witness holds, in parts of about ``collect_bytes_max``, all of this moment."""
     chains = [chain for chain in node.witness.chains.values() if chain.runs]
     states = [_empty(node, collect)]
-    states[0].levels.extend([chain.session, chain.committed, chain.accepted, chain.anchored] for chain in chains)
     kinds: list[list[bytes]] = [[]]
     size = 0
     for chain in chains:
+        states[-1].levels.append([chain.session, chain.committed, chain.accepted, chain.anchored])
+        size += LEVEL_BYTES
         for run in chain.runs:
             if size >= node.config.collect_bytes_max:
                 states.append(_empty(node, collect))
@@ -219,7 +225,7 @@ def witness_states(node: Node, collect: Collect) -> list[WitnessState]:
             kinds[-1].append(run.kinds)
             state.keys.extend(run.keys)
             state.values.extend(run.values)
-            size += commands_bytes(run.keys, run.values)
+            size += commands_bytes(run.keys, run.values) + COMMAND_BYTES * len(run.keys)
     return [
         attrs.evolve(state, part=part, parts=len(states), kinds=b"".join(some)) for part, (state, some) in enumerate(zip(states, kinds, strict=True))
     ]

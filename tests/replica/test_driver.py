@@ -13,11 +13,14 @@ from replica import wire
 from replica.core import messages as m
 from replica.core.config import CoreConfig
 from replica.core.effects import Effects
+from replica.core.node import Node
+from replica.core.recovery import witness_states
 from replica.core.replica import Replica
+from replica.core.witness import Run
 from replica.driver import CLIENT_FRAME_BYTES_MAX, CLIENT_QUEUE_BYTES_MAX, PEER_LIMITS, ReplicaDriver, count_commands
 from replica.hello import encode_refusal
 from replica.wire import WireLimits, decode, encode
-from statemachine.command import NOOP
+from statemachine.command import DELETE, NOOP
 from statemachine.sessions import Sessions
 from tests.loopback.garbage import GREETED, framed
 from tests.replica.fake_links import CLIENT, FakeLink, peer
@@ -340,8 +343,21 @@ def test_parts_of_a_snapshot_pass_the_followers_limits_whatever_results_sessions
         sessions.open(session, b"%064d" % session, 30.0)
         sessions.record(session, 1, 200, [True] * 200, 1)
     sessions.open(2000, b"t", 30.0)
-    for _ in range(20):
+    for _ in range(9):
         sessions.record(2000, (sessions.applied(2000) or 0) + 1, 1 << 14, [True] * (1 << 14), 1)
     for number, chunk in enumerate(snapshot := sessions.snapshot()):
         part = m.SnapshotPart(1, 1, 9, 1, 9, number, len(snapshot), False, [1, [0], [], [], [], []], chunk)
         assert decode(encode(1, [part]), limits=PEER_LIMITS) == (1, [part])
+
+
+@pytest.mark.parametrize(("sessions", "commands"), [(45_000, 1), (20, 2_000)])
+def test_what_a_witness_tells_a_new_leader_passes_its_limits_however_small_the_commands_are(sessions: int, commands: int) -> None:
+    """A part that did not pass would end the link each time: no leader would ever recover."""
+    share = 8  # of everything: of the limits, of a part, and of what there is to tell
+    limits = WireLimits(PEER_LIMITS.commands_per_frame_max // share, PEER_LIMITS.sections_per_frame_max, PEER_LIMITS.items_per_frame_max // share)
+    node = Node(CoreConfig(id=0, voters=(0, 1, 2), collect_bytes_max=CoreConfig(0, (0,)).collect_bytes_max // share), view=1)
+    run = Run(1, commands, bytes([DELETE]) * commands, [b""] * commands, [None] * commands, 1)
+    for session in range(1, sessions + 1):
+        node.witness.hold(node.witness.open(session), run, 0.0)
+    told = [decode(encode(1, [state]), limits=limits)[1] for state in witness_states(node, m.Collect(1, 1, 1))]
+    assert sum(len(state.levels) for (state,) in told if isinstance(state, m.WitnessState)) == sessions

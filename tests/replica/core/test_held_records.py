@@ -59,6 +59,13 @@ def test_runs_that_come_together_are_one_record_and_others_stay_apart() -> None:
 
 
 def test_a_joined_record_has_no_more_values_than_fit_a_segment_made_ahead() -> None:
-    value = b"v" * (held_records.JOINED_BYTES_MAX // 2)
+    value = b"v" * (held_records.JOINED_BYTES_MAX // 2 - 8)  # and a key
     joined = join_records(told([(1, 1, value), (2, 1, value), (3, 1, value), (1, 3, value), (2, 1, b"")]))
     assert [record.sessions for record in joined if isinstance(record, Record)] == [[1, 2], [3], [1], [2]], "one run alone may have more"
+
+
+def test_long_keys_count_as_values_do() -> None:
+    """A checkpoint has all that a witness holds: of keys alone it may be hundreds of megabytes."""
+    keys = [b"%04096d" % number for number in range(200)]
+    joined = join_records([Record([session], [1], [200], [0], [1], bytes([1]) * 200, keys, [None] * 200) for session in range(1, 7)])
+    assert [record.sessions for record in joined if isinstance(record, Record)] == [[1], [2], [3], [4], [5], [6]]

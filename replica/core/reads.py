@@ -234,6 +234,7 @@ class StrongReads:
         """
         if entry.system and self.awaiting:
             self._forget_ended(entry)
+            self.on_appended([session for session in self.awaiting if entry.base < session <= entry.base + len(entry.system)])  # open here now
         parked = self.parked.pop(entry.index, None)
         if parked is None:
             return

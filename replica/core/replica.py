@@ -140,7 +140,9 @@ class Replica:
         node = self.node
         left = node.apply(commands_max)
         if self.voter.early or self.voter.early_homes:
-            self.voter.retry_early(self.leader)
+            opened = self.voter.retry_early(self.leader)
+            if self.reads is not None:
+                self.reads.on_appended(opened)
         if node.promoted:
             node.flush_promotions()
         if self.voter.waiting:

@@ -205,14 +205,16 @@ class Voter:
             ),
         )  # fmt: skip
 
-    def retry_early(self, leader: Leader | None) -> None:
-        """Take the bindings and records of sessions that are open here now."""
+    def retry_early(self, leader: Leader | None) -> list[int]:
+        """Take the bindings and records of sessions that are open here now; returns whose records."""
         for session in [session for session in self.early_homes if session <= self.node.applied_position]:
             self.on_home(self.early_homes.pop(session), Home([session], home=True))
-        for session in [session for session in self.early if session <= self.node.applied_position]:
+        opened = [session for session in self.early if session <= self.node.applied_position]
+        for session in opened:
             for source, record in self.early.pop(session):
                 self.early_count -= 1
                 self.on_record(source, record, leader)
+        return opened
 
     def on_anchor(self, source: Source, anchor: Anchor) -> None:
         """Confirm the view and pin each session's chain up to its strong reads' dependency."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from replica.core.messages import RecordAck
+import pytest
+
+from replica.core.messages import RecordAck, StrongRead, StrongReadReply
 from replica.core.node import EXPIRED
-from statemachine.command import CAS_VALUE, CAUSAL, EXPIRE
+from statemachine.command import CAS_VALUE, CAUSAL, EXPIRE, OPEN, PUT
+from tests.replica.core.lone import CLIENT
 from tests.replica.core.seat import OTHER
+from tests.replica.core.stand import record
+from tests.replica.core.successor import Successor
 from tests.replica.core.test_reads import Desk
 
 
@@ -31,3 +36,22 @@ def test_reads_that_wait_for_a_command_end_with_their_session() -> None:
     assert (desk.reads.count, desk.reads.awaiting) == (0, {})
     assert desk.ask(1, b"z", session=desk.two) == []
     assert desk.reads.count == 1, "there is room"
+
+
+@pytest.mark.parametrize("dependency", [0, 1])
+def test_a_read_that_a_new_leader_gets_before_the_session_is_open_there_is_answered_when_it_is(dependency: int) -> None:
+    """The old leader told the client of the opening, and of nothing else; the client would ask again after a while only."""
+    successor = Successor()
+    successor.logs(0, 0, "", system=[[OPEN, b"c", 30.0]])
+    successor.takes_over()
+    successor.hears(2)
+    if dependency:
+        successor.tell(CLIENT, record(3, 1, (PUT, b"k")))
+    successor.tell(CLIENT, StrongRead([3], [1], [1], [dependency], [b"x"]))
+    answers = []
+    for _ in range(2):  # first the opening, and what the client said before it was applied
+        successor.acknowledged(2)
+        answers += [section for section in successor.replies.get(CLIENT, []) if isinstance(section, StrongReadReply)]
+    assert answers == [StrongReadReply(1, 2, False, 0, [3], [1], [1], [None], [0])]
+    assert successor.replica.reads is not None
+    assert successor.replica.reads.count == 0

@@ -198,12 +198,11 @@ class Leader:
             return True
         newest = chain.runs[-1]
         runs = [newest] if newest.first == logged.number + 1 else [run.after(logged.number) for run in chain.runs if run.last > logged.number]
-        index = self.node.log.last_index + 1
         for run in runs:
             if run.first != logged.number + 1:
                 return False
-            self._append_run(logged, chain, run, index, speculation)
-        self._close_if_full()
+            self._append_run(logged, chain, run, self.node.log.last_index + 1, speculation)
+            self._close_if_full()  # after each: a new leader may hold very many, and its entries must fit frames
         return True
 
     def _close_if_full(self) -> None:

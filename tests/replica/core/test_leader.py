@@ -6,10 +6,11 @@ import pytest
 
 from replica.core.draft import Speculation
 from replica.core.leader import ENTRY_BYTES_MAX, ENTRY_COMMANDS_MAX
-from replica.core.messages import OpenSession, SessionOpened
+from replica.core.messages import OpenSession, Record, SessionOpened
 from replica.core.witness import Run
 from statemachine.command import CAS_VALUE, CAUSAL, CLOSE, CONFIG, NOOP, OPEN, PUT
 from tests.replica.core.seat import CLIENT, OTHER, Seat
+from tests.replica.core.successor import A, Successor
 
 if TYPE_CHECKING:
     from replica.core.config import Mode
@@ -140,6 +141,20 @@ def test_a_long_turn_makes_several_entries() -> None:
     seat.node.witness.hold(chain, Run(chain.held + 1, chain.held + 1, b"\0", [b"c"], [bytes(ENTRY_BYTES_MAX)], 1), 0.0)
     assert seat.leader.append(chain, Speculation())
     assert seat.node.log.last_index == before + 3
+
+
+def test_what_a_new_leader_holds_of_one_session_goes_into_as_many_entries_as_it_needs() -> None:
+    """Its client sent all of that again while it recovered; in one entry it would be more than a frame to a follower may have, and end the leader."""
+    successor = Successor()
+    successor.takes_over()
+    value = bytes(ENTRY_BYTES_MAX // 4)
+    for number in range(1, 22):
+        successor.tell(CLIENT, Record([A], [number], [1], [number - 1], [1], bytes([PUT]), [b"x"], [value]))
+    assert successor.new_entries() == []
+    successor.hears(2)
+    assert [len(entry.keys) for entry in successor.new_entries()] == [4, 4, 4, 4, 4, 1]
+    assert successor.recovered() == [(A, number) for number in range(1, 22)]
+    assert successor.new_entries()[0].system == [[NOOP]], "the view opens with the first of them"
 
 
 def test_a_chain_with_a_hole_waits() -> None:

@@ -99,9 +99,11 @@ class Clients:
             self.roles.reads.on_read_index(source, read)
 
     def _on_ping(self, source: Source, ping: m.Ping) -> None:
-        """Answer, unless no leader is heard: a home that is cut off from the others knows nothing new, and is better left as if it were silent."""
+        """Answer, unless no leader is heard, or what it says is not applied in time: such a home knows nothing new, and is better left as if it were
+        silent.
+        """
         self._redirect(source)  # who missed the news of a new leader learns it here
-        if self.roles.election.hears_leader():
+        if self.roles.election.hears_leader() and (self.node.leads or self.roles.follower.keeps_up()):
             self.node.reply(source, m.Pong(ping.nonce))
 
     def _on_open_session(self, source: Source, opening: m.OpenSession) -> None:

@@ -38,6 +38,10 @@ class Follower:
     """The log is the leader's up to here (what lies above may be of an older view)."""
     leader_seen_at: float = -math.inf
     """When the leader of some view last spoke to us, seconds."""
+    told_index: int = 0
+    """The leader said that the log is committed up to here, when all that it had said before was applied."""
+    told_at: float = 0.0
+    """When it said so, seconds."""
     forward_at: float = 0.0
     heard: dict[int, None] = attrs.Factory(dict)
     # {session that a client spoke for: the leader is not told yet}
@@ -62,6 +66,8 @@ class Follower:
         node, log = self.node, self.node.log
         self.round = max(self.round, accept.round)
         self.leader_seen_at = node.now
+        if node.applied_index >= self.told_index:
+            self.told_index, self.told_at = accept.commit_index, node.now
         previous = accept.previous_index
         if previous >= log.first_index - 1 and log.view_at(previous) != accept.previous_view:
             self.nack_hint = self._before_view_of(previous) if previous <= log.last_index else log.last_index
@@ -75,6 +81,10 @@ class Follower:
             node.append_entry(entry)
         self.match = max(self.match, accept.entries[-1].index if accept.entries else previous)
         node.commit(max(node.commit_index, min(accept.commit_index, self.match)))
+
+    def keeps_up(self) -> bool:
+        """Whether what the leader said to be committed is applied here within the shortest election timeout: not with a disk that stalls."""
+        return self.node.applied_index >= self.told_index or self.node.now - self.told_at < self.node.config.election_seconds
 
     def _before_view_of(self, index: int) -> int:
         """Tell the entry before those of one view that end at ``index``: backing up takes a round trip for each view, not for each entry.

@@ -1,9 +1,9 @@
 """Where sessions are at home: the replica with the shortest round trip, spread over those that are as good.
 
 Round trips are the best of the latest few: a busy process measures its own queue.  Replicas within 20 % and 100 us of the best are equals; sessions
-are spread over equals by their id.  A replica that leaves pings unanswered while its link stays up (stopped, or its machine stalls, or it hears
-no leader) is *silent*: what it measured before says nothing any more, and nobody is at home there while another answers.  Causal reads are asked only
-of the home, and own writes kept until it has them: they would wait in vain, and be kept without end.
+are spread over equals by their id.  A replica that leaves pings unanswered while its link stays up (stopped, or its machine or its disk stalls, or it
+hears no leader) is *silent*: what it measured before says nothing any more, and nobody is at home there while another answers.  Causal reads are
+asked only of the home, and own writes kept until it has them: they would wait in vain, and be kept without end.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ class CausalRead:
 
 @message
 class Ping:
-    """Measures the round trip of a link; answered at once, but not by a replica that hears no leader."""
+    """Measures the round trip of a link; answered at once, but not by a replica that hears no leader or lags far behind."""
 
     nonce: int
 

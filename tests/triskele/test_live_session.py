@@ -167,6 +167,22 @@ async def test_a_closed_session_takes_no_more(autojump_clock: MockClock) -> None
         assert live.room.commands == 0
 
 
+async def test_a_home_whose_disk_stalls_is_left_and_what_waited_for_it_is_forgotten(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    async with memory_cluster(durability="disk") as cluster, cluster.driver() as driver:
+        live = LiveSession(driver)
+        session = await live.open()
+        home = session.home = 1 if cluster.leader != 1 else 2
+        cluster.slow_disk(home, 1e6)
+        value = bytes(1 << 18)  # what it has not stored is held back beyond 8 MiB
+        for _ in range(16):
+            for _ in range(10):
+                await live.submit_record(await live.ready(), bytes([PUT]), [b"k"], [value]).done.wait()
+            await trio.sleep(0.5)
+        assert session.home != home
+        assert (await live.read([b"k"], CAUSAL)).values == [value]
+        assert not session.own.order, "a client keeps its writes until its home has applied them"
+
+
 def test_bytes_of_commands() -> None:
     assert command_bytes(b"key", b"value") == 8
     assert command_bytes(b"key", None) == 3

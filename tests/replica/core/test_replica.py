@@ -15,6 +15,7 @@ from replica.core.messages import (
     Applied,
     CausalRead,
     CloseSession,
+    Entry,
     Forward,
     Home,
     KeepAlive,
@@ -29,6 +30,7 @@ from replica.core.messages import (
     StrongRead,
 )
 from replica.core.replica import Replica
+from statemachine.command import NOOP
 from tests.scenarios.cluster import Cluster
 
 if TYPE_CHECKING:
@@ -91,6 +93,18 @@ def test_a_replica_that_hears_no_leader_answers_no_ping_but_says_who_led() -> No
     assert say(replica, Ping(1)) == [Leader(1, 1, 0)]
     say(replica, Accept(1, 1, 0, 0, 0, 1, []), source=0)
     assert [say(replica, Ping(2), now=now) for now in (0.99, 1.0)] == [[Leader(1, 1, 0), Pong(2)], [Leader(1, 1, 0)]]
+
+
+def test_a_replica_that_does_not_apply_what_the_leader_says_is_committed_answers_no_ping_until_it_does() -> None:
+    """As one whose disk stalls, or that is far behind: it hears the leader, and the sessions at home there would wait all the same."""
+    replica = replica_of()
+    say(replica, Accept(1, 1, 0, 0, 1, 1, []), source=0)  # the leader's first entry is not here yet
+    assert [say(replica, Ping(1), now=now) for now in (0.0, 0.99)] == [[Leader(1, 1, 0), Pong(1)]] * 2
+    say(replica, Accept(1, 1, 0, 0, 2, 2, []), source=0, now=0.9)
+    assert say(replica, Ping(2), now=1.0) == [Leader(1, 1, 0)]
+    say(replica, Accept(1, 1, 0, 0, 2, 3, [Entry(1, 1, 0, [[NOOP]], [], [], [], [], b"", [], [])]), source=0, now=1.0)
+    assert say(replica, Ping(3), now=1.0) == [Leader(1, 1, 0), Pong(3)]
+    assert say(replica, Ping(3), now=1.9) == [Leader(1, 1, 0), Pong(3)], "it applied what it was told before, and has as long for the rest"
 
 
 @pytest.mark.parametrize("message", [KeepAlive([1]), CloseSession([1], [0]), Home([1], home=False)], ids=lambda message: type(message).__name__)

@@ -92,8 +92,9 @@ class Cluster:
         self.journal: list[tuple[Place, Place, Frame]] = []
         self._connections = 0
         if linked:
-            for place in ids:
-                for other in ids[:place]:
+            begun = sorted(ids, key=lambda place: place != self.configs[place].leader)  # who hears no leader answers no ping
+            for count, place in enumerate(begun):
+                for other in begun[:count]:
                     self.link(place, other)
                 for name in clients:
                     self.link(name, place)

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 from replica.core import messages as m
-from replica.core.flights import Completion, CompletionKind
 from replica.core.freezing import Frozen, freeze
 from replica.core.homes import MOVES_AFTER, PINGS_FIRST, Homes, Line
 from replica.core.members import Members
+from replica.core.openings import Openings
 from replica.core.requests import Reads, Requests, Target
-from replica.core.resending import Resending
-from replica.core.session import Session
+from replica.core.resending import BACKOFF_MAX, Resending
 from replica.core.tallies import Tallies
 
 if TYPE_CHECKING:
@@ -29,8 +28,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from replica.core.config import Mode
-    from replica.core.flights import ReadFlight
+    from replica.core.flights import Completion, ReadFlight
     from replica.core.messages import Message
+    from replica.core.session import Session
     from replica.core.witness import Run
 
 KEEP_ALIVE_AT_ONCE = 1000
@@ -65,8 +65,7 @@ class Client:
     tallies: Tallies = attrs.field(init=False)
     now: float = 0.0
     sessions: dict[int, Session] = attrs.Factory(dict)
-    opening: dict[bytes, Session] = attrs.Factory(dict)
-    # {token: session that is not open yet}
+    openings: Openings = attrs.field(init=False)
     completions: list[Completion] = attrs.Factory(list)
     targets: dict[int, Target] = attrs.field(init=False)
     place: dict[int, int] = attrs.field(init=False)
@@ -79,15 +78,16 @@ class Client:
     resending: Resending = attrs.field(init=False)
     _requests: Requests = attrs.field(init=False)
     touched: dict[int, Session] = attrs.Factory(dict)
-    _again: dict[tuple[int, int, int], float] = attrs.Factory(dict)
-    # {(replica, session, 0): when to send it the session's commands again; or (-1, session, first of causal reads): when to ask the leader}
+    _again: dict[tuple[int, int, int], tuple[float, int]] = attrs.Factory(dict)
+    # {(replica, session, 0): when to send it the session's commands again, and above which; or
+    #  (-1, session, first of causal reads): when to ask the leader, and 0}
     _ping_at: float = math.inf
     _spoke_at: int = 0  # the ping's time that was last spoken for
-    _open_at: float = math.inf
     _steps: dict[type, Callable[[int, Any], None]] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.targets, self.place = {}, {}
+        self.openings = Openings(self)
         self.resending = Resending(self)
         self.tallies = Tallies(self)
         self.members = Members(self, self.config.configuration, self.config.voters)
@@ -108,21 +108,11 @@ class Client:
             token: unique for all time (16 random bytes, say); opening is retried under it.
             handle: the caller's own, returned with the completion.
         """
-        session = Session(self, token, handle)
-        session.new_view()
-        self.opening[token] = session
-        self._send_openings([token])
-        return session
-
-    def _send_openings(self, tokens: list[bytes]) -> None:
-        self._open_at = self.now + self.config.resend_seconds
-        target = self.targets.get(self.leader)
-        if target is not None and target.linked:
-            target.extra.append(m.OpenSession(tokens, self.config.lease_seconds))
+        return self.openings.begin(token, handle)
 
     def close_session(self, session: Session) -> None:
         """End a session in the log, behind its commands; what is on its way fails now, for nobody asks for it again. One that is not open yet is
-        ended as soon as it is.
+        not asked for any more, and ended should it be opened all the same.
         """
         if session.lost:
             return
@@ -130,8 +120,7 @@ class Client:
         if session.id and target is not None and target.linked:
             target.extra.append(m.CloseSession([session.id], [session.number]))
         self.lose(session, "closed")
-        if session.token in self.opening:
-            self.completions.append(Completion(session, session.handle, CompletionKind.FAILED, 0, 1, reason=session.lost))
+        self.openings.give_up(session)
 
     def queue_record(self, session: Session, run: Run, *, causal: bool) -> None:
         """Put a numbered run into this turn's frames (called by the session)."""
@@ -183,8 +172,8 @@ class Client:
             self.resending.reads(session, replica)
             if session.home not in self.targets or not self.targets[session.home].linked:
                 self._move(session)  # its home went when no other link was up
-        if replica == self.leader and self.opening:
-            self._send_openings(list(self.opening))
+        if replica == self.leader:
+            self.openings.ask_again()
 
     def link_down(self, replica: int, now: float) -> None:
         """A link is gone: sessions at home there move."""
@@ -219,7 +208,7 @@ class Client:
             m.StrongReadReply: tallies.on_strong_read_reply,
             m.CausalReadReply: tallies.on_causal_read_reply,
             m.Applied: tallies.on_applied,
-            m.SessionOpened: self._on_session_opened,
+            m.SessionOpened: self.openings.on_opened,
             m.Pong: self._on_pong,
         }
 
@@ -237,8 +226,7 @@ class Client:
             if newer:
                 session.new_view()
             self.resending.everything(session)
-        if self.opening:
-            self._send_openings(list(self.opening))
+        self.openings.ask_again()
 
     def same_view(self, view: int) -> bool:
         """Adopt a newer view; tell whether an answer of this view counts."""
@@ -255,37 +243,21 @@ class Client:
             self.on_view(view, replica)
         return replica == self.leader and self.members.known(config)
 
-    def _on_session_opened(self, replica: int, opened: m.SessionOpened) -> None:
-        for token, number in zip(opened.tokens, opened.sessions, strict=True):
-            session = self.opening.pop(token, None)
-            if session is None:
-                continue
-            if session.lost:  # given up meanwhile
-                if number:
-                    self.targets[replica].extra.append(m.CloseSession([number], [0]))
-                continue
-            if number == 0:
-                session.lost = "too many sessions"
-                self.completions.append(Completion(session, session.handle, CompletionKind.FAILED, 0, 1, reason=session.lost))
-                continue
-            session.id = session.floor = number
-            self.sessions[number] = session
-            session.home = self.homes.choose(session.id, list(self.targets))
-            self.targets[session.home].extra.append(m.Home([number], home=True))
-            self.completions.append(Completion(session, session.handle, CompletionKind.OPENED, 0, 1))
-
-    def send_again(self, replica: int, session: int) -> None:
-        """Send a replica that answered GAP or BUSY the session's commands again, a little later."""
-        self._again.setdefault((replica, session, 0), self.now + self.config.refused_seconds)
+    def send_again(self, replica: int, session: Session, held: int) -> None:
+        """Send a replica that answered GAP or BUSY the session's commands above ``held`` again, a little later; the later, the longer nothing of the
+        session completes: what has no room is not made more by sending it.
+        """
+        wait = self.config.refused_seconds * (1 << min(session.backoff, BACKOFF_MAX))
+        self._again.setdefault((replica, session.id, 0), (self.now + wait, held))
 
     def ask_leader(self, session: int, first: int) -> None:
         """Ask the leader for causal reads that another replica lags behind, a little later: once, however many answers say so."""
-        self._again.setdefault((-1, session, first), self.now + self.config.refused_seconds)
+        self._again.setdefault((-1, session, first), (self.now + self.config.refused_seconds, 0))
 
     def lose(self, session: Session, reason: str) -> None:
         """The session has ended: complete what is known to be complete, and fail the rest."""
-        self.sessions.pop(session.id, None)
-        self.touched.pop(session.id, None)
+        for known in (self.sessions, self.touched, self.homes.worse):
+            known.pop(session.id, None)
         session.complete_strong(self.now)
         session.complete_causal(self.now)
         session.complete_reads(self.now)
@@ -355,9 +327,9 @@ class Client:
         if now >= self.resending.at:
             self.resending.check(now)
         if self._again:
-            for key in [key for key, due in self._again.items() if due <= now]:
-                del self._again[key]
-                self.resending.refused(*key)
+            for key in [key for key, (due, _) in self._again.items() if due <= now]:
+                _, held = self._again.pop(key)
+                self.resending.refused(*key, held)
         if now >= self._ping_at:
             self._ping_at = now + self.config.ping_seconds
             self._measure_homes()
@@ -366,8 +338,8 @@ class Client:
                     self._ping(replica)
             self.members.questions_due = True
             self._keep_alive()
-        if self.opening and now >= self._open_at:
-            self._send_openings(list(self.opening))
+        if now >= self.openings.deadline():
+            self.openings.ask_again()
 
     def _keep_alive(self) -> None:
         """Say that the sessions are alive: to the leader, which counts leases, and to their homes, in case it is out of reach.
@@ -392,9 +364,9 @@ class Client:
 
     def freeze(self) -> Frozen:
         """Return the state in canonical form: equal states of different histories are equal."""
-        waiting = (self.now, self.touched, self.completions, self.resending, self._requests, self._again, self._ping_at, self._open_at)
-        return freeze((self.view, self.members, self.leader, self.sessions, self.opening, self.homes, self._spoke_at, *waiting), (id(self),))
+        waiting = (self.now, self.touched, self.completions, self.resending, self._requests, self._again, self._ping_at)
+        return freeze((self.view, self.members, self.leader, self.sessions, self.openings, self.homes, self._spoke_at, *waiting), (id(self),))
 
     def deadline(self) -> float:
         """When ``expire`` is needed next."""
-        return min(self.resending.at, self._ping_at, *self._again.values(), self._open_at if self.opening else math.inf)
+        return min(self.resending.at, self._ping_at, self.openings.deadline(), *[due for due, _ in self._again.values()])

@@ -99,7 +99,7 @@ class Members:
         come = [voter for voter in voters if voter not in self.voters]
         self._count_by(voters)
         client = self.client
-        for session in (*client.sessions.values(), *client.opening.values()):
+        for session in (*client.sessions.values(), *client.openings.waiting.values()):
             session.new_view()
         for voter in left:
             client.homes.lines.pop(voter, None)

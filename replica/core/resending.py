@@ -34,15 +34,21 @@ class Resending:
         if self.at == math.inf:
             self.at = self.client.now + self.client.config.resend_seconds / 2
 
-    def commands(self, session: Session, replica: int) -> None:
-        """Send one replica the session's uncommitted commands again, under their numbers; the leader also those whose outcome is not known."""
+    def commands(self, session: Session, replica: int, held: int = 0) -> None:
+        """Send one replica the session's uncommitted commands again, under their numbers; the leader also those whose outcome is not known.
+
+        Args:
+            session: whose.
+            replica: to whom.
+            held: up to where the replica said just now that it holds them, if it did; they are left out.
+        """
         mode, leads = self.client.config.mode, replica == self.client.leader
         if not session.log or (mode == "paxos" and not leads):
             return
         records = Records()
         previous = session.committed
         for flight in session.log:
-            run = flight.run.after(min(flight.done, session.committed) if leads else session.committed)
+            run = flight.run.after(max(held, min(flight.done, session.committed) if leads else session.committed))
             if not run.keys or (flight.causal and mode == "ht" and not leads):
                 continue
             records.add(session.id, run, run.first - 1 if leads or mode != "ht" else previous)
@@ -51,14 +57,14 @@ class Resending:
             self.client.targets[replica].extra.append(records.message())
             self.client.resent += 1
 
-    def refused(self, replica: int, number: int, read: int) -> None:
-        """Send a replica the commands that it could not take, or ask the leader for the causal reads that begin with ``read``."""
+    def refused(self, replica: int, number: int, read: int, held: int) -> None:
+        """Send a replica the commands above ``held`` that it could not take, or ask the leader for the causal reads that begin with ``read``."""
         session, targets = self.client.sessions.get(number), self.client.targets
         if session is None:
             return
         if not read:
             if replica in self.client.members.linked and replica in targets:
-                self.commands(session, replica)
+                self.commands(session, replica, held)
             return
         flight, leader = session.causal_reads.get(read), targets.get(self.client.leader)
         if flight is not None and leader is not None and leader.linked:

@@ -84,12 +84,13 @@ class Tallies:
             if session is not None:
                 session.on_verdict(place, held, accepted, same_view=same)
                 touched[number] = session
+        levels = dict(zip(ack.sessions, ack.held, strict=True)) if ack.refusals else {}
         for number, reason in ack.refusals:
             session = sessions.get(number)
             if session is None:
                 continue
-            if reason in (GAP, BUSY):
-                self.client.send_again(replica, number)
+            if reason in (GAP, BUSY):  # a leader's gap may be one of its log, before what it holds
+                self.client.send_again(replica, session, 0 if reason == GAP and replica == self.client.leader else levels.get(number, 0))
             else:
                 self.client.lose(session, REFUSALS.get(reason, "refused"))
 

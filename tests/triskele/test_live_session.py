@@ -130,7 +130,7 @@ async def test_who_gives_up_leaves_the_opening_to_the_next(autojump_clock: MockC
                 await live.ready()
             assert scope.cancelled_caught
         assert live.room.commands == 0
-        assert len(driver.client.opening) == 1
+        assert len(driver.client.openings.waiting) == 1
         cluster.fabric.heal()
         await live.read([b"k"], CAUSAL)
         assert cluster.servers[0].core.status()["sessions"] == 1

@@ -55,8 +55,10 @@ class Caller:
     def ack(self, replica: int, held: int, accepted: int | None = None, *, view: int = 1, config: int = 1) -> list[Completion]:
         return self.hear(replica, RecordAck(config, view, [SESSION], [held], [held if accepted is None else accepted], []))
 
-    def refuse(self, replica: int, reason: int) -> list[Completion]:
-        return self.hear(replica, RecordAck(1, 1, [], [], [], [[SESSION, reason]]))
+    def refuse(self, replica: int, reason: int, held: int | None = None) -> list[Completion]:
+        """A replica takes no command; ``held``: it knows the session, and has its commands up to here."""
+        levels = [] if held is None else [held]
+        return self.hear(replica, RecordAck(1, 1, [SESSION] * len(levels), levels, levels, [[SESSION, reason]]))
 
     def speculate(self, first: int, last: int, *results: list[int], view: int = 1, replica: int = LEADER, position: int = 0) -> list[Completion]:
         """The leader speculated; ``results`` are ``[number, outcome]``."""

@@ -127,6 +127,16 @@ def test_a_session_moves_after_several_worse_measurements_in_a_row() -> None:
     assert far.client.moved == 1
 
 
+def test_a_session_that_ends_while_its_home_measures_worse_is_forgotten() -> None:
+    far = Far(0.01, 0.001)
+    session = far.open(7)
+    session.home = 0
+    far.run(1.1)
+    assert far.client.homes.worse == {7: 1}
+    far.client.close_session(session)
+    assert far.client.homes.worse == {}
+
+
 def test_a_session_leaves_a_home_that_falls_silent_and_keeps_no_writes_for_it() -> None:
     far = Far(0.001, 0.050, 0.100)
     session = far.open(1)

@@ -67,6 +67,7 @@ class LiveSession:
         self._session: Session | None = None
         self._opening: tuple[Session, Call] | None = None
         self._closed = False
+        self._flush: tuple[Session, int, Call] | None = None  # (session, its last command then, what waits for that): for all who wait for the same
         self._lost = LostWrites()
         self.room = Room()
 
@@ -173,12 +174,16 @@ class LiveSession:
 
     async def wait_committed(self) -> str:
         """Wait until everything submitted to the present session is committed; return why that will not be known, if so."""
-        session, call = self._session, Call(1, writes=True)
+        session = self._session
         if session is None or session.lost:
             await trio.lowlevel.checkpoint()
             return session.lost if session is not None and session.committed < session.number else ""
-        session.flush(call)
-        self._driver.wake()
+        if self._flush is None or self._flush[:2] != (session, session.number):
+            call = Call(1, writes=True)
+            self._flush = session, session.number, call
+            session.flush(call)
+            self._driver.wake()
+        call = self._flush[2]
         await call.done.wait()
         return call.failed
 

@@ -167,7 +167,7 @@ class Pipeline:
         self._queued.append(Queued(consistency, cast("Result[object]", result), kind, key, value, query, scan))
 
     async def send(self, live: LiveSession, timeout: float) -> None:
-        """Send in order, as far as there is room, wait for all, and settle every result.
+        """Send in order, as far as there is room, wait for all, and settle every result, also when we are cancelled.
 
         Args:
             live: the session.
@@ -177,21 +177,23 @@ class Pipeline:
             result.settle(_raiser(error))
         queued, self._queued = self._queued, []
         calls: list[tuple[Call, list[Queued]]] = []
+        begun = trio.current_time()
         scope = trio.move_on_after(timeout)
-        refusal: TriskeleError = Unavailable(no_answer(timeout))
-        with scope:
-            try:
-                await _send_all(live, queued, calls)
-            except Unavailable as error:  # no session any more: what follows fails, what went before goes on
-                refusal = error
-            for call, _ in calls:
-                await call.done.wait()
-        for call, run in calls:
-            for place, item in enumerate(run):
-                item.result.settle(_finder(call, place, timeout))
-        for item in queued[sum(len(run) for _, run in calls) :]:
-            item.result.settle(_raiser(refusal))
-        await _finish_scans(live, calls, scope.deadline, timeout)
+        refusal: TriskeleError | None = None
+        try:
+            with scope:
+                try:
+                    await _send_all(live, queued, calls)
+                except Unavailable as error:  # no session any more: what follows fails, what went before goes on
+                    refusal = error
+                for call, _ in calls:
+                    await call.done.wait()
+        finally:
+            waited = round(min(timeout, trio.current_time() - begun), 3)
+            scans = _settle(calls, waited)
+            for item in queued[sum(len(run) for _, run in calls) :]:
+                item.result.settle(_raiser(refusal or Unavailable(no_answer(waited))))
+        await _finish_scans(live, scans, scope.deadline)
 
 
 async def _send_all(live: LiveSession, queued: list[Queued], calls: list[tuple[Call, list[Queued]]]) -> None:
@@ -256,24 +258,40 @@ def _submit(live: LiveSession, session: Session, run: list[Queued]) -> Call:
     return live.submit_read(session, [item.query for item in run], consistency)
 
 
-async def _finish_scans(live: LiveSession, calls: list[tuple[Call, list[Queued]]], deadline: float, timeout: float) -> None:
-    """Read the further pages of the scans whose first page came."""
+def _settle(calls: list[tuple[Call, list[Queued]]], waited: float) -> list[tuple[Scan, Queued]]:
+    """Settle what was submitted, and return the scans of which more pages are to come: without those they are not answered.
+
+    Args:
+        calls: the submissions.
+        waited: for how long, seconds.
+    """
+    scans = []
     for call, run in calls:
         for place, item in enumerate(run):
-            scan = item.scan
-            if scan is None or not call.complete[place]:
+            if item.scan is None or not call.complete[place]:
+                item.result.settle(_finder(call, place, waited))
                 continue
-            item.result.settle(_raiser(Unavailable(no_answer(timeout))))
-            scan.take(call.values[place])
-            with trio.move_on_at(deadline):
-                try:
-                    while not scan.finished:
-                        more = await live.read([scan.query], item.consistency)
-                        scan.take(more.values[0])
-                except Unavailable as error:
-                    item.result.settle(_raiser(error))
-            if scan.finished:
-                item.result.settle(_giver(scan.rows))
+            item.scan.take(call.values[place])
+            if item.scan.finished:
+                item.result.settle(_giver(item.scan.rows))
+            else:
+                item.result.settle(_raiser(Unavailable(no_answer(waited))))
+                scans.append((item.scan, item))
+    return scans
+
+
+async def _finish_scans(live: LiveSession, scans: list[tuple[Scan, Queued]], deadline: float) -> None:
+    """Read the further pages of scans."""
+    for scan, item in scans:
+        with trio.move_on_at(deadline):
+            try:
+                while not scan.finished:
+                    more = await live.read([scan.query], item.consistency)
+                    scan.take(more.values[0])
+            except Unavailable as error:
+                item.result.settle(_raiser(error))
+        if scan.finished:
+            item.result.settle(_giver(scan.rows))
 
 
 def _finder(call: Call, place: int, timeout: float) -> Callable[[], object]:

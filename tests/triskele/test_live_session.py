@@ -183,6 +183,22 @@ async def test_a_home_whose_disk_stalls_is_left_and_what_waited_for_it_is_forgot
         assert not session.own.order, "a client keeps its writes until its home has applied them"
 
 
+async def test_who_gives_up_flushing_again_and_again_leaves_nothing_behind(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    async with memory_cluster() as cluster, cluster.driver() as driver:
+        live = LiveSession(driver)
+        session = await live.ready()
+        cluster.fabric.partition(["client0"], ["r0", "r1", "r2"])
+        live.submit_record(session, bytes([PUT]), [b"k"], [b"v"])
+        for _ in range(100):
+            with trio.move_on_after(0.01):
+                await live.flush()
+        assert len(session.flushes) == 1
+        live.submit_record(await live.ready(), bytes([PUT]), [b"k"], [b"w"])
+        cluster.fabric.heal()
+        await live.flush()
+        assert (session.committed, len(session.flushes)) == (2, 0)
+
+
 def test_bytes_of_commands() -> None:
     assert command_bytes(b"key", b"value") == 8
     assert command_bytes(b"key", None) == 3

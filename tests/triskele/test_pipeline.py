@@ -126,6 +126,46 @@ async def test_what_has_no_answer_in_time_is_known_command_by_command(autojump_c
         assert (await store.get(b"k"), await store.get(b"r")) == (b"w", b"x")
 
 
+async def test_what_a_cancelled_block_had_sent_is_known_command_by_command(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    """Who cancelled it asks what became of its commands: nobody else can say."""
+    async with memory_cluster() as cluster, cluster.store() as store:
+        cluster.fabric.clog("client0", "r0")
+        with trio.move_on_after(0.5) as scope:
+            async with store.pipeline() as batch:
+                reads: list[Result[Any]] = [batch.get(b"k"), batch.scan(b"y")]
+                sent = batch.put(b"x", b"1")
+                late = batch.put(b"k", b"1")  # it waits for the reads
+                refused = batch.put(b"k" * 5000, b"1")
+        assert scope.cancelled_caught
+        for read in (*reads, late):  # none of them sent, or none that changes anything
+            with pytest.raises(Unavailable):
+                read.get()
+        with pytest.raises(Unknown, match=r"no answer within 0.5 s: the command may have taken effect"):
+            sent.get()
+        with pytest.raises(Refused):
+            refused.get()
+        cluster.fabric.unclog("client0", "r0")
+        assert await store.get(b"x") == b"1"
+        assert sent.get() is None, "its answer came"
+
+
+async def test_a_scan_whose_pages_did_not_all_come_is_none(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    """The block was cancelled between them: the first page is no result."""
+    async with memory_cluster() as cluster, cluster.store() as store:
+        async with store.pipeline() as batch:
+            for number in range(1500):
+                batch.put(b"%05d" % number, b"v")
+        cluster.fabric.delay(0.01, 0.01)
+        with trio.move_on_after(0.03) as scope:  # in the second round trip
+            async with store.pipeline() as batch:
+                scans = [batch.scan(limit=1500), batch.scan(limit=1200), batch.scan(limit=10)]
+        assert scope.cancelled_caught
+        for scan in scans[:2]:
+            with pytest.raises(Unavailable):
+                scan.get()
+        assert len(scans[2].get()) == 10
+
+
 async def test_a_read_does_not_see_the_writes_behind_it(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
     async with memory_cluster() as cluster, cluster.store() as store:
         cluster.fabric.delay(0.001, 0.003)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from replica.core import messages as m
+from replica.core.node import GAP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,12 +117,19 @@ class Clients:
         if self.roles.leader is not None:
             self.roles.leader.registrar.on_close_session(dict(zip(closing.sessions, closing.lasts, strict=True)))
 
-    def _on_keep_alive(self, source: Source, alive: m.KeepAlive) -> None:  # noqa: ARG002 - one signature for all
-        """Count leases anew, or let the leader do it: a client may be cut off from that, and not from us."""
+    def _on_keep_alive(self, source: Source, alive: m.KeepAlive) -> None:
+        """Count leases anew, or let the leader do it: a client may be cut off from that, and not from us.
+
+        Sessions that ended are told of: who was away for long learns it before it has a command that nobody can say the outcome of.
+        """
         if self.roles.leader is not None:
             self.roles.leader.registrar.on_heard(alive.sessions)
         else:
             self.roles.follower.on_heard(alive.sessions)
+        node = self.node
+        unknown = [session for session in alive.sessions if session not in node.witness.chains]
+        if ended := [[session, reason] for session in unknown if (reason := node.refusal(session)) != GAP]:
+            node.reply(source, m.RecordAck(node.configuration.number, node.view, [], [], [], ended))
 
     def _on_record(self, source: Source, record: m.Record) -> None:
         self.voter.on_record(source, record, self.roles.leader)

@@ -199,6 +199,21 @@ async def test_who_gives_up_flushing_again_and_again_leaves_nothing_behind(autoj
         assert (session.committed, len(session.flushes)) == (2, 0)
 
 
+async def test_who_was_away_for_longer_than_a_lease_begins_anew_before_it_writes(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    """A machine that was suspended: its first command came back as unknown, however late it was."""
+    async with memory_cluster() as cluster, cluster.driver() as driver:
+        live = LiveSession(driver)
+        session = await live.open()
+        cluster.fabric.partition(["client0"], ["r0", "r1", "r2"])
+        await trio.sleep(60)
+        cluster.fabric.heal()
+        await trio.sleep(5)
+        assert session.lost == "expired"
+        call = live.submit_record(await live.ready(), bytes([PUT]), [b"k"], [b"v"])
+        await call.done.wait()
+        assert not call.failed
+
+
 def test_bytes_of_commands() -> None:
     assert command_bytes(b"key", b"value") == 8
     assert command_bytes(b"key", None) == 3

@@ -18,10 +18,12 @@ from replica.core.messages import (
     Pong,
     ReadIndex,
     Record,
+    RecordAck,
     SessionOpened,
     StrongRead,
     StrongReadReply,
 )
+from replica.core.node import NOSESSION
 from tests.replica.core.lone import CLIENT, LONG
 from tests.replica.core.successor import A, B, Successor, columns
 
@@ -185,6 +187,18 @@ def test_a_follower_remembers_who_lives_for_its_next_ack() -> None:
     lone = Successor()
     said(lone, KeepAlive([A, 99]))
     assert list(lone.replica.follower.heard) == [A]
+
+
+def test_who_speaks_for_a_session_that_ended_is_told() -> None:
+    """Nothing else may be sent for it for long; one whose opening is yet to come here may live."""
+    lone = Successor()
+    for _ in range(2):
+        assert said(lone, KeepAlive([A, 99])) == []
+    lone = recovering()
+    serve(lone)
+    said(lone, CloseSession([A], [0]))
+    lone.acknowledged(0, 2)
+    assert said(lone, KeepAlive([A, B, 99])) == [RecordAck(1, lone.replica.node.view, [], [], [], [[A, NOSESSION]])]
 
 
 def test_a_leader_counts_the_lease_itself() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from loadgen.trace import TracingDriver
-from replica.client_driver import ClientDriver, ClientSettings, Unreachable, open_client
+from replica.client_driver import ClientDriver, ClientSettings, open_client
 from transport.hub import Hub
 from transport.turns import Turns
 
@@ -62,9 +62,7 @@ async def open_drivers(
         late = [driver for driver in drivers if not driver.connected.is_set()]
         if late:
             nursery.cancel_scope.cancel()
-            why = "; ".join(f"{reason}: {detail}" for reason, detail in late[0].refused.items()) or "nobody answers"
-            message = f"cannot reach the cluster at {','.join(addresses)} within {connect_seconds:g} s: {why} ({len(late)} of {count} clients)"
-            raise Unreachable(message)
+            raise late[0].unreachable(addresses, f" ({len(late)} of {count} clients)")
         try:
             yield drivers
         finally:

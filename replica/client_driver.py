@@ -29,7 +29,7 @@ from transport.frame import encode as frame
 from transport.handshake import Identity
 from transport.hub import Hub
 from transport.limits import Limits
-from transport.mesh import Mesh
+from transport.mesh import MISBEHAVIOUR, Mesh
 from transport.turns import Turns
 
 if TYPE_CHECKING:
@@ -262,10 +262,13 @@ class ClientDriver:
         """Say in one line for a user why nobody could be reached.
 
         Args:
-            addresses: that were dialed.
+            addresses: that were dialed, within ``connect_seconds``.
             more: what the caller knows.
         """
-        why = "; ".join(f"{reason}: {detail}" for reason, detail in self.refused.items()) or "nobody answers"
+        why = "; ".join(f"{reason}: {detail}" for reason, detail in self.refused.items())
+        if not why:
+            strange = [reason for reason in self.mesh.statistics().reasons if reason.startswith(MISBEHAVIOUR)]
+            why = f"what answers is no replica ({', '.join(strange)})" if strange else "nobody answers"
         return Unreachable(f"cannot reach the cluster at {','.join(addresses)} within {self.settings.connect_seconds:g} s: {why}{more}")
 
 

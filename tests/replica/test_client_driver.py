@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import logging
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -185,6 +186,23 @@ async def test_nobody_there_is_told_in_one_line(autojump_clock: MockClock) -> No
     with pytest.raises(Unreachable, match=r"^cannot reach the cluster at memory:a,memory:b within 5 s: nobody answers$"):
         async with open_client(["memory:a", "memory:b"], on_completions=ignore, surroundings=within(Fabric())):
             raise AssertionError
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "ws://127.0.0.1"])
+async def test_a_web_server_at_the_address_is_told_in_one_line(address: str) -> None:
+    async def refuse(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            await stream.receive_some()
+            await stream.send_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    settings = ClientSettings(connect_seconds=0.2)
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, refuse, 0, host="127.0.0.1"))
+        port = listener.socket.getsockname()[1]
+        with pytest.raises(Unreachable, match=r" within 0.2 s: what answers is no replica \(bad_\w+\)$"):
+            async with open_client([f"{address}:{port}"], settings=settings, on_completions=ignore):
+                raise AssertionError
+        nursery.cancel_scope.cancel()
 
 
 async def test_garbage_from_a_replica_closes_its_link_and_it_is_dialed_again(autojump_clock: MockClock) -> None:  # noqa: ARG001

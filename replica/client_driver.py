@@ -197,7 +197,7 @@ class ClientDriver:
         reach("client.turn_begin")
         now = self._clock()
         if self._alarm.is_due(now):
-            client.expire(now)
+            client.expire(now, {replica: link.queued_bytes for replica, link in self._links.items()})
         completions = client.take_completions(now)
         if completions:
             reach("client.before_complete")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 import attrs
@@ -24,7 +25,7 @@ from replica.core.resending import BACKOFF_MAX, Resending
 from replica.core.tallies import Tallies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from replica.core.config import Mode
@@ -243,6 +244,10 @@ class Client:
             self.on_view(view, replica)
         return replica == self.leader and self.members.known(config)
 
+    def postpone(self, replica: int, session: Session, held: int) -> None:
+        """Send a replica whose link has much to send yet the session's commands above ``held`` again when it may have less."""
+        self._again.setdefault((replica, session.id, 0), (self.now + self.config.resend_seconds / 2, held))
+
     def send_again(self, replica: int, session: Session, held: int) -> None:
         """Send a replica that answered GAP or BUSY the session's commands above ``held`` again, a little later; the later, the longer nothing of the
         session completes: what has no room is not made more by sending it.
@@ -321,9 +326,16 @@ class Client:
         sends = self._requests.take(self.leader)
         return sends + self.members.take_questions() if self.members.questions_due else sends
 
-    def expire(self, now: float) -> None:
-        """Run what is due: resends, pings, openings."""
+    def expire(self, now: float, queued_bytes: Mapping[int, int] = MappingProxyType({})) -> None:
+        """Run what is due: resends, pings, openings.
+
+        Args:
+            now: the time.
+            queued_bytes: what links have yet to send, ``{replica: bytes}``; of others, nothing.
+        """
         self.now = now
+        for replica, target in self.targets.items():
+            target.queued_bytes = queued_bytes.get(replica, 0)
         if now >= self.resending.at:
             self.resending.check(now)
         if self._again:

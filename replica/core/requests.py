@@ -76,6 +76,10 @@ class Target:
     """One replica as this client sees it."""
 
     linked: bool = False
+    queued_bytes: int = 0
+    """What its link has yet to send, as was told last."""
+    again_bytes: int = 0
+    """What is sent again in this turn."""
     extra: list[Message] = attrs.Factory(list)
     """Sections for this replica alone, before those for all."""
     late: list[Message] = attrs.Factory(list)
@@ -85,7 +89,7 @@ class Target:
 
     def unlink(self) -> None:
         """Forget what was to be said: the link is gone."""
-        self.linked = False
+        self.linked, self.queued_bytes, self.again_bytes = False, 0, 0
         self.extra, self.late, self.causal = [], [], Reads()
 
 
@@ -133,7 +137,7 @@ class Requests:
             sections = [*shared, *leader_only] if replica == leader else witness
             if target.extra or target.late or target.causal.sessions:
                 sections = [*target.extra, *sections, *target.late]
-                target.extra, target.late = [], []
+                target.extra, target.late, target.again_bytes = [], [], 0
                 if target.causal.sessions:
                     causal, target.causal = target.causal, Reads()
                     sections.append(m.CausalRead(causal.sessions, causal.firsts, causal.counts, causal.last, causal.queries))

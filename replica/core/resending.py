@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from replica.core.log import commands_bytes
 from replica.core.requests import Records
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 BACKOFF_MAX = 5
 LOST_RESENDS = 8
 """What is not answered for so many times ``resend_seconds`` is sent again although its session goes on: an answer may be lost, a cas' outcome too."""
+
+
+QUEUED_BYTES_MAX = 4 << 20
+"""With more on its link nothing is sent again to a replica: it is on its way there, or would be dropped for want of room."""
 
 
 @attrs.define(eq=False)
@@ -45,6 +50,10 @@ class Resending:
         mode, leads = self.client.config.mode, replica == self.client.leader
         if not session.log or (mode == "paxos" and not leads):
             return
+        target = self.client.targets[replica]
+        if target.queued_bytes + target.again_bytes >= QUEUED_BYTES_MAX:
+            self.client.postpone(replica, session, held)
+            return
         records = Records()
         previous = session.committed
         for flight in session.log:
@@ -54,7 +63,8 @@ class Resending:
             records.add(session.id, run, run.first - 1 if leads or mode != "ht" else previous)
             previous = run.last
         if records.sessions:
-            self.client.targets[replica].extra.append(records.message())
+            target.extra.append(records.message())
+            target.again_bytes += commands_bytes(records.keys, records.values)
             self.client.resent += 1
 
     def refused(self, replica: int, number: int, read: int, held: int) -> None:

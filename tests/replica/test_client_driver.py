@@ -182,6 +182,22 @@ async def test_a_dial_that_succeeds_while_the_client_leaves_is_not_waited_for(au
         assert len(second.links) <= 1
 
 
+async def test_what_waits_on_a_link_is_not_sent_again_behind_itself(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    async with memory_cluster() as cluster, cluster.driver() as driver:
+        session = driver.client.open_session(b"t", None)
+        driver.wake()
+        await trio.sleep(1)
+        for replica in ("r0", "r1", "r2"):
+            cluster.fabric.clog("client0", replica)
+        session.record(bytes([PUT]) * 8, [b"k"] * 8, [bytes(1 << 20)] * 8, None, driver.now())
+        driver.wake()
+        await trio.sleep(5)
+        assert driver.client.resent == 0
+        cluster.fabric.heal()
+        await trio.sleep(1)
+        assert session.committed == 8
+
+
 async def test_nobody_there_is_told_in_one_line(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
     with pytest.raises(Unreachable, match=r"^cannot reach the cluster at memory:a,memory:b within 5 s: nobody answers$"):
         async with open_client(["memory:a", "memory:b"], on_completions=ignore, surroundings=within(Fabric())):

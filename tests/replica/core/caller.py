@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from replica.core.client import Client, ClientConfig
@@ -9,6 +10,8 @@ from replica.core.messages import AnchorAck, Applied, CausalReadReply, Leader, M
 from statemachine.command import CAS_VALUE, CAUSAL, DELETE, PUT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from replica.core.config import Mode
     from replica.core.flights import Completion
     from replica.core.messages import Query, Value
@@ -114,11 +117,11 @@ class Caller:
         """End the turn; returns the sections of one kind (to one replica)."""
         return [message for place, frame in self.sent().items() if replica in {None, place} for message in frame if isinstance(message, kind)]
 
-    def wait(self, seconds: float) -> list[Completion]:
-        """Time passes, and what is due is run."""
+    def wait(self, seconds: float, queued_bytes: Mapping[int, int] = MappingProxyType({})) -> list[Completion]:
+        """Time passes, and what is due is run; ``queued_bytes``: what links have yet to send."""
         self.now += seconds
         if self.client.deadline() <= self.now:
-            self.client.expire(self.now)
+            self.client.expire(self.now, queued_bytes)
         return self.client.take_completions(self.now)
 
 

@@ -12,7 +12,7 @@ from replica.core.messages import (
     Record,
 )
 from replica.core.node import BUSY, GAP
-from replica.core.resending import BACKOFF_MAX
+from replica.core.resending import BACKOFF_MAX, QUEUED_BYTES_MAX
 from tests.replica.core.caller import SESSION, Caller, results
 
 if TYPE_CHECKING:
@@ -127,6 +127,34 @@ def test_who_has_no_room_is_asked_the_more_seldom_the_longer_nothing_of_the_sess
     caller.refuse(2, BUSY, held=0)
     caller.wait(0.02)
     assert len(caller.sections(Record, 2)) == 1, "as soon as at first"
+
+
+def test_nothing_is_sent_again_to_who_has_much_of_it_on_its_link_yet() -> None:
+    """What waits in our own queue is sent again in vain, and so is all that the queue has no room for: a cluster that was slow got nothing done."""
+    caller = Caller()
+    caller.put(b"a")
+    caller.sent()
+    caller.wait(0.25, {2: QUEUED_BYTES_MAX, 0: QUEUED_BYTES_MAX - 1})
+    assert {replica for replica, frame in caller.sent().items() if any(isinstance(message, Record) for message in frame)} == {0, 1}
+    caller.wait(0.125, {2: QUEUED_BYTES_MAX})
+    assert caller.sections(Record) == []
+    caller.wait(0.125)
+    assert kinds(caller) == {2: ["Record"]}
+
+
+def test_not_all_is_sent_again_at_once_and_everybody_has_a_turn() -> None:
+    caller = Caller()
+    sessions = [caller.session, *(caller.open(b"%d" % number, number) for number in range(20, 29))]
+    for session in sessions:
+        session.record(bytes(1), [b"k"], [bytes(1 << 20)], None, caller.now)
+    caller.sent()
+    again: list[list[int]] = []
+    for _ in range(4):
+        caller.wait(0.125)
+        again.append([record.sessions[0] for record in caller.sections(Record, 1)])
+    assert again[0] == []
+    assert [len(turn) for turn in again[1:]] == [4, 4, 2]
+    assert sorted(number for turn in again for number in turn) == [session.id for session in sessions]
 
 
 def test_a_refusal_is_forgotten_with_its_link_or_session() -> None:

@@ -17,7 +17,7 @@ import attrs
 
 from replica.core import messages as m
 from replica.core.freezing import Frozen, freeze
-from replica.core.homes import MOVES_AFTER, PINGS_FIRST, Homes, Line
+from replica.core.homes import MOVES_AFTER, PINGS_FIRST, SPREAD_AT_ONCE, Homes, Line
 from replica.core.members import Members
 from replica.core.openings import Openings
 from replica.core.requests import Reads, Requests, Target
@@ -281,10 +281,15 @@ class Client:
             self._measure_homes(MOVES_AFTER)
 
     def _measure_homes(self, measurements: int = 1) -> None:
-        """Move the sessions whose home measured worse than the best often enough."""
+        """Move the sessions whose home measured worse than the best often enough, and those that are not spread over the best though these stay."""
         equals = self.homes.equals()
         for session in self.sessions.values():
             if self.homes.is_worse(session.id, session.home, measurements, equals):
+                self._move(session)
+        if self.homes.may_spread(equals):
+            apart = [session for session in self.sessions.values() if session.home in equals and session.home != equals[session.id % len(equals)]]
+            self.homes.spread = len(apart) <= SPREAD_AT_ONCE
+            for session in apart[:SPREAD_AT_ONCE]:
                 self._move(session)
 
     def _move(self, session: Session) -> None:

@@ -1,9 +1,10 @@
 """Where sessions are at home: the replica with the shortest round trip, spread over those that are as good.
 
 Round trips are the best of the latest few: a busy process measures its own queue.  Replicas within 20 % and 100 us of the best are equals; sessions
-are spread over equals by their id.  A replica that leaves pings unanswered while its link stays up (stopped, or its machine or its disk stalls, or it
-hears no leader) is *silent*: what it measured before says nothing any more, and nobody is at home there while another answers.  Causal reads are
-asked only of the home, and own writes kept until it has them: they would wait in vain, and be kept without end.
+are spread over equals by their id, also, after a while, those that came to one while others were away.  A replica that leaves pings unanswered while
+its link stays up (stopped, or its machine or its disk stalls, or it hears no leader) is *silent*: what it measured before says nothing any more, and
+nobody is at home there while another answers.  Causal reads are asked only of the home, and own writes kept until it has them: they would wait in
+vain, and be kept without end.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ PINGS_SILENT = 2
 """So many pings without an answer, the latest among them, make a replica silent."""
 PINGS_FIRST = 4
 """A fresh link is measured so often at once: its first round trip says more about a starting process than about the line."""
+
+
+SPREAD_AFTER = 30
+"""Measurements in a row with the same equals before the sessions that are elsewhere among them than their ids say move there."""
+SPREAD_AT_ONCE = 1000
+"""So many of them move with one measurement."""
 
 
 @attrs.define(eq=False)
@@ -53,6 +60,12 @@ class Homes:
     worse: dict[int, int] = attrs.Factory(dict)
     # {session: worse measurements of its home in a row}
     nonce: int = 0
+    best: list[int] = attrs.Factory(list)
+    """Who the equals were at the last measurement."""
+    steady: int = 0
+    """For how many measurements since."""
+    spread: bool = False
+    """Every session is among them where its id says."""
 
     def ping(self, replica: int, now: float) -> int:
         """Begin a measurement; returns the nonce to send."""
@@ -79,6 +92,13 @@ class Homes:
         best = min((line.round_trip for line in lines.values()), default=math.inf)
         slack = best * SLACK_SHARE + SLACK_SECONDS
         return [replica for replica, line in sorted(lines.items()) if line.round_trip <= slack]
+
+    def may_spread(self, equals: list[int]) -> bool:
+        """Count a measurement of the equals; tell whether they are the same for so long that sessions may be spread over them, and are not yet."""
+        if equals != self.best:
+            self.best, self.steady, self.spread = equals, 0, False
+        self.steady += 1
+        return self.steady > SPREAD_AFTER and not self.spread
 
     def choose(self, session: int, otherwise: list[int]) -> int:
         """Choose a session's home, among ``otherwise`` if nothing is linked."""

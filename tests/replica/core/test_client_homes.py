@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
 from replica.core.client import Client, ClientConfig
-from replica.core.homes import MOVES_AFTER, PINGS_FIRST, PINGS_KEPT, PINGS_SILENT
+from replica.core.homes import MOVES_AFTER, PINGS_FIRST, PINGS_KEPT, PINGS_SILENT, SPREAD_AFTER, SPREAD_AT_ONCE
 from replica.core.messages import Applied, CausalRead, Home, Leader, Ping, Pong, Record, SessionOpened
 from statemachine.command import PUT
 
@@ -125,6 +126,49 @@ def test_a_session_moves_after_several_worse_measurements_in_a_row() -> None:
     assert moved_at >= MOVES_AFTER - 1
     assert far.homes() == [(1, 9, False), (2, 9, True)]
     assert far.client.moved == 1
+
+
+def test_sessions_that_came_together_while_others_were_away_are_spread_again() -> None:
+    """After an outage all were at home with whom the client reached first, for as long as it lived."""
+    far = Far(0.001, 0.001, 0.001)
+    sessions = [far.open(number) for number in range(9, 15)]
+    far.client.link_down(2, far.now)
+    far.client.link_down(1, far.now)
+    far.run(5.0)
+    assert {session.home for session in sessions} == {0}
+    for replica in (1, 2):
+        far.client.link_up(replica, far.now)
+    far.run(SPREAD_AFTER - 2)
+    assert {session.home for session in sessions} == {0}, "not at once: who comes and goes would make them move all the time"
+    far.run(4.0)
+    assert [session.home for session in sessions] == [0, 1, 2, 0, 1, 2]
+    moved = far.client.moved
+    far.run(100.0)
+    assert far.client.moved == moved
+
+
+def test_sessions_are_not_spread_over_replicas_that_are_equals_now_and_then() -> None:
+    far = Far(0.001, 0.001, 0.001)
+    sessions = [far.open(number) for number in range(9, 15)]
+    for _ in range(10):
+        far.client.link_down(2, far.now)
+        far.client.link_up(2, far.now)
+        far.run(SPREAD_AFTER - 5)
+    assert {session.home for session in sessions} == {0, 1}
+
+
+def test_many_sessions_are_spread_a_part_at_a_time() -> None:
+    far = Far(0.001, 0.001)
+    far.client.link_down(1, far.now)
+    for number in range(10, 10 + 3 * SPREAD_AT_ONCE):
+        far.open(number)
+    far.client.link_up(1, far.now)
+    far.run(SPREAD_AFTER - 5)
+    moved = [far.client.moved]
+    for _ in range(12):
+        far.run(1.0)
+        moved.append(far.client.moved)
+    assert {later - sooner for sooner, later in pairwise(moved)} == {0, SPREAD_AT_ONCE, SPREAD_AT_ONCE // 2}
 
 
 def test_a_session_that_ends_while_its_home_measures_worse_is_forgotten() -> None:

@@ -244,10 +244,6 @@ class Client:
             self.on_view(view, replica)
         return replica == self.leader and self.members.known(config)
 
-    def postpone(self, replica: int, session: Session, held: int) -> None:
-        """Send a replica whose link has much to send yet the session's commands above ``held`` again when it may have less."""
-        self._again.setdefault((replica, session.id, 0), (self.now + self.config.resend_seconds / 2, held))
-
     def send_again(self, replica: int, session: Session, held: int) -> None:
         """Send a replica that answered GAP or BUSY the session's commands above ``held`` again, a little later; the later, the longer nothing of the
         session completes: what has no room is not made more by sending it.

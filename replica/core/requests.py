@@ -80,6 +80,8 @@ class Target:
     """What its link has yet to send, as was told last."""
     again_bytes: int = 0
     """What is sent again in this turn."""
+    owed: dict[int, int] = attrs.Factory(dict)
+    # {session whose commands are sent again when there is less on the link: those up to here are left out}
     extra: list[Message] = attrs.Factory(list)
     """Sections for this replica alone, before those for all."""
     late: list[Message] = attrs.Factory(list)
@@ -90,6 +92,7 @@ class Target:
     def unlink(self) -> None:
         """Forget what was to be said: the link is gone."""
         self.linked, self.queued_bytes, self.again_bytes = False, 0, 0
+        self.owed.clear()
         self.extra, self.late, self.causal = [], [], Reads()
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replica.core.log import commands_bytes
-from replica.core.requests import Records
+from replica.core.requests import Records, Target
 
 if TYPE_CHECKING:
     from replica.core.client import Client
@@ -51,8 +51,8 @@ class Resending:
         if not session.log or (mode == "paxos" and not leads):
             return
         target = self.client.targets[replica]
-        if target.queued_bytes + target.again_bytes >= QUEUED_BYTES_MAX:
-            self.client.postpone(replica, session, held)
+        if not _has_room(target):
+            target.owed.setdefault(session.id, held)
             return
         records = Records()
         previous = session.committed
@@ -112,6 +112,10 @@ class Resending:
 
     def check(self, now: float) -> None:
         """Send again for sessions that wait without progress; a timer may resend, it never decides anything."""
+        for replica, target in self.client.targets.items():
+            while target.owed and _has_room(target):
+                number = next(iter(target.owed))
+                self.refused(replica, number, 0, target.owed.pop(number))
         busy = False
         for session in self.client.sessions.values():
             if session.idle:
@@ -128,3 +132,7 @@ class Resending:
             else:
                 self._lost(session, now - self.client.config.resend_seconds * LOST_RESENDS)
         self.at = now + self.client.config.resend_seconds / 2 if busy else math.inf
+
+
+def _has_room(target: Target) -> bool:
+    return target.queued_bytes + target.again_bytes < QUEUED_BYTES_MAX

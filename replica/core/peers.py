@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replica.core import messages as m
-from replica.core.recovery import witness_states
 
 if TYPE_CHECKING:
     from replica.core.divergence import Divergence
@@ -42,6 +41,8 @@ class Peers:
             case m.Accept():
                 if self._follows(source, message.view):
                     roles.follower.on_accept(message)
+                    if roles.telling.rest and node.log.last_view == node.view:
+                        roles.telling.end()  # it serves
             case m.AcceptAck() | m.AcceptNack():
                 if message.view > node.view:
                     roles.join(message.view, -1)
@@ -56,8 +57,7 @@ class Peers:
                 self._on_election_message(source, message)
             case m.Collect():
                 if self._follows(source, message.view) and not node.muted:
-                    for state in witness_states(node, message):
-                        node.send(source, state)
+                    roles.telling.on_collect(source, message)
             case m.SnapshotPart():
                 if self._follows(source, message.view):
                     roles.on_snapshot_part(source, message)

@@ -23,6 +23,7 @@ What must not live here: elections (``election``), what the leader does afterwar
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import attrs
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 LEVEL_BYTES = 32
 """What a session's levels count for in the size of a part: frames have limits of items as well, and sessions may be many."""
+PARTS_AHEAD = 2
+"""Parts of an answer on their way at a time; the next one is asked for when one comes. All at once may be more than a link's queue takes, and what it
+drops would be dropped each time it is asked for."""
 COMMAND_BYTES = 8
 """What a command counts for beside its key and value: they may be empty."""
 
@@ -122,12 +126,21 @@ class Recovery:
                 self.answers[peer] = Answer(self.round, node.now)
                 node.send(peer, Collect(node.configuration.number, node.view, self.round))
 
+    def link_changed(self, peer: int) -> None:
+        """Give up an answer of which parts are missing: whoever is at the other end of the next link may be started anew, and its parts be of another
+        moment."""
+        answer = self.answers.get(peer)
+        if answer is not None and answer.report() is None:
+            del self.answers[peer]
+
     def on_state(self, peer: int, state: WitnessState) -> None:
         """Take a part of an answer."""
         answer = self.answers.get(peer)
         if answer is not None and state.round == answer.round:
             answer.parts[state.part] = state
             answer.asked_at = self.node.now
+            if len(answer.parts) + PARTS_AHEAD <= state.parts:
+                self.node.send(peer, Collect(self.node.configuration.number, self.node.view, answer.round))  # for one more
 
     def finish(self) -> bool:
         """Recover if a majority is heard.
@@ -191,6 +204,29 @@ class Recovery:
                     node.withdraw_verdicts()
                     break
                 number, kept = max(number, run.last), run.last  # what the log holds is no hole, however far back this run ends
+
+
+@attrs.define(eq=False)
+class Telling:
+    """A witness' side: what it has yet to tell a new leader, as it was when that asked first."""
+
+    node: Node
+    leader: int = -1
+    round: int = 0
+    rest: deque[WitnessState] = attrs.Factory(deque)
+
+    def on_collect(self, source: int, collect: Collect) -> None:
+        """Answer with the first parts, or with the next one if this has been asked before."""
+        count = 1
+        if (source, collect.round) != (self.leader, self.round):
+            self.leader, self.round, self.rest, count = source, collect.round, deque(witness_states(self.node, collect)), PARTS_AHEAD
+        for _ in range(min(count, len(self.rest))):
+            self.node.send(source, self.rest.popleft())
+
+    def end(self) -> None:
+        """Another view begins, or its leader serves: it needs no more."""
+        self.leader = -1
+        self.rest.clear()
 
 
 def own_report(witness: Witness) -> Report:

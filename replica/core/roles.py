@@ -15,7 +15,7 @@ from replica.core.election import Election
 from replica.core.follower import Follower
 from replica.core.leader import Leader
 from replica.core.reads import StrongReads
-from replica.core.recovery import Recovery
+from replica.core.recovery import Recovery, Telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +38,8 @@ class Roles:
     """Under way: we lead, and do not serve yet."""
     receiving: Receiving = attrs.field(init=False)
     """A snapshot that comes from a leader."""
+    telling: Telling = attrs.field(init=False)
+    """What a new leader has yet to be told."""
     links: dict[int, None] = attrs.Factory(dict)
     # {linked peer}
     on_changed: Callable[[], None] | None = None
@@ -47,6 +49,7 @@ class Roles:
         self.follower = Follower(self.node)
         self.election = Election(self.node, self.follower, self.jitter)
         self.receiving = Receiving(self.node)
+        self.telling = Telling(self.node)
 
     @property
     def name(self) -> str:
@@ -94,6 +97,7 @@ class Roles:
         self.leader = self.reads = self.recovery = None
         self.node.join(view, leader, self.node.voted_for if view == self.node.view else -1)
         self.follower.new_view()
+        self.telling.end()
         self.election.heard_leader()
         if led:
             self._changed()
@@ -116,10 +120,14 @@ class Roles:
         self.links[peer] = None
         if self.leader is not None:
             self.leader.link_up(peer)
+        if self.recovery is not None:
+            self.recovery.link_changed(peer)
 
     def link_down(self, peer: int) -> None:
         """A peer's link broke."""
         self.links.pop(peer, None)
+        if self.recovery is not None:
+            self.recovery.link_changed(peer)
         if self.leader is not None:
             self.leader.link_down(peer)
         elif peer == self.node.leader:

@@ -214,12 +214,19 @@ class Client:
         }
 
     def on_view(self, view: int, leader: int) -> None:
-        """Adopt a newer view, or learn who leads it; everything unanswered is sent again to whom it concerns now."""
-        if (view, leader) == (self.view, self.leader) or view < self.view or (view == self.view and leader < 0):
+        """Follow who leads a newer view; everything unanswered is sent again to whom it concerns now.
+
+        A majority voted for a leader, so no later one leads a lower view.  A view that nobody leads yet may be one that nobody ever will: of a
+        replica that campaigns alone, cut off or removed, while the leader of a lower view serves.
+        """
+        if leader < 0 or view <= self.view:
             return
-        newer = view > self.view
         self.view, self.leader = view, leader
-        self.send_everything(newer=newer)
+        self.send_everything(newer=True)
+
+    def same_view(self, view: int) -> bool:
+        """Tell whether an answer of this view counts: those of different views never combine."""
+        return view == self.view
 
     def send_everything(self, *, newer: bool) -> None:
         """Send everything unanswered again; ``newer``: what was counted so far does not count any more."""
@@ -229,20 +236,11 @@ class Client:
             self.resending.everything(session)
         self.openings.ask_again()
 
-    def same_view(self, view: int) -> bool:
-        """Adopt a newer view; tell whether an answer of this view counts."""
-        if view > self.view:
-            self.on_view(view, -1)
-        return view == self.view
-
     def from_leader(self, replica: int, config: int, view: int) -> bool:
         """Tell whether an answer that only leaders give counts: its configuration's voters are known. It tells who leads, should that news have been
         lost."""
-        if not self.same_view(view):
-            return False
-        if self.leader < 0:
-            self.on_view(view, replica)
-        return replica == self.leader and self.members.known(config)
+        self.on_view(view, replica)
+        return self.same_view(view) and replica == self.leader and self.members.known(config)
 
     def send_again(self, replica: int, session: Session, held: int) -> None:
         """Send a replica that answered GAP or BUSY the session's commands above ``held`` again, a little later; the later, the longer nothing of the

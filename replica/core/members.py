@@ -120,14 +120,13 @@ class Members:
         client.tallies.count_by(len(voters))
 
     def take_questions(self) -> list[tuple[int, list[Message]]]:
-        """Make the frames, once a ping's time, to a leader that is no voter as far as is known: it was to be removed by a change that was cut off.
+        """Make the frames, once a ping's time, to all that are linked and do not vote as far as is known.
 
-        It says who votes when it begins to lead, but that may be lost, and nobody else's word counts.  While nobody is known to lead, all are asked
-        that are linked: those known to vote may be removed, and a removed replica does not know who leads.
+        One of them may lead: a change that was to remove it was cut off, or those known to vote were removed meanwhile, and do not know who leads.
+        A leader says who votes when it begins to lead, but that may be lost, and nobody else's word counts.
         """
-        self.questions_due, leader = False, self.client.leader
-        asked = self.linked if leader < 0 else {leader} & self.linked.keys()
-        return [(replica, [m.Ping(0)]) for replica in asked if replica not in self.client.targets]
+        self.questions_due = False
+        return [(replica, [m.Ping(0)]) for replica in self.linked if replica not in self.client.targets]
 
     def take_addresses(self) -> dict[int, str]:
         """Hand over where voters that are not linked listen, as far as it is news."""

@@ -110,7 +110,9 @@ class Reconfiguration:
         if voter == node.config.id:
             return True
         progress = self.leader.progress.get(voter)
-        return progress is not None and progress.alive(node.now - node.config.election_seconds)
+        if progress is None or not progress.alive(node.now - node.config.election_seconds):
+            return False
+        return node.config.durable or progress.match >= self.leader.open_index  # who has forgotten is no help before it has that (``Node.muted``)
 
     def _begin(self, wanted: Configuration) -> None:
         reason = self.obstacle()

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from replica.core.client import Client, ClientConfig
 from replica.core.flights import CompletionKind
 from replica.core.messages import (
     Anchor,
@@ -121,12 +122,13 @@ def test_a_session_is_opened_at_the_leader_and_asked_for_again_until_it_is() -> 
 
 
 def test_a_session_asked_for_before_a_leader_is_known_is_asked_for_then() -> None:
-    caller = Caller()
-    caller.hear(1, Leader(1, 2, -1))
-    caller.client.open_session(b"u", "u")
-    assert caller.sections(OpenSession) == []
-    caller.hear(1, Leader(1, 2, 2))
-    assert caller.sections(OpenSession, 2) == [OpenSession([b"u"], 30.0)]
+    client = Client(ClientConfig(voters=(0, 1, 2)))
+    client.link_up(2, 0.0)
+    client.step(2, [Leader(1, 2, -1)], 0.0)
+    client.open_session(b"u", "u")
+    assert all(not isinstance(section, OpenSession) for _, sections in client.take_sends() for section in sections)
+    client.step(2, [Leader(1, 2, 2)], 0.0)
+    assert dict(client.take_sends())[2] == [OpenSession([b"u"], 30.0)]
 
 
 def test_a_session_asked_for_while_the_leader_has_no_link_is_asked_for_when_it_has() -> None:
@@ -298,23 +300,32 @@ def test_a_newer_view_is_adopted_and_everything_is_sent_again_to_its_leader() ->
     assert (caller.client.view, caller.client.leader) == (2, 2)
 
 
-def test_a_newer_view_without_a_leader_waits_for_one() -> None:
+def test_a_newer_view_is_not_followed_before_somebody_leads_it() -> None:
     caller = Caller()
     caller.strong_read(b"a")
     caller.ack(1, 0, view=2)
-    assert (caller.client.view, caller.client.leader) == (2, -1)
     caller.sent()
     caller.hear(2, Leader(1, 2, -1))
+    assert (caller.client.view, caller.client.leader) == (1, 0)
     assert caller.sections(ReadIndex) == []
     caller.hear(2, Leader(1, 2, 1))
     assert len(caller.sections(ReadIndex, 1)) == 1
 
 
+def test_who_campaigns_alone_keeps_no_client_from_its_leader() -> None:
+    """Replica 2 was removed, or is cut off from the others: it is in a view that nobody will ever lead, and says so again and again."""
+    caller = Caller()
+    caller.hear(2, Leader(1, 2, -1))
+    caller.strong_read(b"a")
+    caller.strong_values(1, (b"v", 7))
+    caller.confirm(2, 1, 0, view=2)
+    (complete,) = caller.confirm(1, 1, 0)
+    assert complete.values == [b"v"]
+
+
 def test_who_answers_as_a_leader_is_the_leader_when_that_news_was_lost() -> None:
     caller = Caller()
     caller.put(b"a")
-    caller.ack(1, 0, view=2)
-    assert caller.client.leader == -1
     caller.hear(2, SpecReply(1, 2, 1, [caller.session.id], [1], [1], []))
     assert (caller.client.leader, caller.session.spec_last) == (2, 1)
 

@@ -78,6 +78,15 @@ def test_a_voter_that_is_back_and_has_acknowledged_nothing_yet_is_not_heard() ->
     cabinet.remove(1)
 
 
+def test_with_memory_durability_a_voter_that_has_not_what_opened_the_view_is_no_help() -> None:
+    """Before, one that has forgotten what it knew neither votes nor tells what its witness holds."""
+    cabinet = Cabinet()
+    cabinet.leader.progress[2].match = cabinet.leader.open_index - 1
+    assert "only replica 0 of them can be heard" in cabinet.refusal("remove", 1)
+    cabinet.ack(2, match=cabinet.leader.open_index)
+    cabinet.remove(1)
+
+
 def test_a_learner_that_is_back_and_has_acknowledged_nothing_yet_does_not_vote() -> None:
     cabinet = Cabinet()
     cabinet.learn()

@@ -3,59 +3,11 @@ from __future__ import annotations
 import pytest
 
 from replica.core.catchup import begin
-from replica.core.configuration import Configuration, configuration_of
+from replica.core.configuration import configuration_of
 from replica.core.messages import TakeOver
-from replica.core.reconfiguration import CAUGHT_UP_ENTRIES, MEMBERS_MAX, ChangeRefused, NotNow
+from replica.core.reconfiguration import CAUGHT_UP_ENTRIES, MEMBERS_MAX, ChangeRefused
+from tests.replica.core.cabinet import NEW, Cabinet
 from tests.replica.core.seat import Seat
-
-NEW = 7
-"""The id of who comes."""
-
-
-class Cabinet(Seat):
-    """A leader whose followers acknowledge everything, unless a test says who does."""
-
-    def __init__(self, voters: int = 3) -> None:
-        super().__init__(voters, election_seconds=0.5)
-        self.session = self.open(b"t")[0]
-
-    @property
-    def told(self) -> Configuration:
-        return self.node.configuration
-
-    def shape(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        return self.told.voters, self.told.learners
-
-    def add(self, replaces: int = -1, member: int = NEW) -> None:
-        self.leader.reconfiguration.add(member, f"host:{member}", replaces)
-
-    def remove(self, member: int) -> None:
-        self.leader.reconfiguration.remove(member)
-
-    def refusal(self, step: str, *arguments: int) -> str:
-        """Ask for what is to be refused; returns why it is."""
-        before = self.leader.reconfiguration.wanted, self.node.log.last_index
-        with pytest.raises(ChangeRefused) as refused:
-            getattr(self, step)(*arguments)
-        assert (self.leader.reconfiguration.wanted, self.node.log.last_index) == before
-        return str(refused.value)
-
-    def pass_turns(self, *acknowledging: int) -> None:
-        """Let some turns pass in which these (all) followers acknowledge."""
-        for _ in range(4):
-            self.turn()
-            self.ack(*acknowledging)
-            self.apply()
-
-    def learn(self, member: int = NEW) -> None:
-        """Add a learner, linked, that has nothing yet."""
-        self.add(member=member)
-        self.leader.link_up(member)
-        for _ in range(2):
-            self.turn()
-            self.ack(*self.told.voters[1:])
-            self.apply()
-
 
 # ------------------------------------------------------------------------------------------------------------------------- refusals
 
@@ -66,37 +18,6 @@ def test_an_id_is_used_once() -> None:
     cabinet.remove(2)
     cabinet.pass_turns()
     assert "replica 2 was removed" in cabinet.refusal("add", -1, 2)
-
-
-def test_a_voter_that_is_back_and_has_acknowledged_nothing_yet_is_not_heard() -> None:
-    """With memory durability it forgot all and votes in no view before the others have opened one: without those that are left it never would."""
-    cabinet = Cabinet()
-    cabinet.leader.link_down(2)
-    cabinet.leader.link_up(2)
-    assert "only replica 0 of them can be heard" in cabinet.refusal("remove", 1)
-    cabinet.ack(2)
-    cabinet.remove(1)
-
-
-def test_with_memory_durability_a_voter_that_has_not_what_opened_the_view_is_no_help() -> None:
-    """Before, one that has forgotten what it knew neither votes nor tells what its witness holds."""
-    cabinet = Cabinet()
-    cabinet.leader.progress[2].match = cabinet.leader.open_index - 1
-    assert "only replica 0 of them can be heard" in cabinet.refusal("remove", 1)
-    cabinet.ack(2, match=cabinet.leader.open_index)
-    cabinet.remove(1)
-
-
-def test_a_learner_that_is_back_and_has_acknowledged_nothing_yet_does_not_vote() -> None:
-    cabinet = Cabinet()
-    cabinet.learn()
-    cabinet.leader.link_down(NEW)
-    cabinet.ack(NEW)
-    cabinet.leader.link_up(NEW)
-    cabinet.pass_turns(1, 2)
-    assert cabinet.shape() == ((0, 1, 2), (NEW,))
-    cabinet.pass_turns()
-    assert cabinet.shape() == ((0, 1, 2, NEW), ())
 
 
 def test_only_a_voter_is_replaced_and_once() -> None:
@@ -117,20 +38,6 @@ def test_there_is_a_limit_and_a_replacement_is_not_one_more() -> None:
 def test_who_is_no_member_and_who_is_the_last_voter_cannot_leave() -> None:
     assert Cabinet().refusal("remove", 9) == "replica 9 is no member"
     assert Cabinet(1).refusal("remove", 0) == "replica 0 is the last voter"
-
-
-def test_nobody_leaves_whom_the_others_cannot_do_without() -> None:
-    cabinet = Cabinet()
-    cabinet.leader.link_down(1)
-    assert cabinet.refusal("remove", 2) == "without replica 2 the voters are 0, 1, and only replica 0 of them can be heard: no majority"
-    cabinet.leader.link_up(1)
-    cabinet.node.now = cabinet.node.config.election_seconds
-    assert "no majority" in cabinet.refusal("remove", 2), "it is linked and silent"
-    assert cabinet.refusal("remove", 0).endswith("and none of them can be heard: no majority")
-    with pytest.raises(NotNow):
-        cabinet.leader.reconfiguration.remove(0)
-    cabinet.ack(1)
-    cabinet.remove(2)
 
 
 def test_a_silent_learner_may_always_leave() -> None:
@@ -197,21 +104,6 @@ def test_a_change_waits_until_what_was_speculated_on_is_committed() -> None:
     cabinet.turn()
     assert cabinet.shape() == ((0, 1, 2), (NEW,))
     assert cabinet.told.address(NEW) == f"host:{NEW}"
-
-
-def test_a_change_is_given_up_if_a_voter_that_it_needs_is_lost_while_it_waits() -> None:
-    """Two of three live and go on; logged, the change would leave them with one that counts."""
-    cabinet = Cabinet()
-    cabinet.puts(cabinet.session, b"x")
-    cabinet.remove(1)
-    cabinet.turn()
-    cabinet.leader.link_down(2)
-    cabinet.ack(1)
-    cabinet.turn()
-    assert (cabinet.told.number, cabinet.leader.reconfiguration.wanted) == (1, None)
-    assert cabinet.puts(cabinet.session, b"y").sessions == [], "not yet: what it waited for is not applied"
-    cabinet.pass_turns(1)
-    assert cabinet.puts(cabinet.session, b"z").sessions == [cabinet.session]
 
 
 def test_the_fast_path_is_back_when_the_change_is_committed_under_its_number() -> None:

@@ -8,8 +8,9 @@ while all that happens; in an *upheaval* the leader dies, or is cut off from som
 the disk of whoever leads fails, and all clocks are wrong; in an *estrangement* clocks are too, and whoever leads is left alone with some clients,
 who mostly read.  In *partings* sessions come and go, closed by clients or ended by leases that are very short.  In *straits*
 all limits are so small that everything comes in pieces.  In *amnesia* whoever dies has forgotten all but its vote, while members
-come and go; so many die only that those who know more can go on.  Where there is *rot*, the state of
-a replica changes by itself, and replicas compare theirs.
+come and go; so many die only that those who know more can go on.  *Rapids* are straits in which members and sessions come and go, with disks
+or without, and frames are lost, doubled and overtake each other as well.  Where there is *rot*, the state of a replica changes by itself, and
+replicas compare theirs.
 """
 
 from __future__ import annotations
@@ -127,6 +128,19 @@ def draw_amnesia(seed: int, mode: Mode | None = None, replicas: int | None = Non
     return attrs.evolve(calmer, faults=faults, core=core, sync_seconds=rng.choice((0.0, 0.002)))
 
 
+def draw_rapids(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of rapids: straits in which all goes wrong at once, frames included."""
+    rng = random.Random(f"rapids {seed}")
+    base = rng.choice((draw_churn, draw_partings, draw_amnesia, draw_amnesia))(seed, mode, replicas)
+    durable = base.core.durable  # if not, a causal write is lost when its client dies and its home forgets it
+    faults = attrs.evolve(
+        base.faults, changes=base.faults.changes or rng.choice((2, 5)), loss=rng.choice((0.0, 0.01, 0.05)), duplication=rng.choice((0.0, 0.05)),
+        reordering=rng.choice((0.0, 0.05, 0.5)), deaths=rng.choice((0, 0, 1)) if durable else 0, pauses_gap=rng.choice((0.0, 0.2)),
+        clogs_gap=rng.choice((0.0, 0.1)),
+    )  # fmt: skip
+    return attrs.evolve(base, faults=faults, core=narrow(base.core, rng), snapshot_share=rng.choice((0.0, 0.02)) if durable else 0.0)
+
+
 def draw_rot(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
     """Draw the world of rot: states are altered by themselves, while replicas crash, stand still and do not hear each other."""
     calmer = draw_storm(seed, mode, replicas)
@@ -214,6 +228,11 @@ def amnesia() -> list[Patch]:
     return storm(draw_amnesia)
 
 
+def rapids() -> list[Patch]:
+    """Make every world one of rapids; no bug."""
+    return [*storm(draw_rapids), *LIMITS]
+
+
 def rot() -> list[Patch]:
     """Make every world one of rot; no bug."""
     return storm(draw_rot)
@@ -257,5 +276,5 @@ def schism() -> list[Patch]:
 
 STORMS: dict[str, Callable[[], list[Patch]]] = {
     "storm": storm, "outage": outage, "schism": schism, "skew": skew, "estrangement": estrangement, "churn": churn, "upheaval": upheaval,
-    "partings": partings, "straits": straits, "amnesia": amnesia, "rot": rot,
+    "partings": partings, "straits": straits, "amnesia": amnesia, "rapids": rapids, "rot": rot,
 }  # fmt: skip

@@ -167,20 +167,33 @@ class Strikes:
 
     def expendable(self) -> list[ReplicaActor]:
         """Return the replicas of which one may die: without a durable log one comes back with its vote alone, and most must know more than that."""
-        sound = [actor for actor in self.world.replicas if actor.alive and not actor.core.node.muted]
+        sound = self._sound()
         if self.world.options.core.durable:
             return sound
-        counts = [(told.majority, {actor.id for actor in sound} & set(told.voters)) for told in self._told()]
-        return [actor for actor in sound if all(len(voters - {actor.id}) >= majority for majority, voters in counts)]
+        told = self._told()
+        return [actor for actor in sound if all(self._can_do_without(actor.id, after, sound) for after in told)]
+
+    def _sound(self) -> list[ReplicaActor]:
+        """Return who lives and has forgotten nothing that matters."""
+        return [actor for actor in self.world.replicas if actor.alive and not actor.core.node.muted]
+
+    @staticmethod
+    def _can_do_without(member: int, after: Configuration, sound: list[ReplicaActor]) -> bool:
+        return sum(actor.id in after.voters for actor in sound if actor.id != member) >= after.majority
 
     def _told(self) -> list[Configuration]:
-        """Return the configurations that count or may count soon, as far as anybody alive knows."""
+        """Return the configurations that count or may count soon, as far as anybody alive knows: a leader notices only later that somebody died,
+        and goes on with a replacement meanwhile.
+        """
         found: list[Configuration] = []
         for actor in self.world.replicas:
             if actor.alive:
                 change = actor.core.reconfiguration
                 begun = [change.wanted] if change is not None and change.wanted is not None else []
                 found += [told for _, told in actor.core.node.configurations.told if told.voters] + begun
+        for told in found:  # which grows meanwhile
+            steps = [told.with_voter(learner) for learner in told.learners] + [told.without(replaced) for _, replaced in told.replacing]
+            found += [step for step in steps if step not in found]
         return found
 
     def crash(self, name: Place, lasts: Callable[[], float]) -> None:
@@ -283,6 +296,10 @@ class Strikes:
         """
         world, reconfiguration = self.world, actor.core.reconfiguration
         assert reconfiguration is not None
+        if what == "remove" and not world.options.core.durable:  # who forgot is gone for good, and the leader may not have noticed a death yet
+            told = actor.core.node.configuration
+            if voter not in told.voters or not self._can_do_without(-1, told.without(voter), self._sound()):
+                return False
         try:
             if what == "remove":
                 reconfiguration.remove(voter)

@@ -19,7 +19,7 @@ import cbor2
 from replica.wire_cbor import INT_MAX, WireError, parse
 
 MAGIC = "triskele"
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Raised when what a section means changes; replicas and clients of different versions refuse each other."""
 
 ROLES = ("replica", "client")

@@ -5,9 +5,8 @@ needs one number a session, plus the results of those cas commands whose answer 
 every record up to where it has everything (``incomplete``), which lets results go. This is RIFL's table (Lee et al., SOSP'15) without its
 per-command completion records, which session order makes needless.
 
-A session's id is the position of the command that opened it: never used twice. A session that *expired* leaves a tombstone with its last
-applied number, so that a client which comes back learns which of its commands took effect; one that was *closed* leaves nothing, as its
-client asked for that. The table is part of the replicated state: nothing here may depend on time or on how commands were batched.
+A session's id is the position of the command that opened it: never used twice. A session that *expired* leaves a tombstone, so that a client
+which comes back learns that it did; one that was *closed* leaves nothing, as its client asked for that. The table is part of the replicated state: nothing here may depend on time or on how commands were batched.
 """
 
 from __future__ import annotations

@@ -60,8 +60,8 @@ def closed_as_known() -> list[Patch]:
 END_BUGS: dict[str, Callable[[], list[Patch]]] = {bug.__name__: bug for bug in (commands_behind_the_end, witness_counts_leases, closed_as_known)}
 
 END_RECORDED: dict[str, tuple[int, str, str]] = {
-    "commands_behind_the_end": (1, "AssertionError", "partings"),
-    "witness_counts_leases": (1, "I-ACK", "partings"),
+    "commands_behind_the_end": (2, "AssertionError", "partings"),
+    "witness_counts_leases": (1, "I-END", "partings"),
     "closed_as_known": (1, "I-END", "partings"),
 }
 """``{bug: (a seed that finds it, what its failure says, the world it is found in)}``."""

@@ -51,7 +51,7 @@ STATE_BUGS: dict[str, Callable[[], list[Patch]]] = {bug.__name__: bug for bug in
 
 STATE_RECORDED: dict[str, tuple[int, str, str]] = {
     "states_are_not_compared": (1, "liveness: r", "rot"),
-    "leader_is_right": (2, "I-SAME", "rot"),
-    "open_for_ever": (31, "I-SAME", "rot"),
+    "leader_is_right": (10, "I-SAME", "rot"),
+    "open_for_ever": (1, "I-SAME", "rot"),
 }
 """``{bug: (a seed that finds it, what its failure says, the world it is found in)}``."""

@@ -243,10 +243,8 @@ class ReplicaDriver:
         if link.queued_bytes > CLIENT_QUEUE_BYTES_MAX:
             self._drop(source, "client_reads_too_slowly")
             return
-        results = sum([len(section.results) for section in sections if isinstance(section, SpecReply | Applied)])
-        many = len(sections) > REPLY_SECTIONS_MAX or (results > REPLY_RESULTS_MAX and len(sections) > 1)
-        payload = b"" if many else encode(self.incarnation, sections)
-        if not payload or (len(payload) > REPLY_BYTES_MAX and len(sections) > 1):
+        payload = encode(self.incarnation, sections) if len(sections) <= REPLY_SECTIONS_MAX else b""
+        if not payload or (len(payload) > REPLY_RESULTS_MAX and len(sections) > 1 and _too_much(payload, sections)):
             middle = len(sections) // 2
             self._reply(source, link, sections[:middle])
             self._reply(source, link, sections[middle:])
@@ -279,6 +277,14 @@ class ReplicaDriver:
     async def run_timers(self) -> None:
         """End turns when the core's deadline has come; runs until cancelled."""
         await self._alarm.run()
+
+
+def _too_much(payload: bytes, sections: list[Message]) -> bool:
+    """Whether a client's frame is too large, or has more results in it than the client takes (each is longer than a byte)."""
+    return (
+        len(payload) > REPLY_BYTES_MAX
+        or sum(len(section.results) for section in sections if isinstance(section, SpecReply | Applied)) > REPLY_RESULTS_MAX
+    )
 
 
 _COMMANDS: dict[type, Callable[[Any], Sized]] = {

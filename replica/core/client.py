@@ -239,7 +239,8 @@ class Client:
     def from_leader(self, replica: int, config: int, view: int) -> bool:
         """Tell whether an answer that only leaders give counts: its configuration's voters are known. It tells who leads, should that news have been
         lost."""
-        self.on_view(view, replica)
+        if view > self.view:
+            self.on_view(view, replica)
         return self.same_view(view) and replica == self.leader and self.members.known(config)
 
     def send_again(self, replica: int, session: Session, held: int) -> None:

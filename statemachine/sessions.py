@@ -6,7 +6,8 @@ every record up to where it has everything (``incomplete``), which lets results 
 per-command completion records, which session order makes needless.
 
 A session's id is the position of the command that opened it: never used twice. A session that *expired* leaves a tombstone, so that a client
-which comes back learns that it did; one that was *closed* leaves nothing, as its client asked for that. The table is part of the replicated state: nothing here may depend on time or on how commands were batched.
+which comes back learns that it did; one that was *closed* leaves nothing, as its client asked for that. The table is part of the replicated
+state: nothing here may depend on time or on how commands were batched.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ MUTANTS = (
     ),
     Mutant(
         "resent-last-unanswered", "witness", "replica/core/voter.py",
-        "        if run.first <= chain.committed:", "        if run.first < chain.committed:",
+        "        if 0 < run.first <= chain.committed:", "        if 0 < run.first < chain.committed:",
         "a resent command that is applied is answered, the session's last one too",
     ),
     Mutant(
@@ -164,8 +164,8 @@ MUTANTS = (
     ),
     Mutant(
         "told-levels-accepted", "recovery", "replica/core/recovery.py",
-        "chain.committed, chain.accepted, chain.anchored] for chain in chains)",
-        "chain.committed, chain.anchored, chain.accepted] for chain in chains)",
+        "append([chain.session, chain.committed, chain.accepted, chain.anchored])",
+        "append([chain.session, chain.committed, chain.anchored, chain.accepted])",
         "a voter tells a new leader what is anchored, not what is accepted",
     ),
     Mutant(
@@ -245,7 +245,7 @@ MUTANTS = (
     ),
     Mutant(
         "unknown-configuration-counts", "session", "replica/core/client.py",
-        "return replica == self.leader and self.members.known(config)", "return replica == self.leader",
+        "replica == self.leader and self.members.known(config)", "replica == self.leader",
         "a leader's answers count when the voters of its configuration are known",
     ),
     Mutant(

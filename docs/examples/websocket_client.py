@@ -22,7 +22,7 @@ import trio_websocket
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 HELLO = ["triskele", PROTOCOL_VERSION, "", "", "client", 0, 0, 0, []]  # any cluster, any mode
 MESSAGE_BYTES_MAX = 16 << 20
 

@@ -66,7 +66,7 @@ def test_kinds_refusals_and_reasons_are_documented() -> None:
 
 def test_the_hello_is_documented() -> None:
     client = hello.Hello(cluster_id="", mode="", role="client", id=0, incarnation=0, config=0, voters=())
-    assert cbor2.loads(hello.encode_hello(client)) == ["triskele", 2, "", "", "client", 0, 0, 0, []]
+    assert cbor2.loads(hello.encode_hello(client)) == ["triskele", 3, "", "", "client", 0, 0, 0, []]
     fields = ", ".join(client.__attrs_attrs__[at].name for at in range(7))
     assert f'["triskele", version, {fields}]' in TEXT
     assert all(f"`{word}`" in TEXT for word in re.findall(r"``(\w+_\w+)``", hello.HelloError.__doc__ or ""))

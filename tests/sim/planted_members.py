@@ -224,7 +224,7 @@ MEMBER_RECORDED: dict[str, tuple[int, str, str]] = {
     "learner_elects": (4, "ack_beyond_log", "upheaval"),
     "learner_recovers": (81, "I-LIN", "upheaval"),
     "follower_tells_who_counts": (5, "I-CFG", "upheaval"),
-    "change_is_not_cut": (4, "I-CFG", "upheaval"),
+    "change_is_not_cut": (157, "liveness", "upheaval"),
     "snapshot_without_members": (65, "liveness", "upheaval"),
     "removed_cannot_stand": (32, "liveness: session", "upheaval"),
 }

@@ -23,8 +23,6 @@ PINGS_SILENT = 2
 """So many pings without an answer, the latest among them, make a replica silent."""
 PINGS_FIRST = 4
 """A fresh link is measured so often at once: its first round trip says more about a starting process than about the line."""
-
-
 SPREAD_AFTER = 30
 """Measurements in a row with the same equals before the sessions that are elsewhere among them than their ids say move there."""
 SPREAD_AT_ONCE = 1000

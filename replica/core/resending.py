@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 BACKOFF_MAX = 5
 LOST_RESENDS = 8
 """What is not answered for so many times ``resend_seconds`` is sent again although its session goes on: an answer may be lost, a cas' outcome too."""
-
-
 QUEUED_BYTES_MAX = 4 << 20
 """With more on its link nothing is sent again to a replica: it is on its way there, or would be dropped for want of room."""
 

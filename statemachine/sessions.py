@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 EXPIRED_MAX: Final = 10_000
 """Tombstones of expired sessions kept; beyond it the oldest go, and their clients are told that nothing is known."""
 RESULTS_MAX: Final = 1 << 16
-"""A session's last so many commands keep their results in any case: more than our client has on its way by default. What is ``RESULTS_STEP`` older goes,
+"""A session's last so many commands keep their results in any case: more than a client has on its way by default. Older ones go by steps,
 whether or not its client ever says that it has it: one that never does must not fill the memory of all replicas."""
 RESULTS_STEP: Final = RESULTS_MAX // 8
 CHUNK_SESSIONS: Final = 1024

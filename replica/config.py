@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import attrs
 
 from replica.address import AddressError, check_listening
+from statemachine.sessions import RESULTS_MAX
 from transport.frame import HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -218,8 +219,8 @@ class Settings:
         minimum=2 * _MEBIBYTE, maximum=1 << 40,
     )  # fmt: skip
     sessions_max: int = _setting(100_000, "limits", "open sessions; one more is refused", minimum=1, maximum=100_000_000)
-    commands_in_flight_max: int = _setting(
-        4_096, "limits", "uncommitted commands of one session; one more is answered BUSY or REFUSED", minimum=1, maximum=10_000_000
+    commands_in_flight_max: int = _setting(  # at most as many as have their outcomes kept for a client that has not heard them
+        4_096, "limits", "uncommitted commands of one session; one more is answered BUSY or REFUSED", minimum=1, maximum=RESULTS_MAX
     )
     witness_commands_max: int = _setting(
         200_000, "limits", "uncommitted commands a witness holds in all, or one longer run of one session; beyond it REFUSED or BUSY",

@@ -9,6 +9,7 @@ import pytest
 from replica.config import SETTINGS, SettingError, Settings, add_settings_flags, resolve, settings_from
 from replica.core.leader import ENTRY_BYTES_MAX
 from replica.driver import CLIENT_FRAME_BYTES_MAX, REPLY_BYTES_MAX
+from statemachine.sessions import RESULTS_MAX
 from transport.frame import HEADER_BYTES
 from transport.limits import Limits
 
@@ -156,6 +157,12 @@ def test_the_smallest_frame_takes_what_replicas_put_into_one() -> None:
     smallest = SETTINGS["frame_bytes_max"].minimum
     assert smallest >= ENTRY_BYTES_MAX + CLIENT_FRAME_BYTES_MAX
     assert smallest >= REPLY_BYTES_MAX
+
+
+def test_no_session_may_have_more_on_its_way_than_has_its_outcomes_kept() -> None:
+    assert Settings(commands_in_flight_max=RESULTS_MAX).commands_in_flight_max == RESULTS_MAX
+    with pytest.raises(SettingError, match=r"^--commands-in-flight-max 65537: must be a whole number from 1 to 65536"):
+        Settings(commands_in_flight_max=RESULTS_MAX + 1)
 
 
 def test_a_queue_that_settings_allow_is_one_that_links_take() -> None:

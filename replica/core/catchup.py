@@ -139,16 +139,19 @@ class Receiving:
         if (source, part.view, part.index) != (self.source, self.view, self.index):
             self.source, self.view, self.index = source, part.view, part.index
             self._begin()
-        finished = False
+        state: Applied | None = None
         if part.part == self.parts:
             try:
                 self._take(part)
-                if part.last:
-                    self._install(part)
-                    finished = True
+                state = self._state(part) if part.last else None
             except (InvalidSnapshot, TypeError, ValueError):
                 self.node.drops.append((source, "invalid_snapshot"))
                 self._begin()
+        finished = state is not None
+        if state is not None:
+            self.node.install(state)
+            self._begin()
+            self.source = -1
         self.node.send(source, SnapshotAck(self.node.configuration.number, self.node.view, part.index, part.part + 1 if finished else self.parts))
         return finished
 
@@ -169,11 +172,9 @@ class Receiving:
             self.missing = self.store.load(part.chunk)
         self.parts += 1
 
-    def _install(self, part: SnapshotPart) -> None:
+    def _state(self, part: SnapshotPart) -> Applied:
         if self.missing != 0:
             raise InvalidSnapshot("store: the snapshot is cut short")
         sessions = Sessions.restore(self.table, self.node.config.tombstone_sessions_max)
         told = Configuration.from_items(part.configuration)
-        self.node.install(Applied(self.store, sessions, part.index, part.entry_view, part.position, told))
-        self._begin()
-        self.source = -1
+        return Applied(self.store, sessions, part.index, part.entry_view, part.position, told)

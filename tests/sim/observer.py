@@ -12,7 +12,9 @@ from replica.core.journal import Voted
 from replica.core.quorum import fast_quorum
 from replica.core.witness import SESSION_SHIFT
 from statemachine.command import CAS_VERSION
+from tests.sim.bounds import check_client, check_replica
 from tests.sim.history import Operation, Track, Violation
+from tests.sim.majority import check_committed
 from tests.sim.registry import Registry
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ class Observer:
                     raise Violation(f"I-VOTE: {actor.name} voted for {self.votes[key]} and {record.voted_for} in view {record.view}")
 
     def _capture(self, actor: ReplicaActor) -> None:
-        """I-VIEW, I-MATCH, I-COMP, I-SESS over what is new in a replica's log."""
+        """I-VIEW, I-MATCH, I-ORDER, I-COMP, I-SESS over what is new in a replica's log."""
         node = actor.core.node
         seen = self.seen.setdefault(actor.id, Seen())
         if node.commit_index < seen.commit or node.applied_index < seen.applied or node.view < self.views.get(actor.id, 0):
@@ -130,6 +132,8 @@ class Observer:
         if actor.core.leader is not None and node.journal.view_safe:  # before that nobody hears of it
             self._lead(actor)
         self._compare(actor, seen)
+        if node.commit_index > len(self.log):
+            check_committed(self.world, actor)
         for index in range(seen.commit + 1, node.commit_index + 1):
             if index > len(self.log):
                 self.committed_in.append(node.view)
@@ -326,7 +330,7 @@ class Observer:
                 self.deep_one(actor)
 
     def deep_one(self, actor: ReplicaActor) -> None:
-        """I-WIT by brute force, I-GC."""
+        """I-WIT by brute force, I-GC of the replica and of all clients."""
         node = actor.core.node
         witness = node.witness
         witness.check_invariants()
@@ -338,14 +342,10 @@ class Observer:
                         raise Violation(f"I-WIT: {actor.name} anchored {key!r} for sessions {owners[key]} and {sid}")
         if {key: token >> SESSION_SHIFT for key, token in witness.anchored.items()} != owners:
             raise Violation(f"I-WIT: {actor.name} remembers {witness.anchored} where its chains anchor {owners}")
-        config = node.config
-        restored = 2 if actor.lives > 1 else 1  # after a restart it also holds what is committed and not applied again yet
-        longest = max((len(run.keys) for chain in witness.chains.values() for run in chain.runs), default=0)  # an empty witness takes any run whole
-        if witness.commands > restored * max(config.witness_commands_max, longest):
-            raise Violation(f"I-GC: {actor.name} holds {witness.commands} commands")
-        reads = actor.core.reads
-        if reads is not None and reads.count > config.reads_waiting_max:
-            raise Violation(f"I-GC: {actor.name} has {reads.count} reads waiting")
+        check_replica(actor)
+        for client in self.world.clients:
+            if client.alive:
+                check_client(client)
 
     def what_is_left(self) -> str:
         """Say what keeps the world from being quiet; empty when it is."""

@@ -1,8 +1,9 @@
 """The order of everything: one directed graph that must have no cycle, and the causal past of every read.
 
-Edges of the graph: the log's order of conflicting commands, each session's order, real time between strong commands, and reads placed between
-what they saw and the next write of it (causal reads only behind what they saw: an order of theirs with writes they have not seen is no promise,
-by causal convergence). A cycle means that no order of the strong commands explains what clients saw and agrees with causality.
+Edges of the graph: the log's order of conflicting commands, each session's order, real time from strong commands to later strong ones and later
+writes (a causal write takes effect at any moment after its invocation), and reads placed between what they saw and the next write of it (causal
+reads only behind what they saw: an order of theirs with writes they have not seen is no promise, by causal convergence). A cycle means that no
+order of the strong commands and of all writes explains what clients saw and agrees with causality.
 
 The causal past of a read are the writes that reach it by session order and by what reads saw (and cas commands: they read). In the log's
 order, none of them may lie above what the read saw of a key: Bouajjani, Enea, Guerraoui & Hamza, POPL'17, with the log as arbitration.
@@ -37,7 +38,7 @@ class Graph:
             operation.node = self._add(operation)
         for track in tracks:
             self._session(track)
-        self._real_time([operation for operation in operations if operation.strong])
+        self._real_time(operations)
         self._log()
         for operation in operations:
             if not operation.number:
@@ -63,8 +64,9 @@ class Graph:
                 self._edge(before.node, read.node, "session")
         self._moments(reads, [operation for operation in track.operations if operation.node >= 0], "session")
 
-    def _real_time(self, strong: list[Operation]) -> None:
-        self._moments([operation for operation in strong if operation.returned], strong, "real time")
+    def _real_time(self, operations: list[Operation]) -> None:
+        strong = [operation for operation in operations if operation.strong and operation.returned]
+        self._moments(strong, [operation for operation in operations if operation.strong or operation.number], "real time")
 
     def _moments(self, earlier: list[Operation], later: list[Operation], label: str) -> None:
         """Order each of ``earlier`` before what of ``later`` was invoked after it returned, by a chain of moments."""

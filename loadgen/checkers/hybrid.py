@@ -5,7 +5,7 @@ other checkers may be content while no single order satisfies them all. So every
 and a cycle is a violation:
 
 - the causal order: session order and "saw";
-- real time between strong operations;
+- real time from strong operations to strong ones and to writes: a causal write takes effect after its invocation, at any moment;
 - the order of a key's writes as versions tell it, and a strong read before the next of them;
 - what follows: a write that must come before a strong read, or causally before a causal one, comes before the write that was read; what must
   come after the write that a strong read saw comes after that read. New edges may have consequences of their own, so this is repeated until
@@ -29,8 +29,6 @@ from loadgen.checkers.verdict import Counterexample, Verdict, judged
 
 PROPERTY: Final = "hybrid"
 NO_ORDER: Final = "no common order"
-ROUNDS_MAX: Final = 100
-"""Rounds of consequences; each adds at least one edge. Two or three are usual."""
 
 
 def check_hybrid(causality: Causality) -> Verdict:
@@ -52,7 +50,7 @@ def _violation(causality: Causality) -> Counterexample | None:
         order.add(a, b, OVERWRITES)
     clocks: list[Clock] | None = None
     new: set[int] = set()
-    for _ in range(ROUNDS_MAX):
+    while True:  # each round adds an edge, and there are only so many; two or three rounds are usual
         nodes = order.graph.order()
         if nodes is None:
             return in_order(NO_ORDER, "what must come before what goes round in a circle", order.graph.cycle())
@@ -61,8 +59,7 @@ def _violation(causality: Causality) -> Counterexample | None:
         if order.inexplicable is not None:
             return order.inexplicable
         if not new:
-            break
-    return None
+            return None
 
 
 class Order:
@@ -96,10 +93,11 @@ class Order:
         return True
 
     def _real_time(self) -> None:
-        """Order strong operations by a chain of moments."""
+        """Order strong operations before what was invoked after they returned, strong operations and writes, by a chain of moments."""
         returned = sorted((operation for operation in self._strong if operation.returned != NEVER), key=lambda operation: operation.returned)
+        timed = [operation for own in self._causality.sessions.values() for operation in own if operation.strong or not operation.reads_only]
         moment, at = -1, 0
-        for operation in self._strong:
+        for operation in sorted(timed, key=lambda operation: operation.place):
             if at < len(returned) and returned[at].returned < operation.invoked:
                 following = self.graph.node()
                 if moment >= 0:

@@ -155,6 +155,8 @@ class Guarantees:
             return False
         if saw is not None:
             return self._older(saw, expected)
+        if expected.prior and not expected.strong:
+            return False  # only strong operations tell which value was the last one before the history: it may have been deleted then
         return expected.kind != "delete" and not self._causality.explains_absence(key, reader, self._causality.clocks[reader.place])
 
     def _told(self, guarantee: str, reader: Operation, saw: Operation | None, expected: Operation, arrows: list[Arrow]) -> Counterexample:

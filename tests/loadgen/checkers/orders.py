@@ -84,9 +84,9 @@ def is_hybrid(causality: Causality) -> bool:
     if causality.sources.thin_air or any(a == b for a, b in order):
         return False
     strong = [operation for operation in operations if operation.strong]
-    timed = {(a.place, b.place) for a in strong for b in strong if a.returned != NEVER and a.returned < b.invoked}
-    timed = closed(order | timed, len(operations))
     global_ = [operation for operation in operations if operation.strong or not operation.reads_only]
+    timed = {(a.place, b.place) for a in strong for b in global_ if a.returned != NEVER and a.returned < b.invoked}
+    timed = closed(order | timed, len(operations))
     for permuted in permutations(global_):
         ranks = {operation.place: rank for rank, operation in enumerate(permuted)}
         if any(a in ranks and b in ranks and ranks[a] >= ranks[b] for a, b in timed):

@@ -48,7 +48,15 @@ CAUSAL_BEHIND = """
 """Real time goes from the second read to the third, and carries the causal write along."""
 
 
-@pytest.mark.parametrize("text", [ANCHORS, OVERTAKEN, CAUSAL_BEHIND])
+LATER_CAUSAL = """
+    a put x 2
+    b causal put x 1
+    b get x = 2
+"""
+"""A causal write takes effect after its invocation: behind a strong write that was over by then, and so its session must not see that any more."""
+
+
+@pytest.mark.parametrize("text", [ANCHORS, OVERTAKEN, CAUSAL_BEHIND, LATER_CAUSAL])
 def test_only_the_common_order_is_missing(text: str) -> None:
     made = causality(text)
     assert check_linearizable(history(text), 30.0).answer == YES
@@ -57,6 +65,21 @@ def test_only_the_common_order_is_missing(text: str) -> None:
     assert verdict.answer == NO
     assert verdict.counterexample is not None
     assert verdict.counterexample.pattern == "no common order"
+
+
+def test_a_circle_of_many_steps_is_found_too() -> None:
+    """Each round of consequences takes the order of one key more or two: there is no number of rounds after which to give up."""
+    length = 201
+    writes = [f"k{key}" for key in reversed(range(length))]
+    lines = ["z> p causal put k{0} w{0}".format(length)]
+    lines += [f"{key}> p causal put {key} o{key[1:]}" for key in [f"k{length}", *writes]]
+    lines += ["last> p get k0"]
+    for key in range(length):
+        lines += [f"w{key}> q{key} causal put k{key} w{key}", f"r{key}> q{key} get k{key + 1}"]
+    lines += ["z<", *(f"{key}<" for key in [f"k{length}", *writes]), "last< = w0"]
+    for key in range(length):
+        lines += [f"w{key}<", f"r{key}< = w{key + 1}"]
+    assert check_hybrid(causality("\n".join(lines))).answer == NO
 
 
 def test_a_cycle_is_told_step_by_step() -> None:

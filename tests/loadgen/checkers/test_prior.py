@@ -82,3 +82,9 @@ def test_no_right_history_is_refused_for_what_was_there_before(text: str) -> Non
 )
 def test_what_no_beginning_explains_is_a_violation(text: str, properties: list[str]) -> None:
     assert broken(text) == properties
+
+
+def test_what_was_there_before_may_have_been_deleted_before() -> None:
+    """Its home was behind: it had not seen a deletion that was over when the history began."""
+    assert broken("a causal get x = old\na causal get x = -\nb put x 1") == []
+    assert broken("a get x = old\na causal get x = -\nb put x 1") == ["sessions"], "a strong read tells what was there last"

@@ -71,7 +71,7 @@ def test_a_circle_of_many_steps_is_found_too() -> None:
     """Each round of consequences takes the order of one key more or two: there is no number of rounds after which to give up."""
     length = 201
     writes = [f"k{key}" for key in reversed(range(length))]
-    lines = ["z> p causal put k{0} w{0}".format(length)]
+    lines = [f"z> p causal put k{length} w{length}"]
     lines += [f"{key}> p causal put {key} o{key[1:]}" for key in [f"k{length}", *writes]]
     lines += ["last> p get k0"]
     for key in range(length):

@@ -318,6 +318,12 @@ class Observer:
     def _committed(self, operation: Operation) -> bool:
         return (operation.session, operation.number or operation.dependency) in self.places
 
+    def _forgotten(self, operation: Operation) -> bool:
+        """Whether replicas without disks died, and no replica holds a command: with its client it is lost (docs/protocol.md, section 9)."""
+        chains = [chain for actor in self.world.replicas if (chain := self._chain(actor, operation)) is not None]
+        held = any(run.first <= operation.number <= run.last for chain in chains for run in chain.runs)
+        return not (held or self.world.options.core.durable) and any(actor.lives > 1 for actor in self.world.replicas)
+
     def _chain(self, actor: ReplicaActor, operation: Operation) -> Chain | None:
         return actor.core.node.witness.chains.get(self.world.history.tracks[operation.session].sid)
 
@@ -366,7 +372,7 @@ class Observer:
             return left
         alive = [actor.core.node for actor in world.replicas if actor.alive and actor.id in told.members]
         orphans = any(track.dead and not self.registry.has_ended(track) for track in world.history.tracks)
-        if orphans and len(alive) == len(told.members) and (lost := self.registry.orphan(self.places)):
+        if orphans and len(alive) == len(told.members) and (lost := self.registry.orphan(self.places, self._forgotten)):
             return f"a dead client's acknowledged write is not in the log: {lost}"
         if sum(node.leader == node.config.id for node in alive) != 1:
             return f"nobody leads, or several do: {[(node.config.id, node.view, node.leader) for node in alive]}"

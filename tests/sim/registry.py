@@ -10,7 +10,7 @@ from statemachine.command import CLOSE, EXPIRE, OPEN
 from tests.sim.history import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
 
     from replica.core.messages import Entry
     from tests.sim.history import History, Operation, Track
@@ -78,11 +78,18 @@ class Registry:
         track = self.history.tracks[operation.session]
         return self.ended.get(track.sid) == EXPIRE
 
-    def orphan(self, places: Container[tuple[int, int]]) -> Operation | None:
-        """Return an acknowledged command of a dead client that nobody has handed to the leader yet."""
+    def orphan(self, places: Container[tuple[int, int]], forgotten: Callable[[Operation], bool]) -> Operation | None:
+        """Return an acknowledged command of a dead client that nobody has handed to the leader yet.
+
+        Args:
+            places: ``(track, number)`` of the commands of the log.
+            forgotten: whether all who held a command forgot it when they died; what follows it in its session is lost as well.
+        """
         for track in self.history.tracks:
             for operation in track.logged if track.dead and not self.has_ended(track) else ():
                 if operation.returned and (track.index, operation.number) not in places:
+                    if forgotten(operation):
+                        break
                     return operation
         return None
 

@@ -57,6 +57,13 @@ def test_an_empty_witness_takes_a_run_that_is_longer_than_its_limit() -> None:
     assert report.passed, report.failure
 
 
+def test_what_died_with_its_client_and_all_who_held_it_is_not_waited_for() -> None:
+    """Without disks: both followers stand still, the leader acknowledges a causal write (mode ``ht``) and dies, and so does the client."""
+    report = run(draw(2106, "ht", 3))
+    assert report.passed, report.failure
+    assert {"crashes", "client deaths"} <= dict(report.struck).keys()
+
+
 def test_a_seed_replays_exactly() -> None:
     assert run(draw(42)) == run(draw(42))
 

@@ -14,6 +14,7 @@ from tests.sim.planted import plant
 from tests.sim.run import Report, draw_world, run, run_seed
 from tests.sim.scenario import scenario, summary
 from tests.sim.shrink import Shrinking, property_of, record
+from tests.sim.storms import STORMS
 from tests.sim.tally import Tally
 
 if TYPE_CHECKING:
@@ -45,6 +46,13 @@ def tell_shrunk(report: Report, planted: str | None, seconds: float) -> None:
     print(f"replay: {report.command_line} --shrunk {' '.join(shrinking.cut.words())}")
 
 
+def vacuity(tally: Tally, planted: str | None) -> str:
+    """Say why a run of seeds proves little; empty when it proves something, or has a bug planted, which may stop anything."""
+    if planted in STORMS:
+        return tally.vacuous_storm
+    return "" if planted else tally.vacuous
+
+
 def sweep(seeds: range, jobs: int, mode: Mode | None, replicas: int | None, planted: str | None, shrink_seconds: float) -> int:
     """Run many seeds with a live line; return the exit status."""
     began = monotonic()
@@ -62,9 +70,10 @@ def sweep(seeds: range, jobs: int, mode: Mode | None, replicas: int | None, plan
         tell_shrunk(report, planted, shrink_seconds)
     for report in tally.failed:
         print("replay:", report.command_line)
-    if tally.vacuous and not planted:
-        print("VACUOUS:", tally.vacuous)
-    return 1 if tally.failed or (tally.vacuous and not planted) else 0
+    vacuous = vacuity(tally, planted)
+    if vacuous:
+        print("VACUOUS:", vacuous)
+    return 1 if tally.failed or vacuous else 0
 
 
 def one(given: argparse.Namespace) -> int:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 COMMANDS_MIN = 1000
 """Completed commands of a seed, on average."""
+STORM_COMMANDS_MIN = 300
+"""Likewise in a storm: a third of what most of them ask for."""
 CHANGES_MIN = 1.0
 """Leader changes of a seed, on average."""
 JUDGED_MIN = 100
@@ -84,6 +86,15 @@ class Tally:
             return f"{self.closed} sessions were closed and {self.expired} expired: some of each are wanted"
         if not (self.drifts and self.disks):
             return f"clocks were wrong in {self.drifts} seeds and disks failed in {self.disks}: some of each are wanted"
-        if self.little > VACUOUS_SHARE * self.done:
-            return f"{self.little} of {self.done} seeds show little"
-        return ""
+        return self._share_of_little
+
+    @property
+    def vacuous_storm(self) -> str:
+        """Likewise of a storm, however few its seeds: all ask for about as much, and what strikes is the same in each."""
+        if self.completed < STORM_COMMANDS_MIN * self.done:
+            return f"{self.completed / self.done:.0f} commands completed on average, {STORM_COMMANDS_MIN} are wanted"
+        return self._share_of_little
+
+    @property
+    def _share_of_little(self) -> str:
+        return f"{self.little} of {self.done} seeds show little" if self.little > VACUOUS_SHARE * self.done else ""

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 from replica.core.election import Election
+from tests.planted.again import WORLDS, find_again, moved
 from tests.scenarios.cluster import Cluster
 from tests.sim.clocks import Clock
 from tests.sim.planted import BUGS, RECORDED, world_of
-from tests.sim.run import Report, run_seed
+from tests.sim.run import run_seed
 
-WORLDS = 8
-"""Modes and sizes take turns."""
 RIGHT_SEEDS = 3
 """Other seeds of the same mode and size that must pass with right clocks."""
-SEEDS_MAX = 40
-"""Other seeds to look through where the recorded one no longer finds a bug."""
 
 
-def find(bug: str) -> Report:
-    """Return the first failed run with a bug planted: the recorded seed's, or else that of another seed with its mode and size."""
-    recorded = RECORDED[bug][0]
-    for seed in (recorded, *range(recorded % WORLDS, WORLDS * SEEDS_MAX, WORLDS)):
-        report = run_seed(seed, None, None, bug)
-        if not report.passed:
-            return report
-    pytest.fail(f"{bug} was found by none of {SEEDS_MAX} seeds")
-
-
+@pytest.mark.filterwarnings("default:.*record that one:UserWarning")
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_found(bug: str) -> None:
-    report = find(bug)
+    """By the recorded rule; where only another seed finds it any more, the summary of the tests says so."""
+    report = find_again(bug)
+    assert report, moved(bug, None)
     assert report.story, "a failure tells what led to it"
     assert report.command_line == f"python -m tests.sim --seed {report.seed} --mode {report.mode} --replicas {report.replicas} --planted {bug}"
-    if report.seed == RECORDED[bug][0]:
-        assert RECORDED[bug][1] in report.failure
+    if report.seed != RECORDED[bug][0]:
+        warnings.warn(moved(bug, report), stacklevel=1)
 
 
 def test_every_bug_has_a_recorded_seed() -> None:

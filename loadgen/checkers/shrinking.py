@@ -1,7 +1,8 @@
 """Makes a violation of linearizability small enough to read: the shortest beginning that shows it, then without all that can be left out.
 
-Leaving out must never make a violation: a read can always go; a write goes together with all that saw its value, and only where no refused cas
-may have been refused because of it and nobody may have appended to it.
+Leaving out must never make a violation: a read can always go; a write goes together with all that may have seen its value, and only where no
+refused cas may have been refused because of it.  Where values grow, those are all whose value begins with what was put, or contains what was
+appended: whoever else reads the key did so before that write or after another that put something new there.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from loadgen.checkers.zones import suspects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from loadgen.checkers.steps import Step
 
 Versions = dict[tuple[bytes, int], bytes]
 
@@ -98,12 +101,13 @@ def beginning(group: Group, moment: int) -> Group:
 
 
 def closure(group: Group, chosen: Iterable[Operation], versions: Versions) -> set[int]:
-    """Return the places of chosen operations and of all that saw what they wrote; empty if these cannot be left out."""
+    """Return the places of chosen operations and of all that may have seen what they wrote; empty if these cannot be left out."""
     steps = {step.operation.place: step for step in steps_of(group, versions)}
-    readers: dict[object, list[int]] = {}
+    grown = growing(steps.values())
+    readers: dict[bytes, dict[bytes | None, list[int]]] = {}  # {key: {value: places}}
     for place, step in steps.items():
-        for need in step.needs:
-            readers.setdefault(need, []).append(place)
+        for key, value in step.needs:
+            readers.setdefault(key, {}).setdefault(value, []).append(place)
     gone: set[int] = set()
     waiting = [operation.place for operation in chosen]
     while waiting:
@@ -112,7 +116,17 @@ def closure(group: Group, chosen: Iterable[Operation], versions: Versions) -> se
             continue
         gone.add(place)
         if place in steps and (step := steps[place]).writes is not None:
-            waiting += readers.get(step.writes, ())
+            key, value = step.writes
+            if key not in grown:
+                waiting += readers.get(key, {}).get(value, ())
+            elif value:
+                waiting += [reader for seen, places in readers.get(key, {}).items() if may_show(step, value, seen) for reader in places]
+            else:
+                return set()  # every value may have grown from nothing
     written = {step.writes[0] for place, step in steps.items() if place in gone and step.writes is not None}
-    needed = growing(steps.values()) | {cas.key for cas in group if cas.refused and cas.place not in gone}
-    return set() if needed & written else gone
+    return set() if written & {cas.key for cas in group if cas.refused and cas.place not in gone} else gone
+
+
+def may_show(write: Step, value: bytes, seen: bytes | None) -> bool:
+    """Whether what was seen of a key that grows may have a write's value in it, which is not empty."""
+    return seen is not None and (value in seen if write.appends else seen.startswith(value))

@@ -99,7 +99,7 @@ def truthful(draw: st.DrawFn) -> list[dict[str, Any]]:
             value = event.get("value")
         events.append(event)
         waiting.append(answer)
-        while waiting and draw(st.booleans()):
+        while len(waiting) > 0 and draw(st.booleans()):
             events.append(waiting.pop(draw(st.integers(0, len(waiting) - 1))))
     return events + waiting
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from triskele.chaos.nemeses import NEMESES
 from triskele.cli import main
 
 if TYPE_CHECKING:
@@ -31,3 +32,9 @@ def test_wrong_usage_is_one_line_and_makes_no_folder(
     assert main(["chaos", *words.split()]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_help_names_every_kind_of_fault_and_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chaos", "--help"]) == 0
+    told = [line.strip().partition("  ") for line in capsys.readouterr().out.partition("kinds of fault, for")[2].splitlines()]
+    assert [(name, says.strip()) for name, _, says in told if name in NEMESES] == [(name, nemesis.says) for name, nemesis in NEMESES.items()]

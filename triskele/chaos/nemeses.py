@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
+from triskele.chaos.kinds import KINDS
 from triskele.chaos.network import CLIENTS, Effect, Way, ways_between
 
 if TYPE_CHECKING:
@@ -23,16 +24,19 @@ class Nemesis:
         where: What it befalls.
         targets: Of whom it may be drawn: ``leader``, ``follower``, ``one`` (a replica), ``all``, ``halves`` (a smaller half and the others).
         strengths: Seconds, from and to, for what has a strength: a delay, the time between two cuts.
-        says: What it does, for the report.
         replicas_min: With fewer replicas it would be another one.
     """
 
     name: str
     where: Where
     targets: tuple[str, ...]
-    says: str
     strengths: tuple[float, float] = (0.0, 0.0)
     replicas_min: int = 2
+
+    @property
+    def says(self) -> str:
+        """What it does, for the report."""
+        return KINDS[self.name]
 
 
 _ANY: Final = ("leader", "leader", "one", "all")
@@ -41,27 +45,21 @@ _ANY: Final = ("leader", "leader", "one", "all")
 NEMESES: Final = {
     nemesis.name: nemesis
     for nemesis in (
-        Nemesis(name="kill", where="process", targets=_ANY, says="SIGKILL; started again when it is over"),
-        Nemesis(name="pause", where="process", targets=_ANY, says="SIGSTOP, then SIGCONT"),
-        Nemesis(name="partition-one", where="network", targets=("leader", "one"), says="one replica and the others do not hear each other"),
-        Nemesis(name="partition-halves", where="network", targets=("halves",), says="a minority and the others do not hear each other"),
-        Nemesis(
-            name="partition-majorities-ring", where="network", targets=("all",), replicas_min=5,
-            says="each replica hears a majority, no two the same one",
-        ),
-        Nemesis(name="partition-clients", where="network", targets=("leader", "one"), says="one replica and all clients do not hear each other"),
-        Nemesis(name="bridge", where="network", targets=("follower",), replicas_min=3, says="two halves hear each other only past one replica"),
-        Nemesis(name="half-open", where="network", targets=("leader", "one"), says="what one replica says to others, or they to it, vanishes"),
-        Nemesis(name="slow-net", where="network", targets=("all", "leader", "one"), strengths=(0.02, 0.3), says="every byte takes longer"),
-        Nemesis(name="flaky", where="network", targets=("all", "leader", "one"), strengths=(0.05, 0.5), says="connections are cut again and again"),
-        Nemesis(
-            name="reorder", where="network", targets=("all", "leader"), strengths=(0.02, 0.2),
-            says="connections end at one end and are opened anew, while what was sent over the old ones is still on its way",
-        ),
-        Nemesis(name="slow-disk", where="disk", targets=_ANY, strengths=(0.02, 0.5), says="each fdatasync takes longer (strace)"),
-        Nemesis(name="disk-full", where="disk", targets=_ANY, says="no file can grow (RLIMIT_FSIZE); replicas end and are started again"),
+        Nemesis(name="kill", where="process", targets=_ANY),
+        Nemesis(name="pause", where="process", targets=_ANY),
+        Nemesis(name="partition-one", where="network", targets=("leader", "one")),
+        Nemesis(name="partition-halves", where="network", targets=("halves",)),
+        Nemesis(name="partition-majorities-ring", where="network", targets=("all",), replicas_min=5),
+        Nemesis(name="partition-clients", where="network", targets=("leader", "one")),
+        Nemesis(name="bridge", where="network", targets=("follower",), replicas_min=3),
+        Nemesis(name="half-open", where="network", targets=("leader", "one")),
+        Nemesis(name="slow-net", where="network", targets=("all", "leader", "one"), strengths=(0.02, 0.3)),
+        Nemesis(name="flaky", where="network", targets=("all", "leader", "one"), strengths=(0.05, 0.5)),
+        Nemesis(name="reorder", where="network", targets=("all", "leader"), strengths=(0.02, 0.2)),
+        Nemesis(name="slow-disk", where="disk", targets=_ANY, strengths=(0.02, 0.5)),
+        Nemesis(name="disk-full", where="disk", targets=_ANY),
     )
-}  # fmt: skip
+}
 
 
 HOLDING: Final = frozenset({"partition-one", "partition-halves", "partition-majorities-ring", "partition-clients", "bridge", "half-open"})

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from triskele.chaos.kinds import KINDS
 from triskele.cli.arguments import whole
 from triskele.cli.framework import argument_type, complain
 from triskele.cli.load import needing_extra
@@ -55,7 +56,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         help=f"of load, faults and calm, {_SECONDS_MIN:g} at least (default {_SECONDS:g})",
     )
     parser.add_argument("--seed", metavar="N", type=whole(0, (1 << 63) - 1), default=_SEED, help=f"of the schedule and the load (default {_SEED})")
-    parser.add_argument("--nemesis", metavar="NAME,…", default="", help="kinds of fault to draw from (default: all that can be had)")
+    parser.add_argument("--nemesis", metavar="NAME,…", default="", help="kinds of fault to draw from, see below (default: all that can be had)")
+    width = max(map(len, KINDS))
+    parser.add_argument_group(
+        "kinds of fault, for --nemesis (partition: all that begin so)", "\n".join(f"{name:<{width}}  {says}" for name, says in KINDS.items())
+    )
     parser.add_argument("--load", metavar="FLAGS", default="", help="flags of triskele load, instead of ours; --durability is among them")
     parser.add_argument(
         "--output", metavar="DIR", type=Path, default=None, help="folder for report.md, report.html, chaos.json, history.jsonl and replicas.log"

@@ -29,8 +29,8 @@ from triskele.cluster import local_cluster
 IDLE, BUSY, WRITES = 1000, 100, 10
 DESCRIPTORS_MIN = 2 * Settings().connections_max + 200
 """What a replica wants: with fewer it lowers ``connections_max``. This process needs fewer."""
-SECONDS_MAX = 200.0
-"""A machine that does much else needs a minute and more; one that does not, a few seconds."""
+SECONDS_MAX = 120.0
+"""It takes four seconds, and many times as long on a machine that does much else."""
 PING = framed(encode(0, [m.Ping(7)]))
 
 

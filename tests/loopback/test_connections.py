@@ -18,5 +18,5 @@ async def test_a_thousand_idle_links_stay_beside_a_hundred_busy_clients() -> Non
     before, during, after = held.descriptors
     assert (held.written, held.answering, held.closed) == (BUSY * WRITES, IDLE, {})
     assert held.idle_bytes < IDLE_BYTES_MAX
-    assert during >= before + IDLE + BUSY
+    assert during > IDLE + BUSY
     assert after <= before

@@ -32,6 +32,7 @@ RULES = (
     Rule("I-VIEW", TURN, "a view has one leader, and no replica's view, commit or applied position ever goes back"),
     Rule("I-VOTE", TURN, "a replica votes for one candidate in a view, as its disk has it"),
     Rule("I-MATCH", TURN, "an index and a view name one entry with one entry before it, and what is committed is the same everywhere"),
+    Rule("I-ORDER", TURN, "an entry that somebody takes for committed is held by a majority of the voters"),
     Rule("I-COMP", TURN, "who leads has every entry that was committed in an older view"),
     Rule("I-SESS", TURN, "the log has a session's commands in the order of their numbers, none left out and none twice"),
     Rule("I-ACK", TURN, "an acknowledgement is of the view that its sender is in, and claims no more than it holds"),
@@ -41,7 +42,7 @@ RULES = (
     Rule("I-BARRIER", TURN, "nobody is shown an uncommitted value of another session, nor the version of an uncommitted own one"),
     Rule("I-CFG", TURN, "a configuration has one meaning in a view, one change is under way at a time, and clients count by the leader's"),
     Rule("I-END", TURN, "a session is closed behind all its commands, and none of them enters the log behind its end"),
-    Rule("I-GC", TURN, "what a replica holds stays within its limits"),
+    Rule("I-GC", TURN, "what replicas and clients hold stays within its limits, and goes when nobody needs it any more"),
     Rule("I-SAME", TURN, "who leaves service because states differ, or is named for it, is one whose state was altered"),
     Rule("no version foretold", TURN, "no outcome rests on the position of a write that is not committed", ("a version foretold",)),
     Rule(
@@ -64,7 +65,11 @@ RULES = (
     ),
     Rule("I-CCV", END, "a read sees at least the newest write of its causal past"),
     Rule("read your writes", END, "a scan shows the session's own writes"),
-    Rule("reads are true", END, "a key that a read did not see was not there in the state that the read names", ("was there at",)),
+    Rule(
+        "reads are true", END,
+        "a read shows what was written, with the version that it has; what it did not see was not there in the state that it names",
+        ("was there at", "was never there", "has version"),
+    ),
     Rule("exactly once", END, "each command is executed once", ("applied 2 of 1 commands",)),
     Rule(
         "liveness", END,

@@ -31,6 +31,7 @@ PLANTED: Mapping[str, tuple[str, str]] = {
     "logs_its_tail_again": ("crash", "command 1 after 1"),
     "mixed_views": ("election", "I-FAST"),
     "keeps_conflicting_entries": ("election", "no order explains"),
+    "numbers_do_not_count": ("election", "applied 2 of 1 commands"),
 }
 """``{bug: (the scope that finds it, what its failure says)}``."""
 

@@ -1,8 +1,9 @@
 """Wrong variants of the protocol, planted at run time by name: a certificate that never failed proves nothing.
 
 Each replaces methods of the cores while it is planted; nothing of it is in the product. The D numbers are the defects of an earlier prototype
-that each repeats; the last ones are mistakes that were in these cores until this simulator found them. Those of elections, recovery and disks are
-in ``planted_views``, those of changes of the members in ``planted_members``. ``RECORDED`` names, for each, a seed whose run finds it.
+that each repeats; the last ones are mistakes that were in these cores until this simulator found them. Those of witnesses are
+in ``planted_chains``, of clients in ``planted_sessions``, of elections, recovery and disks in ``planted_views``, of the log in ``planted_logs``, and
+so on. ``RECORDED`` names, for each, a seed whose run finds it.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ from replica.core.tallies import Tallies
 from replica.core.voter import Voter
 from replica.core.witness import SESSION_SHIFT, Witness
 from statemachine.command import CAS_VALUE, CAS_VERSION, CAUSAL, evaluate_cas
+from tests.sim.planted_chains import CHAIN_BUGS, CHAIN_RECORDED
 from tests.sim.planted_ends import END_BUGS, END_RECORDED
+from tests.sim.planted_logs import LOG_BUGS, LOG_RECORDED
 from tests.sim.planted_members import MEMBER_BUGS, MEMBER_RECORDED
+from tests.sim.planted_sessions import SESSION_BUGS, SESSION_RECORDED
 from tests.sim.planted_skews import SKEW_BUGS, SKEW_RECORDED
 from tests.sim.planted_states import STATE_BUGS, STATE_RECORDED
 from tests.sim.planted_straits import STRAITS_BUGS, STRAITS_RECORDED
@@ -330,10 +334,13 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         scan_version_of_rows, cas_tells_nothing, lost_outcome, later_own_writes_in_scans, unapplied_read,
         cas_hides_cas, uncovered_own_writes, stale_deadline,
     )
-} | VIEW_BUGS | MEMBER_BUGS | STATE_BUGS | SKEW_BUGS | END_BUGS | STRAITS_BUGS  # fmt: skip
+} | VIEW_BUGS | MEMBER_BUGS | STATE_BUGS | SKEW_BUGS | END_BUGS | STRAITS_BUGS | CHAIN_BUGS | SESSION_BUGS | LOG_BUGS  # fmt: skip
 
-IN_STORMS: dict[str, tuple[int, str, str]] = VIEW_RECORDED | MEMBER_RECORDED | STATE_RECORDED | SKEW_RECORDED | END_RECORDED | STRAITS_RECORDED
-"""``{bug: (a seed that finds it, what its failure says, the storm it is found in)}``."""
+IN_STORMS: dict[str, tuple[int, str, str | None]] = {
+    **VIEW_RECORDED, **MEMBER_RECORDED, **STATE_RECORDED, **SKEW_RECORDED, **END_RECORDED, **STRAITS_RECORDED,
+    **CHAIN_RECORDED, **SESSION_RECORDED, **LOG_RECORDED,
+}  # fmt: skip
+"""``{bug: (a seed that finds it, what its failure says, the storm it is found in; None: any world)}``."""
 
 RECORDED: dict[str, tuple[int, str]] = {
     "slow_path_by_acks": (1, "I-FAST"),

@@ -218,9 +218,9 @@ MEMBER_BUGS: dict[str, Callable[[], list[Patch]]] = {
 
 MEMBER_RECORDED: dict[str, tuple[int, str, str]] = {
     "speculates_during_change": (13, "I-LIN", "upheaval"),
-    "counts_when_committed": (41, "do not vote yet", "upheaval"),
+    "counts_when_committed": (41, "I-ORDER", "upheaval"),
     "two_changes_at_once": (1, "I-CFG", "upheaval"),
-    "learner_commits": (3, "ack_beyond_log", "upheaval"),
+    "learner_commits": (3, "I-ORDER", "upheaval"),
     "learner_elects": (4, "ack_beyond_log", "upheaval"),
     "learner_recovers": (81, "I-LIN", "upheaval"),
     "follower_tells_who_counts": (5, "I-CFG", "upheaval"),

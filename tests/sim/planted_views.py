@@ -359,7 +359,7 @@ VIEW_RECORDED: dict[str, tuple[int, str, str]] = {
     "acks_its_own_tail": (1, "ack_beyond_log", "storm"),
     "vote_forgotten": (76, "I-VOTE", "outage"),
     "forgetting_counts": (10, "I-COMP", "amnesia"),
-    "ack_before_sync": (1, "I-COMP", "outage"),
+    "ack_before_sync": (9, "I-ORDER", "outage"),
     "verdict_before_sync": (97, "I-FAST", "outage"),
     "witness_restarts_empty": (13, "I-FAST", "outage"),
     "witness_forgets_views": (9, "I-LIN", "storm"),

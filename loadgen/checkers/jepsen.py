@@ -4,13 +4,18 @@ A Jepsen process has one operation at a time; ``:info`` says that its outcome is
 (``:read``, ``:write``, ``:cas [from to]``) or of a store (``:get``, ``:put``, ``:delete``, ``:append``, ``:cas``, ``:scan`` with ``:key``).
 What we write keeps all that our own format tells (``:id``, ``:number``, ``:consistency``, ``:version`` …), so that reading it back loses nothing.
 
+A session of ours has many operations in flight, so each of these has a *lane* for its ``:process``; whose it is, ``:session`` says.  Rejected: the
+session for ``:process``, which Jepsen's checkers refuse as soon as it invokes a second operation before the first has returned.
+
 In others' histories of stores each key begins as the empty string. Where nobody puts an empty string, one that is read is an absent key; where
 values grow by appending, one that is put leaves the key absent too, so that both are the same.
 """
 
 from __future__ import annotations
 
+import heapq
 import re
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -110,6 +115,8 @@ def _event(item: dict[Any, Any], line: int) -> Event:
     event: Event = {str(name): value for name, value in item.items() if name not in {"type", "f", "index"}}
     event |= {"type": _TYPES[type_], "op": _OPS[op], "time": item.get("time")}
     value = event.setdefault("value", None)  # nil may be left out
+    if "id" in event and "session" in event:  # one of ours: its process is a lane
+        event["process"] = event.pop("session")
     if op == "cas" and isinstance(value, list):
         if len(value) != 2:  # noqa: PLR2004 - from and to
             raise Unreadable(line, f"a cas is [from to], not {value!r:.60}")
@@ -131,15 +138,37 @@ def _absent_for_empty(operations: list[Operation]) -> None:
             operation.expected = None
 
 
+@attrs.define
+class _Lanes:
+    """Gives each operation in flight a process that has no other one, the lowest free one of its session's."""
+
+    free: dict[object, list[int]] = attrs.Factory(dict)  # {session: heap of its lanes that nothing is in flight on}
+    taken: dict[tuple[object, object], int] = attrs.Factory(dict)  # {(session, id): lane}
+    unused: count[int] = attrs.Factory(count)
+
+    def lane(self, event: Event) -> int:
+        """Return the lane of an event's operation; one whose outcome is unknown keeps its lane, since it may still be going on."""
+        session, operation = event["process"], (event["process"], event["id"])
+        if event["type"] == "invoke":
+            free = self.free.setdefault(session, [])
+            self.taken[operation] = lane = heapq.heappop(free) if free else next(self.unused)
+            return lane
+        lane = self.taken.pop(operation)
+        if event["type"] != "unknown":
+            heapq.heappush(self.free[session], lane)
+        return lane
+
+
 def edn_lines(events: Iterable[Event]) -> Iterable[str]:
-    """Yield events of ours as EDN maps, a line each."""
-    types = {ours: theirs for theirs, ours in _TYPES.items()}
+    """Yield events of ours as EDN maps, a line each; each answer comes after its invocation."""
+    types, lanes = {ours: theirs for theirs, ours in _TYPES.items()}, _Lanes()
     for index, event in enumerate(events):
         if event["type"] == BEFORE["type"]:
             yield written({"index": index, "type": Keyword("info"), "f": Keyword(PRIOR_STATE), "process": Keyword("nemesis"), "value": None})
             continue
-        table = {"index": index, "type": Keyword(types[event["type"]]), "f": Keyword(event["op"])}
-        table |= {name: _plain(name, value) for name, value in event.items() if name not in {"type", "op"}}
+        table = {"index": index, "type": Keyword(types[event["type"]]), "f": Keyword(event["op"]), "process": lanes.lane(event)}
+        table["session"] = event["process"]
+        table |= {name: _plain(name, value) for name, value in event.items() if name not in {"type", "op", "process"}}
         yield written(table)
 
 

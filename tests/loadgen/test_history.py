@@ -130,7 +130,7 @@ def test_a_file_named_edn_is_written_for_other_checkers(tmp_path: Path) -> None:
     capture.flush()
     assert write([tmp_path / "part"], tmp_path / "history.edn") == 2
     assert (tmp_path / "history.edn").read_text().splitlines()[1] == (
-        '{:index 1, :type :ok, :f :put, :process 7, :id 0, :time 2, :key "a", :value "1", :consistency :causal, :number 41}'
+        '{:index 1, :type :ok, :f :put, :process 0, :session 7, :id 0, :time 2, :key "a", :value "1", :consistency :causal, :number 41}'
     )
 
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from loadgen.checkers.edn import forms
 from loadgen.checkers.jepsen import edn_lines, read_edn, read_log
+from loadgen.checkers.judge import judge
 from loadgen.checkers.linearizable import check_linearizable
 from loadgen.checkers.operation import NEVER, Unreadable
 from loadgen.checkers.pairing import paired
-from loadgen.checkers.verdict import NO, YES
+from loadgen.checkers.verdict import NO, PROPERTIES, YES
 from tests.loadgen.checkers.scripts import events
 
 LOG = """\
@@ -103,9 +107,74 @@ def test_our_own_histories_lose_nothing_on_the_way_through_edn() -> None:
         6 delete x fail
     """)
     recorded[0] |= {"number": 1, "value": {"hex": "ff"}, "time": 12}
-    again = read_edn("\n".join(edn_lines(recorded)))
-    ours = paired(recorded)
+    assert_comes_back(recorded)
+
+
+def assert_comes_back(recorded: list[dict[str, Any]]) -> None:
+    again, ours = read_edn("\n".join(edn_lines(recorded))), paired(recorded)
     names = [name for name in type(ours.operations[0]).__slots__ if name not in {"__weakref__", "line"}]
     assert [[getattr(each, name) for name in names] for each in again.operations] == [
         [getattr(each, name) for name in names] for each in ours.operations
     ]
+    assert [verdict.answer for verdict in judge(again, PROPERTIES, 30.0)] == [verdict.answer for verdict in judge(ours, PROPERTIES, 30.0)]
+
+
+IN_FLIGHT = """
+    a> 3 put x 1
+    b> 3 put y 2
+    c> 4 get x
+    a< ok
+    d> 3 get x
+    b< unknown
+    e> 3 causal get y
+    d< = 1
+    c< = -
+    f> 3 put y 3
+    g> 4 cas x 1 4
+    e< = 2
+    f< fail
+    g< refused
+    h> 3 get y
+"""
+
+
+def test_a_process_has_one_operation_at_a_time_and_none_after_one_whose_outcome_is_unknown() -> None:
+    running: dict[int, Any] = {}
+    gone: set[int] = set()
+    lanes: dict[int, set[Any]] = {}  # {process: sessions}
+    for line in edn_lines(events(IN_FLIGHT)):
+        [(_, event)] = forms(line)
+        process = event["process"]
+        lanes.setdefault(process, set()).add(event["session"])
+        if event["type"] == "invoke":
+            assert process not in running
+            assert process not in gone
+            running[process] = event["id"]
+        else:
+            assert running.pop(process) == event["id"]
+            if event["type"] == "info":
+                gone.add(process)
+    assert gone
+    assert all(len(sessions) == 1 for sessions in lanes.values())
+
+
+def test_an_operation_gets_the_lowest_free_lane_of_its_session() -> None:
+    invoked = [event for line in edn_lines(events(IN_FLIGHT)) for _, event in forms(line) if event["type"] == "invoke"]
+    assert [(event["session"], event["process"]) for event in invoked] == [
+        ("3", 0), ("3", 1), ("4", 2), ("3", 0), ("3", 3), ("3", 0), ("4", 2), ("3", 0),
+    ]  # fmt: skip
+
+
+def test_operations_in_flight_together_come_back_in_their_sessions_with_the_same_verdicts() -> None:
+    assert_comes_back(events(IN_FLIGHT))
+    forgetful = events("a> 3 get y\n3 causal put x 1\na< = -\n3 causal get x = -")  # it wrote on one lane and reads on another
+    assert_comes_back(forgetful)
+    assert [verdict.answer for verdict in judge(read_edn("\n".join(edn_lines(forgetful))), ("sessions",))] == [NO]
+
+
+@pytest.mark.parametrize("text", [
+    "{:process 7, :id 1, :type :invoke, :f :read} {:process 7, :id 1, :type :ok, :f :read, :value nil}",
+    "{:process 7, :type :invoke, :f :read, :session 9} {:process 7, :type :ok, :f :read, :session 9, :value nil}",
+])  # fmt: skip
+def test_histories_without_lanes_keep_their_processes(text: str) -> None:
+    assert [operation.process for operation in read_edn(text).operations] == [7]

@@ -50,12 +50,10 @@ def read(file: Path, form: str) -> History:
             if form == "jsonl":
                 history = _read_jsonl(file)
             else:
-                text = file.read_text(encoding="utf-8")
+                text = _text(file.read_bytes())
                 history = read_edn(text) if form == "edn" else read_log(text)
     except OSError as error:
         raise Unreadable(0, error.strerror or str(error)) from None
-    except UnicodeDecodeError as error:
-        raise Unreadable(0, f"not UTF-8 at byte {error.start}") from None
     if not history.operations:
         raise Unreadable(0, "no operation in it: nothing to check")
     return history
@@ -63,8 +61,9 @@ def read(file: Path, form: str) -> History:
 
 def _read_jsonl(file: Path) -> History:
     pairing = Pairing()
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
+    with file.open("rb") as lines:
+        for number, data in enumerate(lines, 1):
+            line = _text(data, number)
             if not line.strip():
                 continue
             try:
@@ -75,3 +74,16 @@ def _read_jsonl(file: Path) -> History:
                 raise Unreadable(number, f"{line.strip()!r:.60} is no JSON object")
             pairing.take(event, number)
     return pairing.history()
+
+
+def _text(data: bytes, line: int = 1) -> str:
+    """Decode bytes that begin with this line.
+
+    Raises:
+        Unreadable: a line is not UTF-8; bytes are counted from 1.
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        at, begin = error.start, data.rfind(b"\n", 0, error.start) + 1
+        raise Unreadable(line + data.count(b"\n", 0, at), f"not UTF-8 at byte {at - begin + 1} of the line") from None

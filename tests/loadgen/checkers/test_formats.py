@@ -36,7 +36,7 @@ def test_each_format_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "line", "why"),
     [
-        (JSON.encode() + b"{", 2, "no JSON"), (b"[1]", 1, "no JSON object"), (b"\n\n", 0, "nothing to check"), (b"\xff", 0, "not UTF-8 at byte 0"),
+        (JSON.encode() + b"{", 2, "no JSON"), (b"[1]", 1, "no JSON object"), (b"\n\n", 0, "nothing to check"), (b"\xff", 1, "not UTF-8 at byte 1"),
     ],
 )  # fmt: skip
 def test_what_is_no_history_is_unreadable(tmp_path: Path, content: bytes, line: int, why: str) -> None:
@@ -44,6 +44,14 @@ def test_what_is_no_history_is_unreadable(tmp_path: Path, content: bytes, line: 
     with pytest.raises(Unreadable, match=why) as refused:
         read(tmp_path / "h", "jsonl")
     assert refused.value.line == line
+
+
+@pytest.mark.parametrize(("form", "text"), [("jsonl", JSON), ("edn", EDN), ("jepsen-log", LOG)])
+@pytest.mark.parametrize("before", [1, 500])
+def test_a_byte_that_is_not_utf_8_is_told_with_its_line(tmp_path: Path, form: str, text: str, before: int) -> None:
+    (tmp_path / "h").write_bytes(text.encode() + b"\n" * before + b"  \xc3(\n" + text.encode())
+    with pytest.raises(Unreadable, match=rf"^line {before + 2}: not UTF-8 at byte 3 of the line$"):
+        read(tmp_path / "h", form)
 
 
 def test_a_file_that_is_not_there_is_unreadable(tmp_path: Path) -> None:

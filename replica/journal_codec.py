@@ -113,23 +113,35 @@ def restore(metadata: bytes, chunks: Iterable[bytes], tombstone_sessions_max: in
     Raises:
         Corrupt: checksums were right and it is no snapshot of ours.
     """
+    index, view, position, sessions_chunks, configuration = _read_metadata(metadata, where)
     stream = iter(chunks)
+    told = [_plain(chunk, where) for chunk in islice(stream, sessions_chunks)]
     try:
-        form, *rest = _plain(metadata, where)
-        if form != FORMAT:
-            raise Corrupt(where, 0, f"a snapshot of format {form}, which this version cannot read")
-        index, view, position, sessions_chunks, members = rest
-        configuration = Configuration.from_items(members) if members else None
-        told = [_plain(chunk, where) for chunk in islice(stream, sessions_chunks)]
         sessions = Sessions.restore(told, tombstone_sessions_max)
         store = Store.restore(_plain(chunk, where) for chunk in stream)
-    except (InvalidSnapshot, ValueError, TypeError) as error:
-        raise Corrupt(where, 0, f"no snapshot of ours: {error}") from None
+    except InvalidSnapshot as error:  # nothing else: a fault of our own is no corrupt disk
+        raise Corrupt(where, 0, f"no snapshot of ours: {error}") from error
     return Applied(store, sessions, index, view, position, configuration)
+
+
+def _read_metadata(payload: bytes, where: str) -> tuple[int, int, int, int, Configuration | None]:
+    """Return what ``encode_metadata`` was given."""
+    match _plain(payload, where):
+        case [int(form), *_] if form != FORMAT:
+            raise Corrupt(where, 0, f"a snapshot of format {form}, which this version cannot read")
+        case [form, index, view, position, sessions_chunks, members] if all(
+            type(number) is int and 0 <= number < 1 << 63 for number in (form, index, view, position, sessions_chunks)
+        ):
+            try:
+                return index, view, position, sessions_chunks, None if members == [] else Configuration.from_items(members)
+            except ValueError as error:
+                raise Corrupt(where, 0, f"no snapshot of ours: {error}") from error
+        case _:
+            raise Corrupt(where, 0, "no snapshot of ours: its metadata are not a format, four numbers and a configuration")
 
 
 def _plain(payload: bytes, where: str) -> Any:
     try:
         return parse(payload, ITEMS_MAX)
     except WireError as error:
-        raise Corrupt(where, 0, f"no snapshot of ours: {error}") from None
+        raise Corrupt(where, 0, f"no snapshot of ours: {error}") from error

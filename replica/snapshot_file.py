@@ -157,8 +157,7 @@ def read_snapshot(file: Path) -> Content:
             applied = restore(reader.metadata, reader, EXPIRED_MAX, str(file))
         finally:
             reader.close()
-        numbers = (applied.index, applied.view, applied.position)
-        if not all(type(number) is int and number >= 0 for number in numbers) or applied.index != reader.index:
+        if applied.index != reader.index:
             raise Corrupt(str(file), 0, "the metadata are not those of this snapshot")
         return Content(applied, reader.chunks, reader.content_bytes)
 
@@ -176,7 +175,7 @@ def _told_of(file: Path) -> Iterator[None]:
     try:
         yield
     except Corrupt as error:
-        raise SnapshotDamaged(f"{file}: byte {error.offset}: {error.why}") from None
+        raise SnapshotDamaged(f"{file}: byte {error.offset}: {error.why}") from error
     except ForeignFolder as error:
         raise SnapshotDamaged(f"{file}: found {error.found}, wanted {error.wanted}") from None
     except DiskFailed as error:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import attrs
 import cbor2
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from replica.core import journal as j
@@ -14,6 +14,7 @@ from replica.core.configuration import Configuration
 from replica.journal_codec import LAYOUTS, decode_record, encode_metadata, encode_record, restore, snapshot_chunks
 from replica.storage.errors import Corrupt
 from statemachine.command import CAS_VALUE, CAUSAL, DELETE, PUT
+from statemachine.moment import InvalidSnapshot
 from statemachine.sessions import Sessions
 from statemachine.store import Store
 from tests.fuzz.frames import make_message
@@ -99,13 +100,20 @@ def test_garbage_with_a_right_checksum_is_refused_by_name(kind: int, payload: by
         decode_record(kind, payload, WHERE)
 
 
-@given(st.integers(0, 255), st.binary(max_size=40))
-def test_any_bytes_are_a_record_or_refused(kind: int, payload: bytes) -> None:
+SHORT_RECORDS = st.tuples(st.sampled_from(list(LAYOUTS)), st.lists(st.integers(0, 9), min_size=1, max_size=3).map(cbor2.dumps))
+
+
+@given(SHORT_RECORDS | st.tuples(st.integers(0, 12) | st.integers(0, 255), st.binary(max_size=40)))
+@example((5, cbor2.dumps([3])))
+def test_any_bytes_are_a_record_or_refused(stored: tuple[int, bytes]) -> None:
+    kind, payload = stored
     try:
         record = decode_record(kind, payload, WHERE)
     except Corrupt:
         return
-    assert encode_record(record)[0] == kind
+    again = encode_record(record)
+    assert again[0] == kind
+    assert decode_record(*again, WHERE) == record
 
 
 def test_a_record_with_as_many_commands_as_an_entry_holds_can_be_read() -> None:
@@ -234,4 +242,42 @@ def test_a_snapshot_with_an_altered_chunk_is_refused(garbage: bytes, place: int)
 def test_a_snapshot_that_says_something_else_of_itself_is_refused(metadata: bytes, why: str) -> None:
     _, chunks = told(Store(), Sessions())
     with pytest.raises(Corrupt, match=f"{WHERE}.*{why}"):
+        restore(metadata, chunks, 3, WHERE)
+
+
+NUMBER = st.integers(-(1 << 64), (1 << 64) - 1) | st.integers(0, 2)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | NUMBER | st.floats() | st.binary(max_size=3) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=6),
+    max_leaves=12,
+)
+NUMBERS = st.tuples(st.just(2), *[st.integers(0, 3)] * 4).map(list)
+
+
+@given(ANYTHING | st.tuples(NUMBERS, ANYTHING).map(lambda pair: [*pair[0], pair[1]]), st.lists(ANYTHING, max_size=3))
+@example([2, 1, 1, 1, (1 << 64) - 1, []], [[0, []]])
+@example([2.0, 1, 1, 1, 1, []], [[0, []], [1, 0, 0]])
+def test_any_metadata_and_chunks_are_a_snapshot_or_refused(metadata: Any, chunks: list[Any]) -> None:
+    try:
+        applied = restore(cbor2.dumps(metadata), map(cbor2.dumps, chunks), 3, WHERE)
+    except Corrupt:
+        return
+    assert [type(number) for number in (metadata[0], applied.index, applied.view, applied.position)] == [int] * 4
+
+
+def test_a_refused_snapshot_says_what_refused_it() -> None:
+    metadata, chunks = told(Store(), Sessions())
+    with pytest.raises(Corrupt) as refused:
+        restore(metadata, chunks[:1], 3, WHERE)
+    assert isinstance(refused.value.__cause__, InvalidSnapshot)
+
+
+@pytest.mark.parametrize("part", [Store, Sessions])
+def test_a_fault_of_our_own_is_not_told_as_a_corrupt_disk(part: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(*_: object) -> None:
+        raise TypeError("len() of unsized object")
+
+    metadata, chunks = told(Store(), Sessions())
+    monkeypatch.setattr(part, "restore", faulty)
+    with pytest.raises(TypeError, match="unsized"):
         restore(metadata, chunks, 3, WHERE)

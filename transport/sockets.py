@@ -43,16 +43,18 @@ class Listener:
     Attributes:
         host: the address it is bound to, a numeric one.
         port: the port it is bound to, never 0.
+        accept_errors: how often an accept failed for want of descriptors or memory.
+        option_errors: connections that were closed because the kernel refused an option that every one needs.
     """
 
     def __init__(self, sock: trio.socket.SocketType) -> None:
         """Take over a bound, listening socket."""
         self._sock = sock
         self.host, self.port = sock.getsockname()[:2]
-        self.accept_errors = 0
+        self.accept_errors = self.option_errors = 0
 
     async def accept(self) -> tuple[socket.socket, str]:
-        """Wait for a connection; running out of descriptors only delays it.
+        """Wait for a connection; running out of descriptors only delays it, and one that cannot be made ready is closed.
 
         Returns:
             The connected socket and ``host:port`` of the other side.
@@ -60,7 +62,6 @@ class Listener:
         while True:
             try:
                 accepted, address = await self._sock.accept()
-                return _raw(accepted), name_of(address)
             except OSError as error:
                 if error.errno in _OUT_OF_RESOURCES:
                     self.accept_errors += 1
@@ -69,7 +70,13 @@ class Listener:
                     await trio.sleep(ACCEPT_RETRY_SECONDS)
                 elif error.errno in {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}:
                     raise  # the listening socket itself is broken
-                # otherwise the connection was gone before it was accepted
+                continue  # otherwise the connection was gone before it was accepted
+            try:
+                return _raw(accepted), name_of(address)
+            except OSError as error:
+                self.option_errors += 1
+                if self.option_errors == 1:  # where an option is missing, every connection ends so
+                    logger.warning("closed a connection from %s to port %d: cannot set its options: %s", name_of(address), self.port, error)
 
     def close(self) -> None:
         """Stop listening."""
@@ -129,22 +136,33 @@ async def connect_to(host: str, port: int) -> socket.socket:
         except OSError as error:
             sock.close()
             last = error
+            continue
         except BaseException:
             sock.close()
             raise
-        else:
+        try:
             return _raw(sock)
+        except OSError as error:  # an option that the kernel lacks
+            last = error
     raise DialFailed(detail=f"cannot reach {where}: {last.strerror if last else 'no address'}")
 
 
 def _raw(sock: trio.socket.SocketType) -> socket.socket:
-    """Take the descriptor out of Trio's hands."""
+    """Take the descriptor out of Trio's hands, and set what every connection needs.
+
+    Raises:
+        OSError: the kernel refused an option; the socket is closed.
+    """
     raw = socket.socket(fileno=sock.detach())
-    raw.setblocking(False)  # noqa: FBT003 - the name of the method says what is false
-    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_IDLE_SECONDS)
-    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_SECONDS)
-    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, (SILENCE_SECONDS - PROBE_IDLE_SECONDS) // PROBE_SECONDS)
-    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000)
+    try:
+        raw.setblocking(False)  # noqa: FBT003 - the name of the method says what is false
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_IDLE_SECONDS)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_SECONDS)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, (SILENCE_SECONDS - PROBE_IDLE_SECONDS) // PROBE_SECONDS)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000)
+    except OSError:
+        raw.close()
+        raise
     return raw

@@ -134,6 +134,43 @@ async def test_a_broken_listening_socket_is_not_retried() -> None:
     listener.close()
 
 
+MISSING_OPTION = 10_000
+"""A number that is no option of TCP's."""
+
+
+async def test_a_connection_whose_options_the_kernel_refuses_is_closed_and_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = await listen_on("127.0.0.1", 0)
+    nears = [await connect_to("127.0.0.1", listener.port) for _ in range(2)]
+    monkeypatch.setattr(socket, "TCP_USER_TIMEOUT", MISSING_OPTION)
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listener.accept)
+            for near in nears:
+                await trio.lowlevel.wait_readable(near)
+                assert near.recv(1) == b""
+            scope.cancel()
+    assert listener.option_errors == 2
+    [record] = caplog.records
+    assert f"to port {listener.port}: cannot set its options: " in record.getMessage()
+    assert "Protocol not available" in record.getMessage()
+    monkeypatch.undo()
+    nears.append(await connect_to("127.0.0.1", listener.port))
+    nears.append((await listener.accept())[0])
+    for near in nears:
+        near.close()
+    listener.close()
+
+
+async def test_a_dial_whose_options_the_kernel_refuses_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = await listen_on("127.0.0.1", 0)
+    monkeypatch.setattr(socket, "TCP_USER_TIMEOUT", MISSING_OPTION)
+    with pytest.raises(DialFailed, match="Protocol not available"):
+        await connect_to("127.0.0.1", listener.port)
+    listener.close()
+
+
 def test_addresses_are_written_as_users_do() -> None:
     assert name_of(("127.0.0.1", 1)) == "127.0.0.1:1"
     assert name_of(("::1", 1, 0, 0)) == "[::1]:1"

@@ -89,9 +89,9 @@ def read_side(path: Path) -> Side:
     except OSError as error:
         raise SettingError(str(path), "", error.strerror or str(error)) from None
     except ValueError as error:
-        raise SettingError(str(path), "", f"is not what its schema says: {error}") from None
+        raise SettingError(str(path), "", f"is not what its schema says: {error}") from error
     except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        raise SettingError(str(path), "", f"is not what its schema says: {type(error).__name__} {error}") from None
+        raise SettingError(str(path), "", f"is not what its schema says: {type(error).__name__} {error}") from error
     raise SettingError(str(path), "", f"has schema {found.get('schema')}, neither {LOAD_SCHEMA} nor {SWEEP_SCHEMA}")
 
 

@@ -111,6 +111,20 @@ def test_what_cannot_be_read_is_one_line_with_the_file(name: str, content: Any, 
     assert error.value.exit_status == 2
 
 
+@pytest.mark.parametrize("fault", [TypeError, ValueError])
+def test_a_fault_of_our_own_stays_the_cause_of_what_is_told_of_the_file(
+    fault: type[Exception], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def faulty(*_: object) -> None:
+        raise fault
+
+    written(tmp_path / "a.json", result())
+    monkeypatch.setattr("loadgen.measured.side_of_results", faulty)
+    with pytest.raises(SettingError) as error:
+        read_side(tmp_path / "a.json")
+    assert type(error.value.__cause__) is fault
+
+
 def test_a_mixture_of_commits_is_known_of_folders_and_of_sweeps(tmp_path: Path) -> None:
     for number, commit in enumerate(["aaa", "bbb"]):
         written(tmp_path / "results" / f"{number}.json", result() | {"commit": commit})

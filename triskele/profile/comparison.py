@@ -37,7 +37,7 @@ def comparable(result: Result, folder: Path, written: str) -> Result:
     try:
         compare(result, result, ("", ""))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise SettingError(written, folder, f"{RESULT} is not what its schema says: {type(error).__name__} {error}") from None
+        raise SettingError(written, folder, f"{RESULT} is not what its schema says: {type(error).__name__} {error}") from error
     return result
 
 

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
-import attrs
+from pathlib import Path
 
+import attrs
+import pytest
+
+from replica.config import SettingError
 from replica.profiling.recording import Stack
 from tests.replica.profiling.recorded import MAIN, SMALL, STEP, USAGE, record, with_usage
 from tests.triskele.profile.profiled import LOAD, MACHINE, process, result
-from triskele.profile.comparison import compare
+from triskele.profile.comparison import comparable, compare
 from triskele.profile.document import plain
 
 
@@ -71,3 +75,10 @@ def test_profiles_that_were_not_measured_alike_say_so() -> None:
     assert "They were not measured alike: cores 2 and 8; threads 8 and 4." in told(result(), other)
     assert not any("not measured alike" in one for one in told(result(), result()))
     assert any("load of our own in one of them only" in one for one in told(result(), result(load=None)))
+
+
+def test_a_result_that_is_not_what_it_says_is_told_with_its_folder_and_its_cause() -> None:
+    spoiled = result(process()) | {"machine": None}
+    with pytest.raises(SettingError, match="is not what its schema says: TypeError") as error:
+        comparable(spoiled, Path("folder"), "--compare")
+    assert isinstance(error.value.__cause__, TypeError)

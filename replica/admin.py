@@ -76,7 +76,8 @@ class AdminServer:
     Attributes:
         routes: ``{path: function of the query that makes the page or the stream, now or later}``, for GET; one that raises is answered 500,
             and logged.
-        actions: ``{path: function of the query that acts and tells}``, for POST; likewise.
+        actions: ``{path: function of the query that acts and tells}``, for POST; likewise. So an action first looks at whatever may forbid it, then
+            notes what is wanted, in one step: one that raises has begun nothing, or all of it.
         parameters: ``{path: names that its query may have}``: any other is refused, for a misspelt one would be left out in silence. A path that is
             not here takes whatever comes and looks at nothing.
         header_bytes_max: A request that has come to more without being complete is refused.
@@ -172,7 +173,7 @@ class AdminServer:
             return text_page(f"{unknown}: no such parameter; {path} takes {', '.join(sorted(known or ())) or 'none'}\n", 400)
         try:
             return made({name: value for name, value in given if value})
-        except Exception:  # noqa: BLE001 - the same
+        except Exception:  # noqa: BLE001 - the same; an action may fail so too, since it only notes what the next turn does, whose error ends the replica
             _LOG.exception("admin: %s failed", path)
             return text_page(FAILED, 500)
 

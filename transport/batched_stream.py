@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from transport.batch import Batcher, TurnPolicy
+from transport.errors import words
 from transport.statistics import HISTOGRAM_BUCKETS, new_histogram
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class BatchedStream(trio.abc.Stream):
         corked: while True nothing is sent until ``flush``.
         bytes_in_max: None, or how many bytes may be received in all; more breaks the stream.
         broken: why the stream broke or ended (``closed_by_peer``, ``reset``, ``out_queue_full``, ``frame_too_large``); None while it is whole.
+        error: the system's words for a ``reset``; empty otherwise.
     """
 
     def __init__(self, sock: socket.socket, out_queue_bytes_max: int, on_blocked: Callable[[], None], on_end: Callable[[], None]) -> None:
@@ -55,6 +57,7 @@ class BatchedStream(trio.abc.Stream):
         self.blocked = False
         self.bytes_in_max: int | None = None
         self.broken: str | None = None
+        self.error = ""
         self.bytes_in = self.bytes_out = self.sends = self.receives = self.waits = self.blocked_sends = self.empty_receives = 0
         self.messages_per_send = new_histogram()
 
@@ -93,9 +96,9 @@ class BatchedStream(trio.abc.Stream):
             sent = self._sock.sendmsg(buffers)
         except BlockingIOError:
             sent = 0
-        except OSError:
+        except OSError as error:
             batcher.clear()
-            self._break("reset")
+            self._break("reset", error)
             return
         if sent:
             self.bytes_out += sent
@@ -168,14 +171,15 @@ class BatchedStream(trio.abc.Stream):
         except BlockingIOError:
             self.empty_receives += 1
             return None
-        except OSError:
-            self._break("reset")
+        except OSError as error:
+            self._break("reset", error)
             self._check_open()
             return None
 
-    def _break(self, reason: str) -> None:
+    def _break(self, reason: str, error: OSError | None = None) -> None:
         if self.broken is None:
             self.broken = reason
+            self.error = words(error) if error is not None else ""
             self._on_end()
 
     def _check_open(self) -> None:

@@ -85,3 +85,8 @@ class HandshakeRefused(RemoteMisbehaviour):
         self.expected = expected or final
         self.final = final
         super().__init__(f"handshake_refused:{why}")
+
+
+def words(error: OSError) -> str:
+    """The system's words for an error."""
+    return error.strerror or type(error).__name__

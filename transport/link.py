@@ -40,6 +40,7 @@ class Link(ABC):
     Attributes:
         on_frames: may be replaced at any time (a handshake hands over to its mesh so).
         close_reason: None while the link is open.
+        error: the system's words for what broke it; empty while nothing did, or where it ended otherwise.
         pause_above_bytes: None, or the queue length in bytes above which a blocked link stops reading until it has drained to half of it.
     """
 
@@ -50,6 +51,7 @@ class Link(ABC):
         "close_reason",
         "commands_in",
         "commands_out",
+        "error",
         "frames_in",
         "frames_out",
         "frames_per_send",
@@ -65,6 +67,7 @@ class Link(ABC):
         self.on_frames = on_frames
         self.on_closed = on_closed
         self.close_reason: str | None = None
+        self.error = ""
         self.pause_above_bytes: int | None = None
         self.frames_in = self.frames_out = self.bytes_in = self.bytes_out = self.commands_in = self.commands_out = 0
         self.frames_per_send = new_histogram()
@@ -73,6 +76,11 @@ class Link(ABC):
     def __repr__(self) -> str:
         """Name the link and its state."""
         return f"<{type(self).__name__} {self.name} {self.close_reason or 'open'}>"
+
+    @property
+    def ending(self) -> str:
+        """Why the link is closed, for people: the reason, and what the system said."""
+        return f"{self.close_reason}: {self.error}" if self.error else str(self.close_reason)
 
     @abstractmethod
     def send(self, parts: Sequence[bytes], commands: int = 0) -> bool:

@@ -59,7 +59,7 @@ class Mesh:
         hello: our first frame on every link.
         judge: reads the other side's.
         on_link_up: a handshake is done; runs inside a turn.
-        on_link_down: a link that was up is closed; runs between turns, the turn is woken after it.
+        on_link_down: a link that was up is closed, and why, for people; runs between turns, the turn is woken after it.
         on_frames: what a link that is up received; runs inside a turn.
         hub: serves native links; None if there are none.
         fabric: carries in-memory links; None if there are none.
@@ -257,7 +257,8 @@ class Mesh:
             link.abort("cancelled")
             del self._connections[connection]
             self._ended.set()
-            self._count(str(link.close_reason), f"link {link.name}", quiet=connection.refused is not None and connection.refused.expected)
+            expected = connection.refused is not None and connection.refused.expected
+            self._count(str(link.close_reason), f"link {link.name}", told=link.ending, quiet=expected)
             self._forget(connection)
         self._down(connection)
 
@@ -295,7 +296,7 @@ class Mesh:
         """Tell the end of a link that was up, once."""
         if connection.identity is not None and connection.link is not None and not connection.told_down and connection.yields_to is None:
             connection.told_down = True
-            self._on_link_down(connection.identity, connection.link, str(connection.link.close_reason))
+            self._on_link_down(connection.identity, connection.link, connection.link.ending)
             self._turns.wake()
 
     def close_all(self, reason: str) -> None:
@@ -314,9 +315,9 @@ class Mesh:
 
     # ------------------------------------------------------------------------------------------------------------------------ numbers
 
-    def _count(self, reason: str, what: str, *, quiet: bool = False) -> None:
+    def _count(self, reason: str, what: str, *, told: str = "", quiet: bool = False) -> None:
         self._add_reason(reason)
-        logger.log(logging.WARNING if reason.startswith(MISBEHAVIOUR) and not quiet else logging.INFO, "%s closed: %s", what, reason)
+        logger.log(logging.WARNING if reason.startswith(MISBEHAVIOUR) and not quiet else logging.INFO, "%s closed: %s", what, told or reason)
 
     def _add_reason(self, reason: str) -> None:
         if reason not in self._reasons and len(self._reasons) >= REASONS_MAX:

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from transport.batch import Batcher, BatchPolicy
+from transport.errors import words
 from transport.frame import PREAMBLE, FrameDecoder, FrameError, encode
 from transport.link import Link, OnClosed, OnFrames
 from transport.statistics import HISTOGRAM_BUCKETS, LinkStatistics, SystemCalls
@@ -144,8 +145,8 @@ class TcpLink(Link):
                 sent = self._sock.send(next(iter(buffers))) if len(buffers) == 1 else self._sock.sendmsg(buffers)
             except BlockingIOError:
                 sent = 0
-            except OSError:
-                self.abort("reset")
+            except OSError as error:
+                self._break(error)
                 return
             if sent:
                 self.bytes_out += sent
@@ -213,9 +214,9 @@ class TcpLink(Link):
             self.receives += 1
             self.empty_receives += 1
             return
-        except OSError:
+        except OSError as error:
             self.receives += 1
-            self.abort("reset")
+            self._break(error)
             return
         self.receives += 1
         size = len(data)
@@ -227,7 +228,7 @@ class TcpLink(Link):
                 frames = self._decoder.feed(data)
             else:
                 self._decoder.end()
-                self.abort("closed_by_peer")
+                self.abort("reset" if self.error else "closed_by_peer")
                 return
         except FrameError as error:
             frames = error.frames[: self._burst_frames_max]
@@ -255,10 +256,11 @@ class TcpLink(Link):
             except BlockingIOError:
                 self.empty_receives += 1
                 break
-            except OSError:
-                break  # the next burst will tell
+            except OSError as error:
+                self.error = words(error)  # which the system says once: the next burst finds an end
+                break
             if not data:
-                break  # and so here
+                break  # the next burst will tell
             received += len(data)
             self.bytes_in += len(data)
             try:
@@ -310,6 +312,10 @@ class TcpLink(Link):
         if self.close_reason is None and self._batcher.queued_bytes and not self._blocked:
             self._transmit()
         self.abort(reason)
+
+    def _break(self, error: OSError) -> None:
+        self.error = words(error)
+        self.abort("reset")
 
     def abort(self, reason: str) -> None:
         """Close at once; see ``Link.abort``."""

@@ -358,6 +358,7 @@ class WebSocketLink(Link):
         self._outbox_bytes = 0
         self._stream.close()
         if self.close_reason is None:
+            self.error = self._stream.error
             self._mark_closed(reason)
 
     # ------------------------------------------------------------------------------------------------------------------------ numbers

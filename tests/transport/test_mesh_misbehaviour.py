@@ -123,7 +123,8 @@ async def test_a_connection_without_a_word_is_no_misbehaviour() -> None:
         await server.until_reason("closed_by_peer")
 
 
-async def test_a_reset_is_named() -> None:
+async def test_a_reset_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "triskele.transport")
     async with busy_server("127.0.0.1:0") as (server, _, bound):
         stream = await connect(bound)
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -131,6 +132,9 @@ async def test_a_reset_is_named() -> None:
         await server.until(lambda: len(server.mesh.links) == 2)
         await stream.aclose()
         await server.until_reason("reset")
+        await server.until(lambda: len(server.downs) == 1)
+    assert [reason for _, reason in server.downs][:1] == ["reset: Connection reset by peer"]
+    assert "closed: reset: Connection reset by peer" in caplog.text
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "ws://127.0.0.1:0/", "memory:server"])

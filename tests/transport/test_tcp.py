@@ -139,6 +139,21 @@ async def test_a_reset_while_reading_is_named(raw: Raw) -> None:
     far.close()
     link.on_readable()
     assert end.closed == ["reset"]
+    assert link.ending == "reset: Connection reset by peer"
+
+
+async def test_a_reset_behind_a_full_buffer_is_named(raw: Raw) -> None:
+    """The system says it once, in the midst of a burst; what comes next looks like an orderly end."""
+    end, link, far = raw
+    payload = bytes(RECEIVE_BYTES - len(PREAMBLE + framed(b"")))
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    far.sendall(PREAMBLE + framed(payload))
+    far.close()
+    link.on_readable()
+    assert end.frames == [payload]
+    link.on_readable()
+    assert end.closed == ["reset"]
+    assert link.ending == "reset: Connection reset by peer"
 
 
 async def test_a_reset_while_sending_is_named(raw: Raw) -> None:
@@ -148,6 +163,7 @@ async def test_a_reset_while_sending_is_named(raw: Raw) -> None:
     link.send([b"into the void"])
     link.flush()
     assert end.closed == ["reset"]
+    assert link.ending in {"reset: Connection reset by peer", "reset: Broken pipe"}
 
 
 async def test_what_the_socket_does_not_take_goes_out_when_it_is_writable(raw: Raw) -> None:

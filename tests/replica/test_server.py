@@ -160,6 +160,7 @@ def test_the_state_hash_is_counted_in_slices(server: Server) -> None:
 
 def test_metrics_are_lines_with_the_replicas_label(server: Server) -> None:
     lines = [line for line in server.metrics().splitlines() if not line.startswith("#")]
+    assert lines
     assert all('replica="0"' in line for line in lines)
 
 

@@ -83,8 +83,8 @@ def test_any_bytes_end_as_an_item_or_a_named_refusal(payload: bytes) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_what_the_survey_takes_cbor2_takes_too(tail: bytes) -> None:
-    """The survey stands before cbor2 and never instead of it, but it must not be the laxer of the two where memory is at stake."""
+def test_a_small_payload_is_refused_too_if_the_survey_finds_a_map_a_tag_or_bytes_behind_its_end(tail: bytes) -> None:
+    """The survey looks at small payloads only once cbor2 has refused them, which must not take what is refused in large ones."""
     try:
         survey(tail, ITEMS)
     except WireError as refused:

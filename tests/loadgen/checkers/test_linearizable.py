@@ -8,13 +8,15 @@ from time import process_time
 
 import pytest
 
-from loadgen.checkers.formats import read
+from loadgen.checkers.formats import format_of, read
 from loadgen.checkers.linearizable import check_linearizable
 from loadgen.checkers.verdict import NO, UNKNOWN, YES
 from tests.loadgen.checkers.scripts import history
 
 RECORDED = Path(__file__).resolve().parents[3] / ".." / "shared" / "histories"
-"""Recorded histories of others, if they lie beside the checkout; the tests below that need them are not there without them."""
+"""Recorded histories of others, if they lie beside the checkout."""
+OWN = Path(__file__).parent / "recorded"
+"""Small ones that are always there."""
 SECONDS_MAX = 1.0
 
 
@@ -99,11 +101,12 @@ def test_keys_tied_by_scans_are_named_in_the_counterexample() -> None:
 
 def recorded() -> list[tuple[Path, str, str]]:
     """Return (file, format, verdict of those who recorded it)."""
-    if not RECORDED.is_dir():
-        return []
-    with (RECORDED / "jepsen-etcd" / "verdicts.csv").open() as table:
-        files = [(RECORDED / "jepsen-etcd" / row["file"], "jepsen-log", row["linearizable"]) for row in csv.DictReader(table)]
-    return files + [(file, "edn", NO if "bad" in file.name else YES) for file in sorted((RECORDED / "kv").glob("*.txt"))]
+    files = [(file, format_of(file), NO if "bad" in file.name else YES) for file in sorted(OWN.iterdir())]
+    if RECORDED.is_dir():
+        with (RECORDED / "jepsen-etcd" / "verdicts.csv").open() as table:
+            files += [(RECORDED / "jepsen-etcd" / row["file"], "jepsen-log", row["linearizable"]) for row in csv.DictReader(table)]
+        files += [(file, "edn", NO if "bad" in file.name else YES) for file in sorted((RECORDED / "kv").glob("*.txt"))]
+    return files
 
 
 @pytest.mark.parametrize(("file", "form", "expected"), recorded(), ids=lambda value: value.name if isinstance(value, Path) else "")

@@ -177,11 +177,13 @@ class Client:
             self.openings.ask_again()
 
     def link_down(self, replica: int, now: float) -> None:
-        """A link is gone: sessions at home there move."""
+        """A link is gone: sessions at home there move, and whatever it held it may hold no more when it comes back."""
         self.now = now
         self.members.linked.pop(replica, None)
         if replica in self.targets:
             self.targets[replica].unlink()
+            for session in self.sessions.values():
+                session.held[self.place[replica]] = 0
             self.leave(replica)
 
     def leave(self, replica: int) -> None:

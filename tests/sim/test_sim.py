@@ -64,6 +64,16 @@ def test_what_died_with_its_client_and_all_who_held_it_is_not_waited_for() -> No
     assert {"crashes", "client deaths"} <= dict(report.struck).keys()
 
 
+def test_a_home_that_came_back_empty_is_not_believed_what_it_said_before() -> None:
+    """Without disks: a causal write must not complete by what a replica held in an earlier life, when it is the session's home in this one."""
+    assert run(draw(6943, "ho", 5)).failure == ""
+
+
+def test_a_session_that_ends_when_everything_is_submitted_has_ended() -> None:
+    """What was on its way in it need not be in the log."""
+    assert run(draw(7016, "paxos", 3)).failure == ""
+
+
 def test_a_seed_replays_exactly() -> None:
     assert run(draw(42)) == run(draw(42))
 

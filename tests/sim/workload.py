@@ -86,7 +86,12 @@ class Program:
     def run(self, now: float) -> float:
         """Submit what is due; return when to be asked again (``inf``: when something completes)."""
         session, options = self.session, self.world.options
-        if not self.opened or session is None or self.done or self.track.dead:
+        if not self.opened or session is None or self.track.dead:
+            return math.inf
+        if self.done:
+            if session.lost and not self.track.left:
+                self.world.observer.registry.on_lost(self.track, session.lost)
+                self.track.left = True
             return math.inf
         for _ in range(TAILS_MAX):
             if session.lost or self.parts:

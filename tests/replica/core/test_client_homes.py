@@ -9,8 +9,8 @@ import pytest
 
 from replica.core.client import Client, ClientConfig
 from replica.core.homes import MOVES_AFTER, PINGS_FIRST, PINGS_KEPT, PINGS_SILENT, SPREAD_AFTER, SPREAD_AT_ONCE
-from replica.core.messages import Applied, CausalRead, Home, Leader, Ping, Pong, Record, SessionOpened
-from statemachine.command import PUT
+from replica.core.messages import Applied, CausalRead, Home, Leader, Ping, Pong, Record, RecordAck, SessionOpened
+from statemachine.command import CAUSAL, PUT
 
 if TYPE_CHECKING:
     from replica.core.messages import Message
@@ -272,3 +272,21 @@ def test_a_pong_that_nobody_asked_for_measures_nothing() -> None:
     before = [list(line.trips) for line in far.client.homes.lines.values()]
     far.client.step(1, [Pong(9999)], far.now)
     assert [list(line.trips) for line in far.client.homes.lines.values()] == before
+
+
+def test_what_a_replica_held_before_its_link_broke_counts_for_nothing_when_it_is_the_home() -> None:
+    """Without disks it may have died and forgotten: a causal write that nobody holds is not complete."""
+    far = Far(0.001, 0.010, 0.030)
+    session = far.open(9)
+    session.record(bytes([PUT | CAUSAL]), [b"k"], [b"v"], "write", far.now)
+    far.client.step(1, [RecordAck(1, 1, [9], [1], [0], [])], far.now)
+    assert far.client.take_completions(far.now) == []
+    far.client.link_down(1, far.now)
+    far.client.link_up(1, far.now)
+    far.run(0.5)
+    far.client.link_down(0, far.now)
+    assert session.home == 1
+    far.client.step(2, [RecordAck(1, 1, [9], [1], [0], [])], far.now)
+    assert far.client.take_completions(far.now) == [], "replica 1 has not said anything since"
+    far.client.step(1, [RecordAck(1, 1, [9], [1], [0], [])], far.now)
+    assert [completion.handle for completion in far.client.take_completions(far.now)] == ["write"]

@@ -21,6 +21,8 @@ from loadgen.checkers.operation import Operation, shown
 from loadgen.checkers.verdict import Arrow, Counterexample, Verdict, judged
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from loadgen.checkers.sources import Reading
 
 PROPERTY: Final = "causal"
@@ -49,10 +51,17 @@ def _violation(causality: Causality) -> Counterexample | None:
     return None
 
 
-def conflicts(causality: Causality) -> tuple[set[tuple[int, int]], Counterexample | None]:
-    """Return which writes must come before which others because a read saw the others (places), and a stale read if there is one."""
+def conflicts(causality: Causality, among: AbstractSet[int] | None = None) -> tuple[set[tuple[int, int]], Counterexample | None]:
+    """Return which writes must come before which others because a read saw the others (places), and a stale read if there is one.
+
+    Args:
+        causality: of the history.
+        among: places of the readers to look at; None: all.
+    """
     operations, edges = causality.history.operations, set[tuple[int, int]]()
     for place, sights in causality.sources.sights.items():
+        if among is not None and place not in among:
+            continue
         reader, clock = operations[place], causality.clocks[place]
         for key, writer in sights:
             if writer is not None and key not in causality.contested:

@@ -93,14 +93,27 @@ class Doubts:
             self._sort({doubt.key for doubt in self.open})
 
     def _sort(self, keys: set[bytes]) -> None:
-        causality = self._causality
+        causality, never = self._causality, self._never()
         chains: dict[tuple[bytes, bool], dict[int, list[Operation]]] = {}
         for process, own in causality.sessions.items():
             for write in own:
-                if write.key in keys and not (write.reads_only or write.failed or write.prior):
+                if write.key in keys and not (write.reads_only or write.failed or write.prior or write.place in never):
                     chains.setdefault((write.key, write.kind == "delete"), {}).setdefault(causality.columns[process], []).append(write)
         for name, rows in chains.items():
             self._rows[name] = [self._row(column, writes) for column, writes in rows.items()]
+
+    def _never(self) -> set[int]:
+        """Return the places of cas commands without an answer that cannot have swapped: they expected what nobody wrote, or one of these alone."""
+        history, found = self._causality.history, set[int]()
+        if not history.begins_empty:
+            return found
+        changes = [each for each in history.operations if each.value is not None and not each.failed]
+        written = {(each.key, each.value) for each in changes}
+        waiting = [each for each in changes if each.kind == "cas" and not each.answered and each.expected is not None]
+        while lost := [cas for cas in waiting if (cas.key, cas.expected) not in written and cas.place not in found]:
+            found |= {cas.place for cas in lost}
+            written -= {(cas.key, cas.value) for cas in lost}
+        return found
 
     def _row(self, column: int, writes: list[Operation]) -> _Row:
         places = self._causality.places

@@ -10,7 +10,8 @@ and a cycle is a violation:
 - what follows: a write that must come before a strong read, or causally before a causal one, comes before the write that was read; what must
   come after the write that a strong read saw comes after that read. New edges may have consequences of their own, so this is repeated until
   nothing is new;
-- what a refused cas must have found instead, and which delete left a key absent, where only one write can have (``loadgen.checkers.doubts``).
+- what a refused cas must have found instead, and which delete left a key absent, where only one write can have (``loadgen.checkers.doubts``): it
+  took effect, and whoever read it must not read anything older later (``loadgen.checkers.settled``).
 
 A causal read stands only between what it saw and what its session did next: it may be late, so nothing says which writes it precedes.
 """
@@ -19,13 +20,19 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import pairwise
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from loadgen.checkers.causal import conflicts, cyclic, in_order, thin_air
-from loadgen.checkers.causality import BEFORE, OVERWRITES, REAL_TIME, SAW, Causality, Clock, Graph, joined
+from loadgen.checkers.causality import BEFORE, OVERWRITES, REAL_TIME, Causality, Clock, Graph, joined
 from loadgen.checkers.doubts import Doubt, Doubts
 from loadgen.checkers.operation import NEVER, Operation
+from loadgen.checkers.settled import Settled
 from loadgen.checkers.verdict import Counterexample, Verdict, judged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loadgen.checkers.settled import Edge
 
 PROPERTY: Final = "hybrid"
 NO_ORDER: Final = "no common order"
@@ -77,9 +84,7 @@ class Order:
         self._strong = [operation for own in causality.sessions.values() for operation in own if operation.strong]
         self._strong.sort(key=lambda operation: operation.place)
         self.inexplicable: Counterexample | None = None
-        self._sights = dict(causality.sources.sights)  # and what became known of doubts
-        self._contested = set(causality.contested)
-        self._chains = dict(causality.chains)
+        self._settled = Settled(causality)
         self._doubts = Doubts(causality)
         self._real_time()
         self._by_version()
@@ -120,13 +125,10 @@ class Order:
                 following[a.place] = b
         for reader in self._strong:
             for key, writer in sources.sights.get(reader.place, ()):
-                if writer is not None:
-                    later = [following[writer.place]] if writer.place in following else []
-                else:
-                    later = [] if key in sources.deletes else sources.writes.get(key, [])
-                for write in later:
-                    if write is not reader:
-                        self.add(reader.place, write.place, BEFORE)
+                if writer is None and key not in sources.deletes:
+                    self._follow(self._settled.found_as_it_began(reader, key))
+                elif writer is not None and writer.place in following and following[writer.place] is not reader:
+                    self.add(reader.place, following[writer.place].place, BEFORE)
 
     def infer(self, clocks: list[Clock], changed: set[int] | None = None) -> set[int]:
         """Add what follows for strong reads and for doubts; return where the new edges end.
@@ -139,18 +141,19 @@ class Order:
         places, columns, operations = causality.places, causality.columns, causality.history.operations
         moved = {operations[place].key for place in changed or () if place < len(operations) and not operations[place].reads_only}
         self._settle(clocks, new, changed, moved)
+        known = self._settled.causality
         for reader in self._strong:
-            for key, writer in self._sights.get(reader.place, ()):
-                if writer is None or key not in self._contested:
+            for key, writer in known.sources.sights.get(reader.place, ()):
+                if writer is None or key not in known.contested:
                     continue
                 if changed is not None and reader.place not in changed and key not in moved:
                     continue
                 past, column, number = clocks[writer.place], columns[writer.process], places[writer.place]
-                for write in causality.latest(key, clocks[reader.place], reader, self._chains):
-                    known = write is writer or past[columns[write.process]] >= places[write.place]
-                    if not known and self.add(write.place, writer.place, OVERWRITES):
+                for write in known.latest(key, clocks[reader.place], reader):
+                    told = write is writer or past[columns[write.process]] >= places[write.place]
+                    if not told and self.add(write.place, writer.place, OVERWRITES):
                         new.add(writer.place)
-                for _, _, writes in self._chains.get(key, ()):
+                for _, _, writes in known.chains.get(key, ()):
                     at = bisect_left(writes, number, key=lambda write: clocks[write.place][column])
                     at += at < len(writes) and writes[at] is writer
                     if at < len(writes) and writes[at] is not reader and self.add(reader.place, writes[at].place, BEFORE):
@@ -159,43 +162,45 @@ class Order:
 
     def _settle(self, clocks: list[Clock], new: set[int], changed: set[int] | None, moved: set[bytes]) -> None:
         """Look for doubts that only one write can explain, or none; the edges of the former are new."""
-        causality, doubts = self._causality, self._doubts
-        still = []
+        known, doubts, still = self._settled.causality, self._doubts, list[Doubt]()
         for doubt in doubts.open:
             reader, key = doubt.reader, doubt.key
             if changed is not None and reader.place not in changed and key not in moved:
                 still.append(doubt)
                 continue
-            past = list(causality.latest(key, (clocks if reader.strong else causality.clocks)[reader.place], reader, self._chains))
+            past = list(known.latest(key, (clocks if reader.strong else known.clocks)[reader.place], reader))
             left = doubts.left(doubt, past, clocks)
             if len(left) > 1:
                 still.append(doubt)
             elif left:
-                self._settled(doubt, left[0], past, new)
+                self._explained(doubt, left[0], past, new)
             else:
                 self.inexplicable = self._without_reason(doubt, past, clocks)
                 return
-        doubts.open = still
+        doubts.open = still + self._settled.raised
+        self._look_again(new)
 
-    def _settled(self, doubt: Doubt, found: Operation | int, past: list[Operation], new: set[int]) -> None:
+    def _explained(self, doubt: Doubt, found: Operation | int, past: list[Operation], new: set[int]) -> None:
         """Take note of what was there."""
         reader, key = doubt.reader, doubt.key
         if isinstance(found, Operation):
-            self._sights[reader.place] = [*self._sights.get(reader.place, ()), (key, found)]
-            self._happened(found)
-            edges = [(found, reader, SAW), *((write, found, OVERWRITES) for write in past if write is not found)]
-        else:
-            edges = [(reader, write, BEFORE) for write in self._causality.sources.writes.get(key, ()) if reader.strong and write is not reader]
-        for a, b, kind in edges:
-            if self.add(a.place, b.place, kind):
-                new.add(b.place)
+            new |= self._follow(self._settled.saw(reader, found))
+            new |= self._follow((write, found, OVERWRITES) for write in past if write is not found)
+        elif reader.strong:
+            new |= self._follow(self._settled.found_as_it_began(reader, key))
 
-    def _happened(self, write: Operation) -> None:
-        """Take note that a write took effect whose outcome may be unknown."""
-        known = [each for _, _, writes in self._chains.get(write.key, ()) for each in writes]
-        self._contested.add(write.key)
-        if write not in known:
-            self._chains[write.key] = self._causality.chained([*known, write])
+    def _follow(self, edges: Iterable[Edge]) -> set[int]:
+        """Add edges; return where the new ones end."""
+        return {b.place for a, b, kind in edges if self.add(a.place, b.place, kind)}
+
+    def _look_again(self, new: set[int]) -> None:
+        """Look what follows from what is known to have been seen and to have taken effect, now that doubts are settled."""
+        settled = self._settled
+        changed = settled.look_again()
+        new |= changed | settled.happened
+        edges, self.inexplicable = conflicts(settled.causality, None if settled.happened else changed)
+        new |= {b for a, b in edges if self.add(a, b, OVERWRITES)}
+        settled.happened, settled.raised = set(), []
 
     def _without_reason(self, doubt: Doubt, past: list[Operation], clocks: list[Clock]) -> Counterexample:
         reader, path = doubt.reader, self.graph.path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import permutations, product
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -51,7 +51,7 @@ def session_order(causality: Causality) -> set[tuple[int, int]]:
 def _is_before(a: Operation, b: Operation) -> bool:
     if a.reads_only:
         return a.returned < b.invoked
-    return a.invoked < b.invoked if b.reads_only else (a.number or 0) < (b.number or 0)
+    return a.invoked < b.invoked if b.reads_only or a.number is None else a.number < (b.number or 0)
 
 
 def closed(pairs: set[tuple[int, int]], count: int) -> set[tuple[int, int]]:
@@ -122,3 +122,63 @@ def _explained(causality: Causality, order: set[tuple[int, int]], ranks: dict[in
 
 def _saw(causality: Causality, read: Operation) -> Operation | None:
     return causality.sources.sights[read.place][0][1] if causality.sources.sights.get(read.place) else None
+
+
+def has_common_order(causality: Causality) -> bool:
+    """Whether strong operations and writes have one order that explains every answer, deletes, refusals and unknown outcomes included.
+
+    What was seen follows from the order, and for causal reads of an absent key every delete is tried.
+    """
+    operations = [operation for own in causality.sessions.values() for operation in own]
+    global_ = [operation for operation in operations if operation.strong or not operation.reads_only]
+    timed = {(a.place, b.place) for a in global_ if a.strong for b in global_ if a.returned < b.invoked}
+    order = closed(session_order(causality) | timed, len(causality.history.operations))
+    missing = {b.place: {a for a, other in order if other == b.place and any(a == each.place for each in global_)} for b in global_}
+    waiting: list[tuple[tuple[Operation, ...], dict[bytes, Operation | None], dict[int, Operation | None], frozenset[int]]]
+    waiting = [((), {}, {}, frozenset())]  # (what took effect, state, what strong operations saw, all that had their turn)
+    while waiting:
+        happened, state, saw, done = waiting.pop()
+        if len(done) == len(global_):
+            if _explains_causal_reads(causality, happened, saw):
+                return True
+            continue
+        for operation in global_:
+            if operation.place in done or not missing[operation.place] <= done:
+                continue
+            there, turned = state.get(operation.key), done | {operation.place}
+            if not operation.answered and not operation.refused:
+                waiting.append((happened, state, saw, turned))
+            if _fits(operation, there.value if there is not None else None):
+                seen = saw if operation.kind in {"put", "delete"} else saw | {operation.place: there}
+                changes = not operation.reads_only and not operation.refused
+                waiting.append(((*happened, operation), state | {operation.key: operation} if changes else state, seen, turned))
+    return False
+
+
+def _fits(operation: Operation, held: bytes | None) -> bool:
+    if operation.kind == "get":
+        return operation.seen == held
+    return operation.kind != "cas" or (operation.expected == held) != operation.refused
+
+
+def _explains_causal_reads(causality: Causality, happened: tuple[Operation, ...], saw: dict[int, Operation | None]) -> bool:
+    reads = [each for each in causality.history.operations if each.kind == "get" and each.answered and not each.strong]
+    changes = [each for each in happened if not each.reads_only and not each.refused]
+    choices = [
+        [
+            *(each for each in changes if each.key == read.key and each.value == read.seen and each.invoked < read.returned),
+            *[None] * (read.seen is None),
+        ]
+        for read in reads
+    ]
+    ranks = {operation.place: rank for rank, operation in enumerate(happened)}
+    session, count = session_order(causality), len(causality.history.operations)
+    for chosen in product(*choices):
+        sights = saw | {read.place: write for read, write in zip(reads, chosen, strict=True)}
+        order = closed(session | {(write.place, place) for place, write in sights.items() if write is not None}, count)
+        if any(a == b or (a in ranks and b in ranks and ranks[a] > ranks[b]) for a, b in order):
+            continue
+        past = {read.place: [each for each in changes if each.key == read.key and (each.place, read.place) in order] for read in reads}
+        if all((past[read.place][-1] if past[read.place] else None) is write for read, write in zip(reads, chosen, strict=True)):
+            return True
+    return False

@@ -51,6 +51,7 @@ def left(text: str) -> list[list[int]]:
         ("a put x 1\na delete x\nb put x 3\na cas x - 2 refused", [2]),
         ("a delete x\na put x 1\na get x = -", []),
         ("a delete x\na put x 1\nb delete x\na get x = -", [2]),
+        ("a put x 1\nb cas x 9 2 unknown\nc cas x 2 3 unknown\na cas x 1 4 refused", []),  # neither can have swapped: nobody wrote 9
         ("a put x 1\na get x = -\nb delete x", []),  # the delete was asked for too late
         ("b delete x\nc get x = -\nd put x 1", [INITIAL, 0]),
     ],

@@ -1,7 +1,7 @@
 """Exactly once: a command takes effect once however often it was sent, and what was reported as failed took none.
 
 Values are unique and versions are positions in the log, so that a command that took effect twice shows: its value with two versions, one
-value that two cas commands replaced, or a value that a failed command wrote.
+value that two cas commands replaced, one of a version that nothing had, or a value that a failed command wrote.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def _violations(history: History, sources: Sources) -> Iterator[Counterexample]:
     yield from _versions(history)
     yield from _replaced_twice(history, sources)
     yield from _backwards(history, sources)
+    yield from _of_no_version(history, sources)
 
 
 def _versions(history: History) -> Iterator[Counterexample]:
@@ -80,3 +81,27 @@ def _backwards(history: History, sources: Sources) -> Iterator[Counterexample]:
             if writer is not None and sources.versions.get(writer.place, 0) > version:
                 why = f"version {sources.versions[writer.place]} was replaced by version {version}"
                 yield Counterexample("a cas that took effect before what it replaced", why, [writer, cas])
+
+
+def _of_no_version(history: History, sources: Sources) -> Iterator[Counterexample]:
+    """What a cas found by its version was written: by a command whose version is known to be that one, or whose version nobody was told.
+
+    A delete leaves no version. Where the store may have held something before, anything may have had it.
+    """
+    swapped = [write for writes in sources.writes.values() for write in writes if write.expected_version is not None]
+    if not swapped or not history.begins_empty:
+        return
+    told: dict[tuple[bytes, int], list[Operation]] = {}
+    untold: dict[bytes, list[Operation]] = {}  # in order of invocation
+    for write in history.operations:
+        if write.value is None or write.failed:
+            continue
+        if version := sources.versions.get(write.place):
+            told.setdefault((write.key, version), []).append(write)
+        else:
+            untold.setdefault(write.key, []).append(write)
+    for cas in swapped:
+        candidates = [*told.get((cas.key, cas.expected_version or 0), ()), *untold.get(cas.key, ())[:2]]  # one of two first ones may be the cas
+        if not any(write is not cas and write.invoked < cas.returned for write in candidates):
+            why = f"version {cas.expected_version} of key {shown(cas.key)} was replaced, and no write can have had it"
+            yield Counterexample("a cas that replaced what nobody wrote", why, [cas])

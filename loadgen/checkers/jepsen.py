@@ -33,6 +33,7 @@ _TYPES: Final = {"invoke": "invoke", "ok": "ok", "fail": "fail", "info": "unknow
 _OPS: Final = {"read": "get", "write": "put", "get": "get", "put": "put", "append": "append", "cas": "cas", "delete": "delete", "scan": "scan"}
 PRIOR_STATE: Final = "prior-state"
 """What the nemesis does, in an EDN history of ours, where the store may have held something before; Jepsen's checkers take no notice."""
+_NEMESIS: Final = "nemesis"
 _LOG_LINE: Final = re.compile(r"\S+\s+jepsen\.util - (\S+)\s+:(\w+)\s+:(\w+)\s+(.*?)\s*")
 _OTHER_LOG_LINE: Final = re.compile(r"(?:\S+ )*?(?:INFO|WARN|DEBUG|ERROR)\s+(?!jepsen\.util - )\S+.*")
 
@@ -49,10 +50,13 @@ def read_edn(text: str) -> History:
             for item in form if isinstance(form, list) else (form,):
                 if not isinstance(item, dict):
                     raise Unreadable(line, f"{item!r:.60} is no map of an event")
-                if isinstance(item.get("process"), Keyword):  # :nemesis: what it did to the cluster is no operation
+                process = item.get("process")
+                if process == _NEMESIS and isinstance(process, Keyword):  # what it did to the cluster is no operation
                     if item.get("f") == PRIOR_STATE:
                         processes.pairing.take(BEFORE, line)
                     continue
+                if isinstance(process, Keyword):  # dropping it in silence might hide operations, or what went wrong
+                    raise Unreadable(line, f"process :{process:.60} is neither a client nor :{_NEMESIS}")
                 processes.take(_event(item, line), line)
     except BadEdn as error:
         raise Unreadable(error.line, error.why) from None
@@ -75,13 +79,16 @@ def read_log(text: str) -> History:
                 raise Unreadable(line, f"{words!r:.60} is no line of a Jepsen log")
             continue
         process, type_, op, rest = found.groups()
-        if process == ":nemesis":
+        if process == f":{_NEMESIS}":
             continue
         try:
             values = [value for _, value in forms(rest)]
         except BadEdn:
             values = []
         timed_out = bool(values) and isinstance(values[0], Keyword)
+        tells = (op == "read" and type_ == "ok") or (op == "cas" and type_ == "fail")
+        if tells and (not values or (timed_out and type_ == "ok")):
+            raise Unreadable(line, f"{rest!r:.60} does not tell how the {op} went: the line may have been cut")
         event: Event = {"process": process, "type": type_, "f": op, "value": None if timed_out or not values else values[0]}
         if op == "cas" and type_ == "fail" and not timed_out:
             event["swapped"] = False  # the comparison failed, and that is an answer

@@ -42,6 +42,8 @@ def test_a_log_is_read_with_its_timeouts_and_refusals() -> None:
         ("INFO  jepsen.util - 9\t:ok\t:read\t1", "returns before it is invoked"),
         ("INFO  jepsen.util - 9\t:invoke\t:increment\t1", "no event of a register"),
         ("INFO  jepsen.util - 9\t:invoke\t:cas\t[1 2 3]", "a cas is"),
+        *((f"INFO  jepsen.util - 0\t:ok\t:read\t{rest}", "may have been cut") for rest in ("", "ni", "(1", ":timed-out")),
+        *((f"INFO  jepsen.util - 0\t:fail\t:cas\t{rest}", "may have been cut") for rest in ("", "[0", "[0 ")),
     ],
 )
 def test_a_log_that_is_none_is_refused_with_its_line(line: str, why: str) -> None:
@@ -85,6 +87,17 @@ def test_an_empty_string_that_is_put_is_an_absent_key_where_values_grow() -> Non
     assert check_linearizable(made, 30.0).answer == YES
     made.operations[2].seen = b"y"
     assert check_linearizable(made, 30.0).answer == NO
+
+
+@pytest.mark.parametrize("process", [":a", ":logger", "a", ":nemesis-2"])
+def test_no_process_is_dropped_but_the_nemesis(process: str) -> None:
+    with pytest.raises(Unreadable, match=f"process :{process.removeprefix(':')} is neither a client nor :nemesis") as refused:
+        read_edn(f"{{:process :nemesis, :type :info, :f :kill}}\n{{:process {process}, :type :invoke, :f :write, :value 1}}")
+    assert refused.value.line == 2
+
+
+def test_a_client_may_have_the_name_of_the_nemesis() -> None:
+    assert len(read_edn('{:process "nemesis", :type :invoke, :f :write, :value 1}').operations) == 1
 
 
 @pytest.mark.parametrize(("text", "line"), [("{:process 0", 1), ("\n7", 2), ("{:type :invoke, :f :read}", 1), ("{:process 0, :type :ok, :f :x}", 1)])

@@ -15,7 +15,15 @@ from loadgen.checkers.sources import expectation, readings, values_by_version
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-BEFORE: Final = "before"
+
+class _Before:
+    """No text and no number, so that no session has the same name."""
+
+    def __str__(self) -> str:
+        return "before"
+
+
+BEFORE: Final = _Before()
 """The process of these writes; they have no order among themselves."""
 SOMETHING: Final = b"(something)"
 """A value of which nothing is known, in words."""

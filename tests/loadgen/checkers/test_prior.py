@@ -88,3 +88,9 @@ def test_what_was_there_before_may_have_been_deleted_before() -> None:
     """Its home was behind: it had not seen a deletion that was over when the history began."""
     assert broken("a causal get x = old\na causal get x = -\nb put x 1") == []
     assert broken("a get x = old\na causal get x = -\nb put x 1") == ["sessions"], "a strong read tells what was there last"
+
+
+@pytest.mark.parametrize("text", ["a get x = old\nbefore put x 1", "before put y 1\na get x = old\nbefore get y = 1"])
+def test_a_session_may_be_called_before(text: str) -> None:
+    assert broken(text) == []
+    assert [str(operation.process) for operation in with_prior_state(history("a get x = old")).operations] == ["before", "a"]

@@ -11,7 +11,7 @@ from tests.scopes.scopes import QUICK, SCOPES, explore
 if TYPE_CHECKING:
     from tests.scopes.search import Found
 
-STATES_MAX = 2_000_000
+STATES_MAX = 4_000_000
 
 
 HEAD = """\

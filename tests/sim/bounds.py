@@ -47,11 +47,11 @@ def _results_max() -> int:
 
 def check_client(actor: ClientActor) -> None:
     """See that a client has let go of what is over."""
-    client = actor.core
-    for session in client.sessions.values():
-        left = _left_behind(session, client)
+    client = next((program.session.client for program in actor.programs if program.session is not None), None)
+    for session in client.sessions.values() if client is not None else ():
+        left = _left_behind(session, session.client)
         if left:
-            raise Violation(f"I-GC: {actor.name} keeps {left} of session {session.id}, which has {session.number} commands")
+            raise Violation(f"I-GC: client {actor.index} keeps {left} of session {session.id}, which has {session.number} commands")
 
 
 def _left_behind(session: Session, client: Client) -> str:

@@ -182,7 +182,7 @@ class Client:
         self.members.linked.pop(replica, None)
         if replica in self.targets:
             self.targets[replica].unlink()
-            for session in self.sessions.values():
+            for session in self.sessions.values():  # without a disk it forgets (docs/protocol.md, "What a crash can do to a causal write")
                 session.held[self.place[replica]] = 0
             self.leave(replica)
 

@@ -211,7 +211,7 @@ class Run:
                 if (await get(admin, "/readyz", timeout=READY_ASK_SECONDS)).status == 200:
                     return
             except AdminUnreachable:
-                pass
+                pass  # not up yet
             await trio.sleep(0.02)
 
     async def _check(self) -> None:

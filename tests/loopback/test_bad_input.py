@@ -125,12 +125,13 @@ async def test_an_empty_replica_does_not_come_back_under_its_id(whole: ClusterFi
 
 
 async def test_a_truncated_frame_is_counted_when_its_link_ends(whole: ClusterFile) -> None:
+    before = counters_of(whole, 0)["links_closed"].get("truncated", 0)
     with dial(whole.replica(0).address) as link:
         link.sendall(GREETED + struct.pack("<II", 100, 0) + b"only a part")
         link.shutdown(socket.SHUT_WR)
         while link.recv(65536):
             pass
-    await until(lambda: "truncated" in counters_of(whole, 0)["links_closed"])
+    await closed_by(whole, 0, "truncated", more_than=before)
 
 
 async def test_who_never_says_hello_is_closed_by_name(whole: ClusterFile) -> None:

@@ -139,7 +139,7 @@ class Reconfiguration:
         """Take the next step of whatever is under way; called at the end of each turn, when its entry is made."""
         node, leader = self.node, self.leader
         if self.wanted is not None:
-            if node.commit_index >= self.drained_at:
+            if node.commit_index >= self.drained_at and leader.handing_over is None:
                 self._log(self.wanted)
             return
         told = node.configuration

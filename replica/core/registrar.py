@@ -3,6 +3,8 @@
 A session that nobody speaks for as long as its *lease* is ends.  Only the leader's clock counts, from when it last heard of a client: by what came on
 the client's link, or by a keep-alive that a follower tells on (a command that it forwards may be old).  A new leader begins all leases
 anew.  No witness drops a session's commands by a timer of its own: what recovery counts on must not depend on clocks.
+
+While the leader hands over, the log must not grow: openings are asked for again, and ends wait until that has come to something, or to nothing.
 """
 
 from __future__ import annotations
@@ -76,6 +78,8 @@ class Registrar:
         for token in message.tokens:
             known = node.sessions.tokens.get(token)
             if known is None and token not in self.opening:
+                if self.leader.handing_over is not None:
+                    continue
                 if len(node.witness.chains) + len(self.opening) >= node.config.sessions_max:
                     known = 0
                 else:
@@ -100,14 +104,19 @@ class Registrar:
             chain, logged = self.node.witness.chains.get(session), self.leader.logged.get(session)
             if chain is None or (logged is not None and logged.number == CLOSED):
                 continue
-            if last <= chain.held == chain.committed and (logged is None or logged.number == chain.committed):
+            done = last <= chain.held == chain.committed and (logged is None or logged.number == chain.committed)
+            if done and self.leader.handing_over is None:
                 self.leader.logged[session] = Logged(CLOSED)
                 self.leader.draft.system.append([CLOSE, session])
             else:
                 self.closing[session] = last
 
     def expire_sessions(self) -> None:
-        """Log the end of the sessions whose leases are over."""
+        """Log the end of the sessions whose leases are over, and of those that were closed while the leader handed over."""
+        if self.leader.handing_over is not None:
+            self.look_at = self.node.now + MORE_SECONDS
+            return
+        self.on_close_session(dict(self.closing))
         over = self._over()
         if not set(over).isdisjoint(self.leader.draft.sessions):
             self.leader.close_turn()  # an entry's system commands are applied first: what a session said in this turn stands before its end

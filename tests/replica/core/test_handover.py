@@ -135,6 +135,22 @@ def test_who_is_told_leads_the_next_view_at_once_with_all_that_was_there() -> No
     assert cluster.values("read") == [b"1"]
 
 
+def test_a_session_that_opens_after_the_order_does_not_defeat_it() -> None:
+    cluster = Cluster(3, election_seconds=1.0)
+    cluster.open("s")
+    cluster.run(0.05)
+    assert cluster.replicas[0].hand_over(1)
+    cluster.turn(0)
+    opened = cluster.clients["c"].core.open_session(b"another", "another")
+    cluster.turn("c")
+    cluster.deliver("c", 0, len(cluster.queues["c", 0]))
+    cluster.deliver(0, 2, len(cluster.queues[0, 2]))
+    cluster.settle()
+    assert cluster.replicas[1].roles.name == "leader"
+    cluster.run(0.9)
+    assert opened.id > 0
+
+
 def test_a_follower_hands_nothing_over() -> None:
     cluster = Cluster(3, election_seconds=math.inf)
     assert not cluster.replicas[1].hand_over(2)

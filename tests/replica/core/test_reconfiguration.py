@@ -275,6 +275,24 @@ def test_a_leader_that_leaves_counts_the_others_only_and_hands_over_when_that_is
     assert cabinet.leader.busy()
 
 
+def test_a_change_that_is_under_way_waits_while_the_leader_hands_over() -> None:
+    """Its entry would make the log of who is to take over too short."""
+    cabinet = Cabinet()
+    cabinet.puts(cabinet.session, b"x")
+    cabinet.remove(2)
+    cabinet.turn()
+    assert cabinet.leader.hand_over(1)
+    last = cabinet.node.log.last_index
+    cabinet.ack()
+    cabinet.apply()
+    cabinet.turn()
+    assert orders(cabinet) == [1]
+    assert (cabinet.node.log.last_index, cabinet.told.voters) == (last, (0, 1, 2))
+    cabinet.leader.handing_over = None
+    cabinet.turn()
+    assert cabinet.told.voters == (0, 1)
+
+
 def test_a_leader_that_leaves_speculates_no_more() -> None:
     cabinet = Cabinet(4)
     cabinet.remove(0)

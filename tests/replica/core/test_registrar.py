@@ -254,3 +254,52 @@ def test_an_end_in_the_log_of_an_older_view_ends_it() -> None:
     assert sorted(lone.replica.node.witness.chains) == [B]
     lone.tell(CLIENT, CloseSession([A], [0]))
     assert lone.recovered() == []
+
+
+# ------------------------------------------------------------------------------------------------------------------------ handing over
+
+
+def behind() -> Seat:
+    """A leader that hands over to a follower which lacks something."""
+    seat = Seat()
+    (session,) = seat.open(b"t")
+    seat.ack(*seat.leader.progress)
+    seat.puts(session, b"k")
+    seat.turn()
+    assert seat.leader.hand_over()
+    return seat
+
+
+def system(seat: Seat) -> list[list[object]]:
+    return [command for entry in seat.node.log.entries for command in entry.system]
+
+
+def test_the_log_does_not_grow_by_sessions_that_begin_or_end_while_the_leader_hands_over() -> None:
+    seat = behind()
+    registrar, before = seat.leader.registrar, seat.node.log.last_index
+    (session,) = seat.node.sessions.table
+    registrar.on_open_session(LINK, OpenSession([b"new", b"t"], LEASE))
+    seat.node.now = LEASE + 1
+    registrar.expire_sessions()
+    registrar.on_close_session({session: 1})
+    seat.ack(*seat.leader.progress)
+    seat.turn()
+    assert seat.node.log.last_index == before
+    assert registrar.opening == {}
+    assert [(message.tokens, message.sessions) for message in seat.replies(LINK) if isinstance(message, SessionOpened)][-1] == ([b"t"], [session])
+
+
+def test_when_that_comes_to_nothing_they_begin_and_end_as_if_it_had_not_been() -> None:
+    seat = behind()
+    registrar = seat.leader.registrar
+    (session,) = seat.node.sessions.table
+    registrar.on_close_session({session: 1})
+    seat.ack(*seat.leader.progress)
+    seat.commit()
+    registrar.expire_sessions()
+    assert registrar.look_at == seat.node.now + MORE_SECONDS
+    seat.leader.handing_over = None
+    registrar.expire_sessions()
+    registrar.on_open_session(LINK, OpenSession([b"new"], LEASE))
+    seat.commit()
+    assert system(seat)[-2:] == [[CLOSE, session], [OPEN, b"new", LEASE]]

@@ -16,7 +16,7 @@ import attrs
 from replica.core.messages import Entry, Query, ReadIndex, RecordAck, StrongRead, StrongReadReply, Value
 from replica.core.node import GAP
 from replica.core.queries import LARGE_BYTES, pieces, query
-from replica.core.tail import Outcome, Write
+from replica.core.tail import CLOSED, Outcome, Write
 from statemachine.command import CLOSE, EXPIRE
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class StrongReads:
     # {session: (link, first, dependency, queries) whose dependency is not logged yet}
     indexed: list[IndexRead] = attrs.Factory(list)
     count: int = 0
+    """Reads that wait, each query for itself."""
 
     def on_strong_read(self, source: Source, read: StrongRead) -> None:
         """Answer what can be answered now and park the rest."""
@@ -134,8 +135,8 @@ class StrongReads:
             # Who applied more than we did may have told clients so: in the other modes the tail holds back what is not applied here.
             return node.commit_index if node.config.mode == "paxos" and node.applied_index < node.commit_index else 0
         logged = leader.logged.get(session)
-        if logged is None or logged.number < dependency:
-            return -1
+        if logged is None or logged.number < dependency or logged.number == CLOSED:
+            return -1  # behind its end nothing of a session is logged, whatever witnesses hold
         if not leader.speculates or node.config.mode == "paxos" or logged.blocked > chain.committed or logged.unwitnessed > chain.committed:
             return leader.next_index
         anchored = chain.anchored
@@ -183,16 +184,18 @@ class StrongReads:
         return max(touched, default=0)
 
     def _await(self, source: Source, session: int, first: int, dependency: int, queries: list[Query]) -> None:
-        if self._refuse_ended(source, session):
-            return
-        if self.count < self.node.config.reads_waiting_max:
+        if not self._refuse_ended(source, session) and self._takes(queries):
             self.awaiting.setdefault(session, []).append((source, first, dependency, queries))
-            self.count += 1
 
     def _park(self, index: int, reads: Parked) -> None:
-        if self.count < self.node.config.reads_waiting_max:
+        if self._takes(reads.queries):
             self.parked.setdefault(index, []).append(reads)
-            self.count += 1
+
+    def _takes(self, queries: list[Query]) -> bool:
+        """Count a run's reads, if there is room; one run is taken whole, however long, or it would be refused for ever."""
+        room = not self.count or self.count + len(queries) <= self.node.config.reads_waiting_max
+        self.count += len(queries) if room else 0
+        return room
 
     def _refuse_ended(self, source: Source, session: int) -> bool:
         """Tell the client of a session that ended; what its reads would wait for never comes."""
@@ -211,11 +214,10 @@ class StrongReads:
             chain, logged = self.node.witness.chains.get(session), leader.logged.get(session)
             if self._refuse_ended(source, session):
                 continue
-            known = max(chain.committed if chain else 0, logged.number if logged else 0)
-            if known < dependency or self.count >= self.node.config.reads_waiting_max:
+            known = max(chain.committed if chain else 0, logged.number if logged and logged.number != CLOSED else 0)
+            if known < dependency or not self._takes(read.queries[start:end]):
                 continue  # its commands come first: the client sends both again
             self.indexed.append(IndexRead(leader.round + 1, leader.next_index, Parked(source, session, first, read.queries[start:end])))
-            self.count += 1
             leader.round_wanted = True
 
     def on_appended(self, sessions: list[int]) -> None:
@@ -224,7 +226,7 @@ class StrongReads:
             return
         for session in sessions:
             for source, first, dependency, queries in self.awaiting.pop(session, ()):
-                self.count -= 1
+                self.count -= len(queries)
                 self.on_strong_read(source, StrongRead([session], [first], [len(queries)], [dependency], queries))
 
     def on_applied(self, entry: Entry) -> None:
@@ -238,7 +240,7 @@ class StrongReads:
         parked = self.parked.pop(entry.index, None)
         if parked is None:
             return
-        self.count -= len(parked)
+        self.count -= sum([len(reads.queries) for reads in parked])
         by_link: dict[Source, list[Parked]] = {}
         for reads in parked:
             runs = by_link.setdefault(reads.source, [])
@@ -256,7 +258,7 @@ class StrongReads:
                 session = command[1]
                 assert isinstance(session, int)
                 waited = self.awaiting.pop(session, [])
-                self.count -= len(waited)
+                self.count -= sum([len(queries) for *_, queries in waited])
                 for source in dict.fromkeys(source for source, *_ in waited):
                     self._refuse_ended(source, session)
 
@@ -267,7 +269,7 @@ class StrongReads:
         rest = []
         for item in self.indexed:
             if item.round <= self.leader.confirmed and item.index <= self.node.applied_index:
-                self.count -= 1
+                self.count -= len(item.reads.queries)
                 self._answer_applied([item.reads], indexed=True)
             else:
                 rest.append(item)
@@ -286,7 +288,8 @@ class StrongReads:
         self.parked = {index: left for index, items in self.parked.items() if (left := [item for item in items if item.source != source])}
         self.awaiting = {session: kept for session, items in self.awaiting.items() if (kept := [item for item in items if item[0] != source])}
         self.indexed = [item for item in self.indexed if item.reads.source != source]
-        self.count = sum(map(len, self.parked.values())) + sum(map(len, self.awaiting.values())) + len(self.indexed)
+        waiting = [reads.queries for items in self.parked.values() for reads in items] + [item.reads.queries for item in self.indexed]
+        self.count = sum(map(len, waiting)) + sum([len(queries) for items in self.awaiting.values() for *_, queries in items])
 
 
 def _over(rows: list[Write], session: int, dependency: int, value: Value, version: int) -> tuple[int, Value, int]:

@@ -139,7 +139,7 @@ class Replica:
         """Apply committed entries, about ``commands_max`` commands at most; return whether some are left."""
         node = self.node
         left = node.apply(commands_max)
-        if self.voter.early or self.voter.early_homes:
+        if self.voter.early.records or self.voter.early_homes:
             opened = self.voter.retry_early(self.leader)
             if self.reads is not None:
                 self.reads.on_appended(opened)

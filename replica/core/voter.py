@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replica.core.draft import Speculation
+from replica.core.early import EarlyRecords
 from replica.core.messages import (
     Anchor,
     AnchorAck,
@@ -23,6 +24,7 @@ from replica.core.messages import (
 )  # fmt: skip
 from replica.core.node import BUSY, GAP, Node
 from replica.core.queries import LARGE_BYTES, pieces, query
+from replica.core.tail import CLOSED
 from replica.core.witness import CAUSAL_KINDS, Chain, Run
 
 if TYPE_CHECKING:
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from replica.core.leader import Leader
     from replica.core.messages import Query
 
-EARLY_RECORDS_MAX = 1024
-"""Records of sessions whose opening is not applied here yet; more are answered GAP and the client sends again."""
 LOG_LOOK_ENTRIES = 256
 """A gap in a chain is not looked for in the log if more entries than these wait to be applied: who is so far behind catches up first."""
 
@@ -53,12 +53,15 @@ class Voter:
     """The witness' and the home's part of a replica."""
 
     node: Node
-    early: dict[int, list[tuple[Source, Record]]] = attrs.Factory(dict)
-    # {session not opened here yet: its first records}
-    early_count: int = 0
+    early: EarlyRecords = attrs.field(init=False)
     early_homes: dict[int, Source] = attrs.Factory(dict)
     # {session not opened here yet: the link that binds it}; beyond ``sessions_max`` a session has no home until it is bound again
     waiting: deque[WaitingRead] = attrs.Factory(deque)
+    waiting_count: int = 0
+    """Reads that wait, each query for itself."""
+
+    def __attrs_post_init__(self) -> None:
+        self.early = EarlyRecords(self.node.witness.commands_max, self.node.witness.bytes_max)
 
     def on_home(self, source: Source, message: Home) -> None:
         """Bind sessions to this replica, or release them."""
@@ -128,7 +131,7 @@ class Voter:
             run = run.after(chain.held)
         elif previous > chain.held:
             return GAP
-        if self._full(chain, run) or (leader is not None and leader.busy()):
+        if self._full(chain, run) or (leader is not None and (leader.busy() or leader.logged_number(chain.session) == CLOSED)):
             return BUSY
         self._take(chain, run)
         return 0
@@ -176,14 +179,11 @@ class Voter:
         """Keep the record of a session whose opening is still on its way here, or say why it cannot be served."""
         session, start, end, first, previous, incomplete = place
         reason = self.node.refusal(session)
-        if reason == GAP and self.early_count < EARLY_RECORDS_MAX:
-            part = Record(
-                [session], [first], [end - start], [previous], [incomplete],
-                record.kinds[start:end], record.keys[start:end], record.values[start:end],
-            )  # fmt: skip
-            self.early.setdefault(session, []).append((source, part))
-            self.early_count += 1
-        else:
+        part = Record(
+            [session], [first], [end - start], [previous], [incomplete],
+            record.kinds[start:end], record.keys[start:end], record.values[start:end],
+        )  # fmt: skip
+        if reason != GAP or not self.early.add(source, part):
             refusals.append([session, reason])
 
     def _answer_again(self, source: Source, again: list[tuple[Chain, Run]], leader: Leader | None) -> None:
@@ -209,12 +209,11 @@ class Voter:
         """Take the bindings and records of sessions that are open here now; returns whose records."""
         for session in [session for session in self.early_homes if session <= self.node.applied_position]:
             self.on_home(self.early_homes.pop(session), Home([session], home=True))
-        opened = [session for session in self.early if session <= self.node.applied_position]
-        for session in opened:
-            for source, record in self.early.pop(session):
-                self.early_count -= 1
+        taken = self.early.take(self.node.applied_position)
+        for records in taken.values():
+            for source, record in records:
                 self.on_record(source, record, leader)
-        return opened
+        return list(taken)
 
     def on_anchor(self, source: Source, anchor: Anchor) -> None:
         """Confirm the view and pin each session's chain up to its strong reads' dependency."""
@@ -240,31 +239,49 @@ class Voter:
         """Answer from the applied prefix; what needs a longer prefix waits for it."""
         node = self.node
         if node.applied_position >= max(read.floors, default=0):
-            self._answer(source, read.sessions, read.firsts, read.counts, read.queries)
+            self._answer(source, read)
             return
-        now_sessions, now_firsts, now_counts = [], [], []
-        now_queries: list[Query] = []
+        now = CausalRead([], [], [], [], [])
         end = 0
         for session, first, count, floor in zip(read.sessions, read.firsts, read.counts, read.floors, strict=True):
             start, end = end, end + count
             if floor <= node.applied_position:
-                now_sessions.append(session)
-                now_firsts.append(first)
-                now_counts.append(count)
-                now_queries.extend(read.queries[start:end])
-            elif len(self.waiting) < node.config.reads_waiting_max:
+                _add(now, session, first, floor, read.queries[start:end])
+            elif not self.waiting or self.waiting_count + count <= node.config.reads_waiting_max:  # one run is taken whole
                 until = node.now + node.config.read_wait_seconds
+                self.waiting_count += count
                 self.waiting.append(WaitingRead(source, session, first, floor, list(read.queries[start:end]), until))
-        if now_sessions:
-            self._answer(source, now_sessions, now_firsts, now_counts, now_queries)
+        if now.sessions:
+            self._answer(source, now)
 
-    def _answer(self, source: Source, sessions: list[int], firsts: list[int], counts: list[int], queries: list[Query]) -> None:
+    def _refuse_ended(self, source: Source, ended: set[int], read: CausalRead) -> CausalRead:
+        """Tell a client that sessions of its have ended here, and return what the others read.
+
+        A client lays its own writes over an answer unless that says they are applied; of a session that has ended nobody can say so any more.
+        """
         node = self.node
-        chains = node.witness.chains
-        values, versions = query(node.store, node.applied_position, queries)
-        for some, starts, lengths, found, versions_found, size in pieces(sessions, firsts, counts, values, versions):
+        refusals = [[session, node.refusal(session)] for session in sorted(ended)]
+        node.reply(source, RecordAck(node.configuration.number, node.view, [], [], [], refusals))
+        rest = CausalRead([], [], [], [], [])
+        end = 0
+        for session, first, count, floor in zip(read.sessions, read.firsts, read.counts, read.floors, strict=True):
+            start, end = end, end + count
+            if session not in ended:
+                _add(rest, session, first, floor, read.queries[start:end])
+        return rest
+
+    def _answer(self, source: Source, read: CausalRead) -> None:
+        node = self.node
+        chains, position = node.witness.chains, node.applied_position
+        ended = {session for session in read.sessions if session not in chains and session <= position}
+        if ended:
+            read = self._refuse_ended(source, ended, read)
+            if not read.sessions:
+                return
+        values, versions = query(node.store, position, read.queries)
+        for some, starts, lengths, found, versions_found, size in pieces(read.sessions, read.firsts, read.counts, values, versions):
             applied = [chain.committed if chain is not None else 0 for chain in map(chains.get, some)]
-            answer = CausalReadReply(node.applied_position, node.store.horizon, some, starts, lengths, applied, found, versions_found, [])
+            answer = CausalReadReply(position, node.store.horizon, some, starts, lengths, applied, found, versions_found, [])
             if size < LARGE_BYTES:
                 node.reply(source, answer)
             else:
@@ -278,26 +295,31 @@ class Voter:
         rest: deque[WaitingRead] = deque()
         for read in self.waiting:
             if read.floor <= position:
-                self._answer(read.source, [read.session], [read.first], [len(read.queries)], read.queries)
+                self._answer(read.source, CausalRead([read.session], [read.first], [len(read.queries)], [read.floor], read.queries))
             elif read.until <= now:
                 lagging = [[read.session, read.first, len(read.queries)]]
                 self.node.reply(read.source, CausalReadReply(position, self.node.store.horizon, [], [], [], [], [], [], lagging))
             else:
                 rest.append(read)
-        self.waiting = rest
+        self._wait(rest)
+
+    def _wait(self, reads: deque[WaitingRead]) -> None:
+        self.waiting, self.waiting_count = reads, sum([len(read.queries) for read in reads])
 
     def forget_link(self, source: Source) -> None:
         """A client's link is gone: its waiting reads too."""
-        self.waiting = deque(read for read in self.waiting if read.source != source)
+        self._wait(deque(read for read in self.waiting if read.source != source))
         self.early_homes = {session: link for session, link in self.early_homes.items() if link != source}
-        for session in list(self.early):
-            kept = [item for item in self.early[session] if item[0] != source]
-            self.early_count -= len(self.early[session]) - len(kept)
-            if kept:
-                self.early[session] = kept
-            else:
-                del self.early[session]
+        self.early.forget_link(source)
 
     def deadline(self) -> float:
         """When the first waiting read must be answered."""
         return self.waiting[0].until if self.waiting else float("inf")
+
+
+def _add(reads: CausalRead, session: int, first: int, floor: int, queries: list[Query]) -> None:
+    reads.sessions.append(session)
+    reads.firsts.append(first)
+    reads.counts.append(len(queries))
+    reads.floors.append(floor)
+    reads.queries.extend(queries)

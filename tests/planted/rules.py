@@ -68,7 +68,7 @@ RULES = (
     Rule(
         "reads are true", END,
         "a read shows what was written, with the version that it has; what it did not see was not there in the state that it names",
-        ("was there at", "was never there", "has version"),
+        ("was there at", "was never there", "has version", "is not the state's"),
     ),
     Rule("exactly once", END, "each command is executed once", ("applied 2 of 1 commands",)),
     Rule(

@@ -148,6 +148,11 @@ class Stage:
         self.observer = Observer(self)  # type: ignore[arg-type]
 
     @property
+    def now(self) -> float:
+        """Virtual time, seconds."""
+        return trio.current_time()
+
+    @property
     def replicas(self) -> list[ReplicaView]:
         return [view for _, view in sorted(self._views.items())]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from replica.core import voter
+from replica.core import early
 from replica.core.witness import value_bytes
 from statemachine import sessions
 from tests.sim.history import Violation
 
 if TYPE_CHECKING:
     from replica.core.client import Client
+    from replica.core.reads import StrongReads
     from replica.core.session import Session
     from tests.sim.actors import ClientActor, ReplicaActor
 
@@ -27,9 +28,16 @@ def check_replica(actor: ReplicaActor) -> None:
     for what, held, most in (
         ("commands", witness.commands, restored * max(config.witness_commands_max, longest)),
         ("bytes of values", witness.value_bytes, restored * (config.witness_bytes_max + largest)),
-        ("reads that wait", reads.count if reads is not None else 0, config.reads_waiting_max),
+        ("strong reads that wait", reads.count if reads is not None else 0, max(config.reads_waiting_max, _longest(reads))),
+        (
+            "causal reads that wait",
+            core.voter.waiting_count,
+            max(config.reads_waiting_max, *(len(read.queries) for read in core.voter.waiting), 0),
+        ),
         ("postponed requests", len(core.clients.postponed), config.postponed_max),
-        ("early records", core.voter.early_count, voter.EARLY_RECORDS_MAX),
+        ("early records", core.voter.early.count, early.EARLY_RECORDS_MAX),
+        ("early commands", core.voter.early.commands, config.witness_commands_max),
+        ("early bytes", core.voter.early.bytes, config.witness_bytes_max),
         ("ended sessions", len(expired), config.tombstone_sessions_max),
         ("open sessions", len(node.sessions), config.sessions_max),
         ("outcomes of a session", max((len(record.results) for record in node.sessions.table.values()), default=0), _results_max()),
@@ -39,6 +47,15 @@ def check_replica(actor: ReplicaActor) -> None:
     for sid, held_chain in witness.chains.items():
         if held_chain.runs and held_chain.runs[0].last <= held_chain.committed:
             raise Violation(f"I-GC: {actor.name} holds what is committed: {held_chain.runs[0]} of session {sid}")
+
+
+def _longest(reads: StrongReads | None) -> int:
+    """Return the length of the longest run that waits: one is taken whole."""
+    if reads is None:
+        return 0
+    runs = [*chain.from_iterable(reads.parked.values()), *(item.reads for item in reads.indexed)]
+    awaiting = [queries for items in reads.awaiting.values() for *_, queries in items]
+    return max([*(len(run.queries) for run in runs), *map(len, awaiting)], default=0)
 
 
 def _results_max() -> int:

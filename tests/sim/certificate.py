@@ -270,7 +270,7 @@ class Certificate:
         assert isinstance(version, int)
         source = self._by_value(operation, key, value, version)
         assert source.writer is not None
-        at, _ = self.keys[key].at(position)
+        at, _ = self.keys.get(key, KeyLog()).at(position)  # nobody else wrote it, and the own write ended with its session
         own = source.writer.session == operation.session and source.writer.number <= operation.newest_own
         if source.position != at and not (own and source.position > position):
             raise Violation(f"the row of {key!r} is not the state's at {position} (that is {at}): {operation}")

@@ -78,6 +78,8 @@ class Observer:
     # {replica: the highest view it was ever in}
     leaders: dict[int, int] = attrs.Factory(dict)
     # {view: who led it}
+    led_since: float = 0.0
+    """When the latest view's leader was first seen, seconds."""
     configurations: dict[tuple[int, int], Configuration] = attrs.Factory(dict)
     # {(view, number): who belonged to the cluster, by that view's leader}
     votes: dict[tuple[int, int], int] = attrs.Factory(dict)
@@ -149,6 +151,7 @@ class Observer:
         node = actor.core.node
         if node.view not in self.leaders:
             self.world.tell(actor.name, f"leads view {node.view}")
+            self.led_since = self.world.now
         if self.leaders.setdefault(node.view, actor.id) != actor.id:
             raise Violation(f"I-VIEW: {self.leaders[node.view]} and {actor.id} lead view {node.view}")
         told = node.configuration
@@ -311,8 +314,7 @@ class Observer:
             pinned = sum(chain is not None and chain.accepted >= number for chain in chains)
         # Who died or came back without what it had acknowledged held it too, and is one of those that may fail.
         lost = sum(not actor.alive or actor.core.node.muted for actor in self.world.replicas) if not self.world.options.core.durable else 0
-        gone = not operation.number and self.registry.lost(operation)  # own causal writes may end with their session
-        if pinned + lost < fast_quorum(len(voters)) and not gone and not self._committed(operation):
+        if pinned + lost < fast_quorum(len(voters)) and not self._committed(operation):
             raise Violation(f"I-FAST: {pinned} of {len(voters)} replicas hold what this completed with: {operation}")
 
     def _committed(self, operation: Operation) -> bool:

@@ -118,7 +118,7 @@ def reads_wait_without_limit() -> list[Patch]:
 
     def park(self: Any, index: int, reads: Any) -> None:
         self.parked.setdefault(index, []).append(reads)
-        self.count += 1
+        self.count += len(reads.queries)
 
     return [(StrongReads, "_park", park)]
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from replica.core import reads
 from replica.core.follower import Follower
 from replica.core.leader import Leader
 from replica.core.registrar import Registrar
+from replica.core.voter import Voter
 from statemachine.command import EXPIRE
 
 if TYPE_CHECKING:
@@ -57,11 +59,29 @@ def closed_as_known() -> list[Patch]:
     return [(Registrar, "on_close_session", behind_what_is_here)]
 
 
-END_BUGS: dict[str, Callable[[], list[Patch]]] = {bug.__name__: bug for bug in (commands_behind_the_end, witness_counts_leases, closed_as_known)}
+def reads_behind_the_end() -> list[Patch]:
+    """A leader takes what a session says behind its logged end for logged, and answers strong reads that come after it."""
+    return [(reads, "CLOSED", -1)]
+
+
+def reads_in_ended_sessions() -> list[Patch]:
+    """A replica answers causal reads of a session that has ended there, and its client lays all its old writes over newer ones."""
+
+    def none_has(self: Any, source: Any, ended: Any, read: Any) -> Any:  # noqa: ARG001 - the signature is the core's
+        return read
+
+    return [(Voter, "_refuse_ended", none_has)]
+
+
+END_BUGS: dict[str, Callable[[], list[Patch]]] = {
+    bug.__name__: bug for bug in (commands_behind_the_end, witness_counts_leases, closed_as_known, reads_behind_the_end, reads_in_ended_sessions)
+}
 
 END_RECORDED: dict[str, tuple[int, str, str]] = {
     "commands_behind_the_end": (2, "AssertionError", "partings"),
     "witness_counts_leases": (1, "I-END", "partings"),
     "closed_as_known": (1, "I-END", "partings"),
+    "reads_behind_the_end": (5, "I-LOSS", "lapse"),
+    "reads_in_ended_sessions": (410, "is not the state's", "lapse"),
 }
 """``{bug: (a seed that finds it, what its failure says, the world it is found in)}``."""

@@ -221,7 +221,7 @@ MEMBER_RECORDED: dict[str, tuple[int, str, str]] = {
     "counts_when_committed": (41, "I-ORDER", "upheaval"),
     "two_changes_at_once": (1, "I-CFG", "upheaval"),
     "learner_commits": (3, "I-ORDER", "upheaval"),
-    "learner_elects": (4, "ack_beyond_log", "upheaval"),
+    "learner_elects": (12, "ack_beyond_log", "upheaval"),
     "learner_recovers": (81, "I-LIN", "upheaval"),
     "follower_tells_who_counts": (5, "I-CFG", "upheaval"),
     "change_is_not_cut": (157, "liveness", "upheaval"),

@@ -66,7 +66,7 @@ STRAITS_BUGS: dict[str, Callable[[], list[Patch]]] = {
 
 STRAITS_RECORDED: dict[str, tuple[int, str, str]] = {
     "talks_to_full_windows": (15, "liveness: 300001 events", "straits"),
-    "reads_outlive_sessions": (97, "liveness: session", "straits"),
+    "reads_outlive_sessions": (492, "liveness: session", "straits"),
     "forgets_what_it_sent": (20, "liveness", "rapids"),
     "follows_lone_candidates": (102, "liveness", "rapids"),
 }

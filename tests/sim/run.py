@@ -140,7 +140,9 @@ def _encore(world: World, fast: list[bool]) -> None:
     even = options.delays[1] <= 2 * options.delays[0] and not options.sync_seconds
     # Who votes is told when it changes, and with each ping: until then a client may count a removed replica, which commits nothing any more.
     told = not options.faults.changes or options.client.ping_seconds < ENCORE_PAUSE_SECONDS
-    if options.mode != "paxos" and everybody and roomy and even and told and sum(late) < ENCORE_FAST_MIN * len(late):
+    # Who leads must have led before the first of them, and long enough for what nobody heard to be sent again.
+    led = world.observer.led_since + options.client.resend_seconds < world.calm_at + ENCORE_PAUSE_SECONDS
+    if options.mode != "paxos" and everybody and roomy and even and told and led and sum(late) < ENCORE_FAST_MIN * len(late):
         raise Violation(f"liveness: only {sum(late)} of the last {len(late)} commands without conflict were fast")
 
 

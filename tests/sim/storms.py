@@ -6,7 +6,8 @@ to their clients, have disks, and die when they lead.  In an *outage* syncs are 
 links between replicas are down for longer than it takes to elect another leader, and clients hear both sides.  In *churn* members come and go
 while all that happens; in an *upheaval* the leader dies, or is cut off from some, just when it has begun to change them.  In a *skew*
 the disk of whoever leads fails, and all clocks are wrong; in an *estrangement* clocks are too, and whoever leads is left alone with some clients,
-who mostly read.  In *partings* sessions come and go, closed by clients or ended by leases that are very short.  In *straits*
+who mostly read.  In *partings* sessions come and go, closed by clients or ended by leases that are very short; in a *lapse* clients are silent
+for longer than those and speak again, and the leader dies or is cut off when it has just begun to end their sessions.  In *straits*
 all limits are so small that everything comes in pieces.  In *amnesia* whoever dies has forgotten all but its vote, while members
 come and go; so many die only that those who know more can go on.  *Rapids* are straits in which members and sessions come and go, with disks
 or without, and frames are lost, doubled and overtake each other as well.  Where there is *rot*, the state of a replica changes by itself, and
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from replica.core import registrar
+from replica.core.tail import CLOSED
 from tests.sim import faults as faults_module
 from tests.sim import options as options_module
 from tests.sim.actors import ReplicaActor
@@ -39,7 +42,7 @@ FAR_FACTOR = 8.0
 LEASE_SECONDS = 30.0
 """No session expires in a storm that is not about that."""
 STRIKE_SECONDS = 0.01
-"""A leader that is struck down in an upheaval dies within this time after it logged a change."""
+"""A leader that is struck down in an upheaval or a lapse dies within this time after it logged a change, or an end."""
 
 
 def draw_storm(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
@@ -109,6 +112,17 @@ def draw_partings(seed: int, mode: Mode | None = None, replicas: int | None = No
         calmer, partings=rng.choice((5, 15)), think_seconds=rng.choice((0.005, 0.02)), client=client, faults=faults,
         core=attrs.evolve(calmer.core, forward_seconds=rng.choice((0.05, 0.3))), snapshot_share=rng.choice((0.0, 0.01)),
         sync_seconds=rng.choice((0.0, 0.002, 0.02)),
+    )  # fmt: skip
+
+
+def draw_lapse(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of lapses: clients are silent for longer than leases last, and speak again."""
+    calmer = draw_storm(seed, mode, replicas)
+    rng = random.Random(f"lapse {seed}")
+    client = attrs.evolve(calmer.client, ping_seconds=rng.choice((0.1, 0.4)), lease_seconds=rng.choice((0.05, 0.1)))
+    return attrs.evolve(
+        calmer, partings=rng.choice((1, 4)), think_seconds=rng.choice((0.05, 0.1)), depth=12, burst=4, weights=(2, 4, 6, 1), client=client,
+        faults=Faults(crashes=rng.choice((0, 3)), partitions_gap=rng.choice((0.0, 0.3))), sync_seconds=rng.choice((0.0, 0.002)),
     )  # fmt: skip
 
 
@@ -240,16 +254,21 @@ def rot() -> list[Patch]:
 
 def upheaval() -> list[Patch]:
     """Make every world one of upheavals; no bug."""
+    return [*churn(), _strike_when(lambda self: self.core.node.configurations.index)]
+
+
+def _strike_when(count: Callable[[Any], int]) -> Patch:
+    """Strike whoever leads whenever a count of its has grown in a turn."""
     turn = ReplicaActor._turn
 
     def turn_and_strike(self: Any) -> None:
-        before = self.core.node.configurations.index
+        before = count(self)
         turn(self)
-        begun = self.core.leader is not None and self.core.node.configurations.index > before
-        if begun and not self.world.calm and self.world.plan is None:  # a plan says itself what strikes
+        leads = self.core.leader is not None
+        if leads and count(self) > before and not self.world.calm and self.world.plan is None:  # a plan says itself what strikes
             _strike(self)
 
-    return [*churn(), (ReplicaActor, "_turn", turn_and_strike)]
+    return ReplicaActor, "_turn", turn_and_strike
 
 
 def _strike(leader: Any) -> None:
@@ -264,6 +283,15 @@ def _strike(leader: Any) -> None:
         world.strikes.cut_off(leader.name, tuple(group), lambda: rng.uniform(0.1, 0.4))
 
 
+def lapse() -> list[Patch]:
+    """Make every world one of lapses; no bug."""
+
+    def ends(self: Any) -> int:
+        return 0 if self.core.leader is None else sum(logged.number == CLOSED for logged in self.core.leader.logged.values())
+
+    return [*storm(draw_lapse), (registrar, "LOOK_SECONDS", 0.02), _strike_when(ends)]
+
+
 def schism() -> list[Patch]:
     """Make every world one of schisms; no bug."""
 
@@ -276,5 +304,5 @@ def schism() -> list[Patch]:
 
 STORMS: dict[str, Callable[[], list[Patch]]] = {
     "storm": storm, "outage": outage, "schism": schism, "skew": skew, "estrangement": estrangement, "churn": churn, "upheaval": upheaval,
-    "partings": partings, "straits": straits, "amnesia": amnesia, "rapids": rapids, "rot": rot,
+    "partings": partings, "lapse": lapse, "straits": straits, "amnesia": amnesia, "rapids": rapids, "rot": rot,
 }  # fmt: skip

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from replica.core import client, follower, held_records, leader, log, node, queries, reads, registrar, voter
+from replica.core import client, early, follower, held_records, leader, log, node, queries, reads, registrar, voter
 from statemachine import moment, sessions
 from statemachine.store import Store
 
@@ -20,7 +20,7 @@ LIMITS: tuple[tuple[Any, str, object], ...] = (
     (leader, "ENTRY_COMMANDS_MAX", 3), (leader, "ENTRY_BYTES_MAX", 40), (leader, "WINDOW_ENTRIES_MAX", 3),
     (log, "ENTRIES_PER_ACCEPT_MAX", 2), (log, "COMMANDS_PER_ACCEPT_MAX", 3),
     (follower, "HEARD_MAX", 1), (follower, "FORWARD_COMMANDS_MAX", 2), (follower, "FORWARD_BYTES_MAX", 30),
-    (voter, "EARLY_RECORDS_MAX", 2), (voter, "LOG_LOOK_ENTRIES", 3), (voter, "LARGE_BYTES", 8),
+    (early, "EARLY_RECORDS_MAX", 2), (voter, "LOG_LOOK_ENTRIES", 3), (voter, "LARGE_BYTES", 8),
     (reads, "READS_TOGETHER_MAX", 2), (reads, "LARGE_BYTES", 8), (queries, "ANSWER_BYTES_MAX", 30),
     (node, "FRAME_VALUE_BYTES_MAX", 30), (held_records, "JOINED_BYTES_MAX", 10),
     (moment, "FORGET_MAX", 2), (sessions, "CHUNK_SESSIONS", 2), (sessions, "CHUNK_RESULTS", 2), (Store.snapshot, "__defaults__", (2, 30)),

@@ -74,6 +74,11 @@ def test_a_session_that_ends_when_everything_is_submitted_has_ended() -> None:
     assert run(draw(7016, "paxos", 3)).failure == ""
 
 
+def test_commands_that_come_before_their_leader_need_not_be_fast() -> None:
+    """The last election was over after the encore had begun."""
+    assert run(draw(11046, "ht", 5)).failure == ""
+
+
 def test_a_seed_replays_exactly() -> None:
     assert run(draw(42)) == run(draw(42))
 

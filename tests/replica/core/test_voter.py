@@ -21,7 +21,6 @@ from replica.core.messages import (
 )
 from replica.core.node import BUSY, EXPIRED, GAP, NOSESSION
 from replica.core.replica import Replica
-from replica.core.voter import EARLY_RECORDS_MAX
 from replica.core.witness import Run
 from statemachine.command import CAS_VALUE, CAUSAL, CLOSE, DELETE, EXPIRE, NOOP, OPEN, PUT
 from tests.replica.core.stand import LINK, OTHER, A, B, Stand, ack, causal_read, columns, record, refusal
@@ -139,72 +138,6 @@ def test_a_session_that_ended_is_refused_by_name() -> None:
     assert stand.say(record(B, 1, (PUT, b"x"))) == [refusal(B, NOSESSION)]
 
 
-# -------------------------------------------------------------------------------------------------- sessions that are not open here yet
-
-
-def test_records_that_come_before_their_opening_wait_for_it() -> None:
-    stand = Stand(sessions=0)
-    frame = Record([A, B], [1, 1], [2, 1], [0, 0], [1, 1], *columns((PUT, b"x"), (PUT, b"y"), (PUT, b"z")))
-    assert stand.say(Home([A], home=True), frame, record(A, 3, (PUT | CAUSAL, b"w"))) == []
-    told = stand.log(system=[[OPEN, b"a", 30.0], [OPEN, b"b", 30.0]])
-    assert told == {LINK: [ack(A, 2, 2), ack(A, 3, 3), ack(B, 1, 1)]}
-    assert stand.replica.node.witness.chains[A].home
-
-
-def test_a_forwarded_record_that_comes_before_its_opening_does_not_take_the_session_s_link() -> None:
-    """Who forwards is no client: what the session is told would go to a replica."""
-    stand = Stand(sessions=0)
-    forwarded = record(A, 1, (PUT, b"x"))
-    stand.replica.voter.on_record(2, forwarded, None, forwarded=True)
-    stand.log(system=[[OPEN, b"a", 30.0]])
-    chain = stand.replica.node.witness.chains[A]
-    assert (chain.link, chain.held) == (None, 0)
-
-
-def test_a_session_that_moved_before_its_opening_came_has_no_home_here() -> None:
-    stand = Stand(sessions=0)
-    stand.say(Home([A], home=True), Home([A], home=False))
-    stand.log(system=[[OPEN, b"a", 30.0]])
-    assert not stand.replica.node.witness.chains[A].home
-
-
-def test_too_many_early_records_are_told_to_come_again() -> None:
-    stand = Stand(sessions=0)
-    for number in range(EARLY_RECORDS_MAX):
-        assert stand.say(record(A, number + 1, (PUT, b"x"))) == []
-    assert stand.say(record(B, 1, (PUT, b"x"))) == [refusal(B, GAP)]
-    stand.log(system=[[OPEN, b"a", 30.0], [OPEN, b"b", 30.0]])
-    assert stand.levels(A) == (0, EARLY_RECORDS_MAX, EARLY_RECORDS_MAX)
-    assert stand.say(record(B, 1, (PUT, b"y"))) == [ack(B, 1, 1)]
-
-
-def test_as_many_homes_as_there_may_be_sessions_come_before_their_openings() -> None:
-    """A client binds a session once: forgotten, it would have no home for ever."""
-    stand = Stand(sessions=0, sessions_max=3000)
-    stand.say(Home(list(range(1, 3001)), home=True))
-    stand.log(system=[[OPEN, b"%d" % number, 30.0] for number in range(3000)])
-    assert all(chain.home for chain in stand.replica.node.witness.chains.values())
-
-
-def test_too_many_early_homes_are_bound_by_their_next_home() -> None:
-    stand = Stand(sessions=0, sessions_max=10)
-    stand.say(Home(list(range(2, 12)), home=True), Home([A], home=True))
-    stand.log(system=[[OPEN, b"a", 30.0]])
-    assert not stand.replica.node.witness.chains[A].home
-    stand.say(Home([A], home=True))
-    assert stand.replica.node.witness.chains[A].home
-
-
-def test_a_link_that_is_gone_takes_its_early_records_with_it() -> None:
-    stand = Stand(sessions=0)
-    stand.say(Home([A], home=True), record(A, 1, (PUT, b"x")), record(B, 1, (PUT, b"x")))
-    stand.say(record(A, 1, (PUT, b"x")), link=OTHER)
-    stand.step(LinkDown(LINK))
-    told = stand.log(system=[[OPEN, b"a", 30.0], [OPEN, b"b", 30.0]])
-    assert told == {OTHER: [ack(A, 1, 1)]}
-    assert (stand.levels(B), stand.replica.node.witness.chains[A].home) == ((0, 0, 0), False)
-
-
 # ---------------------------------------------------------------------------------------------------------------------------- anchors
 
 
@@ -253,6 +186,22 @@ def test_a_read_whose_floor_is_not_applied_waits_for_it() -> None:
     assert stand.log(A, 1, (PUT, b"x")) == {LINK: [CausalReadReply(3, 0, [B], [1], [2], [0], [None, b"v"], [0, 3], [])]}
 
 
+def test_a_session_that_has_ended_is_told_so_and_is_shown_nothing() -> None:
+    """Its client does not know which of its own writes are applied, and would lay all of them over what is newer."""
+    stand = Stand()
+    stand.log(A, 1, (PUT, b"x"))
+    stand.log(system=[[EXPIRE, A]])
+    frame = CausalRead([A, B], [1, 1], [2, 1], [0, 0], [b"x", b"y", b"x"])
+    assert stand.say(frame) == [refusal(A, EXPIRED), CausalReadReply(4, 0, [B], [1], [1], [0], [b"v"], [3], [])]
+    assert stand.say(causal_read(A, 3, 0, b"x")) == [refusal(A, EXPIRED)]
+
+
+def test_what_waits_for_its_floor_is_told_so_too() -> None:
+    stand = Stand()
+    assert stand.say(causal_read(A, 1, 3, b"x")) == []
+    assert stand.log(system=[[EXPIRE, A]]) == {LINK: [refusal(A, EXPIRED)]}
+
+
 def test_a_read_that_waited_too_long_is_told_that_this_replica_lags() -> None:
     stand = Stand()
     assert stand.say(causal_read(A, 1, 9, b"x", b"y")) == []
@@ -269,6 +218,19 @@ def test_too_many_waiting_reads_are_dropped() -> None:
     stand.say(causal_read(A, 1, 3, b"x"), causal_read(B, 1, 3, b"x"))
     told = stand.log(A, 1, (PUT, b"x"))
     assert [message.sessions for message in told[LINK] if isinstance(message, CausalReadReply)] == [[A]]
+
+
+def test_causal_reads_that_wait_are_counted_each_and_one_run_is_taken_whole() -> None:
+    stand = Stand(reads_waiting_max=3)
+    stand.say(causal_read(A, 1, 3, b"x", b"y"), causal_read(B, 1, 3, b"x", b"y"), causal_read(B, 3, 3, b"x"))
+    voter = stand.replica.voter
+    assert ([read.first for read in voter.waiting], voter.waiting_count) == ([1, 3], 3)
+    stand.log(A, 1, (PUT, b"x"))
+    assert voter.waiting_count == 0
+    stand.say(causal_read(A, 9, 9, b"x", b"y", b"x", b"y"))
+    assert voter.waiting_count == 4
+    stand.step(LinkDown(LINK))
+    assert voter.waiting_count == 0
 
 
 def test_a_link_that_is_gone_takes_its_waiting_reads_with_it() -> None:

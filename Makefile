@@ -48,6 +48,7 @@ prove: $(STAMP) ## the simulator by seed (SEEDS=300 JOBS=2), worlds for recovery
 	$(PYTHON) -m tests.sim --planted estrangement --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted partings --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted lapse --seeds $(STORM_SEEDS) --jobs $(JOBS)
+	$(PYTHON) -m tests.sim --planted succession --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted straits --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted churn --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted upheaval --seeds $(STORM_SEEDS) --jobs $(JOBS)

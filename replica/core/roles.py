@@ -147,6 +147,8 @@ class Roles:
         now = self.node.now
         if self.leader is not None:
             if now > self._steps_down_at(self.leader):
+                if self.leader.serving:
+                    self.leader.close_turn()  # what was speculated on in this turn is on disk before its replies leave (docs/protocol.md, section 10)
                 self.join(self.node.view, -1)  # who cannot be heard by a majority must not seem to lead
             elif self.recovery is not None:
                 if now >= self.recovery.again_at:

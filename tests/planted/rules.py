@@ -55,6 +55,7 @@ RULES = (
         "an assertion of the core: entries and commands follow each other without a hole, and are applied once",
         ("AssertionError", "command 1 after 1"),
     ),
+    Rule("handing over", TURN, "while a leader hands over its log does not grow"),
     Rule("I-LOSS", END, "what was answered is in the log, and so is all that a living client asked for"),
     Rule("I-SPEC", END, "the outcome that a client was told is the one that the log gives"),
     Rule("I-CONV", END, "all replicas have the state that the log gives"),
@@ -64,6 +65,7 @@ RULES = (
         ("I-LIN", "no order explains"),
     ),
     Rule("I-CCV", END, "a read sees at least the newest write of its causal past"),
+    Rule("causal answer", END, "a causal answer says how many of its session's commands it shows, and answers no session that has ended there"),
     Rule("read your writes", END, "a scan shows the session's own writes"),
     Rule(
         "reads are true", END,

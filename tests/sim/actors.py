@@ -183,6 +183,8 @@ class ReplicaActor:
             return
         _incarnation, messages = decode(payload, limits=LIMITS)
         self.world.tell(f"{other} > {self.name}", messages)
+        if other[0] == "c":
+            self.world.observer.leading.on_frame(self, messages)
         self.core.step(Received(self.sources[other], messages), self.clock.now())
         self.wake()
 

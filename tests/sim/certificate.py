@@ -166,7 +166,13 @@ class Certificate:
     # ---------------------------------------------------------------------------------------------------------------- causal answers
 
     def _causal(self, answer: CausalAnswer) -> None:
-        """A causal answer is the applied prefix it names."""
+        """A causal answer is the applied prefix it names, of a session that has not ended in it."""
+        track = answer.track
+        applied = bisect_right([operation.position for operation in track.logged if operation.position], answer.position)
+        ended = self.world.observer.registry.ended_at.get(track.sid)
+        if applied != answer.applied or (ended is not None and answer.position >= ended):
+            told = f"told {answer.applied} commands of session {track.index} applied at {answer.position}: {applied}, and it ends at {ended}"
+            raise Violation(f"causal answer: {answer.replica} {told}")
         reads = [operation for operation in answer.track.operations if not operation.number]
         for place, (value, version) in enumerate(zip(answer.values, answer.versions, strict=True)):
             query = reads[answer.first - 1 + place].query
@@ -217,11 +223,12 @@ class Certificate:
 
     def _by_value(self, operation: Operation, key: bytes, value: bytes, version: int) -> Source:
         writer = self.history.writers.get(value)
-        if writer is not None and writer.session == operation.session and not writer.position and self.history.tracks[writer.session].ended:
+        own = writer is not None and writer.session == operation.session and writer.number <= _own_upto(operation)
+        if own and writer is not None and not writer.position and not operation.strong and self.history.tracks[writer.session].ended:
             return Source(key, NEVER, writer)  # an own write that ended with its session, and was shown to nobody else
         if writer is None or writer.key != key or not writer.wrote or writer.invoked > operation.returned:
             raise Violation(f"{value!r} was never there ({writer}): {operation}")
-        if version != writer.position and (version or writer.session != operation.session):
+        if version != writer.position and (version or not own):
             raise Violation(f"{value!r} has version {writer.position}, not {version}: {operation}")
         return Source(key, writer.position, writer)
 
@@ -229,12 +236,12 @@ class Certificate:
         """Explain that a key was not there: by an own delete above ``position``, or by the state at it."""
         own = [write for write in self.own.get((operation.session, key), ()) if write.position > position]
         before = [write for write in own if write.number <= operation.dependency]
-        found = [write for write in own if operation.dependency < write.number <= operation.newest_own and write.kind == DELETE]
+        found = [write for write in own if operation.dependency < write.number <= _own_upto(operation) and write.kind == DELETE]
         if before and before[-1].kind == DELETE:
             found.append(before[-1])
         kept = [Source(key, write.position, write) for write in found]
         track = self.history.tracks[operation.session]
-        for write in track.logged[: operation.newest_own] if track.ended else ():
+        for write in track.logged[: _own_upto(operation)] if track.ended and not operation.strong else ():
             if not write.position and write.key == key and write.kind == DELETE:
                 kept.append(Source(key, NEVER, write))  # noqa: PERF401 - two conditions read better in a loop
         if not before:
@@ -271,10 +278,15 @@ class Certificate:
         source = self._by_value(operation, key, value, version)
         assert source.writer is not None
         at, _ = self.keys.get(key, KeyLog()).at(position)  # nobody else wrote it, and the own write ended with its session
-        own = source.writer.session == operation.session and source.writer.number <= operation.newest_own
+        own = source.writer.session == operation.session and source.writer.number <= operation.dependency
         if source.position != at and not (own and source.position > position):
             raise Violation(f"the row of {key!r} is not the state's at {position} (that is {at}): {operation}")
         before = [write for write in self.own.get((operation.session, key), ()) if write.number <= operation.dependency]
         if before and source.position < before[-1].position:
             raise Violation(f"read your writes: {key!r} was written by {before[-1]}: {operation}")
         return [source]
+
+
+def _own_upto(operation: Operation) -> int:
+    """The last command of its own session that a read may show without a version: causal reads of a key are laid over when they are answered."""
+    return operation.dependency if operation.strong or isinstance(operation.query, list) else operation.newest_own

@@ -61,7 +61,7 @@ class Graph:
         for read in reads:
             if read.strong and read.dependency and not track.logged[read.dependency - 1].position:
                 raise Violation(f"I-LOSS: {read}\n    completed behind a command of its session that is lost: {track.logged[read.dependency - 1]}")
-            before = next((command for command in reversed(track.logged[: read.dependency]) if command.node >= 0), None)
+            before = next((command for command in reversed(track.logged[: read.dependency]) if command.position), None)
             if before is not None:  # commands that ended with their session have no place
                 self._edge(before.node, read.node, "session")
         self._moments(reads, [operation for operation in track.operations if operation.node >= 0], "session")

@@ -25,7 +25,8 @@ def check_committed(world: World, actor: ReplicaActor) -> None:
     node = actor.core.node
     index, view = node.commit_index, node.log.view_at(node.commit_index)
     assert view is not None
-    having = {other.id for other in world.replicas if _has(other, index, view)}
+    had = world.observer.had.get((index, view), set())
+    having = {other.id for other in world.replicas if _has(other, index, view, had)}
     if not any(len(having.intersection(told.voters)) >= told.majority for told in _counting(actor, index)):
         raise Violation(f"I-ORDER: {actor.name} takes entry {index} of view {view} for committed, which only {sorted(having)} have")
 
@@ -36,10 +37,10 @@ def _counting(actor: ReplicaActor, index: int) -> Iterable[Configuration]:
     return [one for place, (_, one) in enumerate(told) if place + 1 == len(told) or told[place + 1][0] > index]
 
 
-def _has(actor: ReplicaActor, index: int, view: int) -> bool:
+def _has(actor: ReplicaActor, index: int, view: int, had: set[int]) -> bool:
     node = actor.core.node
     if not node.config.durable and (not actor.alive or node.muted):
-        return True  # it had it when it said so, and is one of those that may lose everything
+        return actor.id in had or index < node.log.first_index  # it had it when it said so, and is one of those that may lose everything
     if index < node.log.first_index:
         return node.applied_index >= index
     return node.journal.durable_index >= index and node.log.view_at(index) == view

@@ -9,17 +9,16 @@ import attrs
 from replica.core import messages as m
 from replica.core.configuration import Configuration, configuration_of
 from replica.core.journal import Voted
-from replica.core.quorum import fast_quorum
 from replica.core.witness import SESSION_SHIFT
 from statemachine.command import CAS_VERSION
 from tests.sim.bounds import check_client, check_replica
 from tests.sim.history import Operation, Track, Violation
+from tests.sim.leading import Leading
 from tests.sim.majority import check_committed
 from tests.sim.registry import Registry
+from tests.sim.words import Words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from replica.core.client import Client
     from replica.core.effects import Effects
     from replica.core.journal import JournalRecord
@@ -52,6 +51,7 @@ class CausalAnswer:
     track: Track
     first: int
     position: int
+    applied: int
     values: list[object]
     versions: list[int]
 
@@ -67,7 +67,11 @@ class Observer:
     """The view in which each was first seen committed."""
     entries: dict[tuple[int, int], tuple[Entry, int]] = attrs.Factory(dict)
     # {(index, view): the one entry of that name, and the view of the entry before it}
+    had: dict[tuple[int, int], set[int]] = attrs.Factory(dict)
+    # {(index, view): replicas that ever had it}
     registry: Registry = attrs.field(init=False)
+    words: Words = attrs.field(init=False)
+    leading: Leading = attrs.Factory(Leading)
     places: dict[tuple[int, int], tuple[int, int]] = attrs.Factory(dict)
     # {(track, number): (index, position) of a committed command}
     outcomes: dict[tuple[int, int], bool] = attrs.Factory(dict)
@@ -92,6 +96,7 @@ class Observer:
 
     def __attrs_post_init__(self) -> None:
         self.registry = Registry(self.world.history)
+        self.words = Words(self)
 
     # ---------------------------------------------------------------------------------------------------------------- after a turn
 
@@ -100,6 +105,8 @@ class Observer:
         core = actor.core
         core.check_invariants()
         self._capture(actor)
+        self.words.on_turn(actor, effects)
+        self.leading.on_turn(actor)
         for _, sections in effects.replies:
             for section in sections:
                 self._on_reply(actor, section)
@@ -168,6 +175,8 @@ class Observer:
             if seen.compared.get(index) == entry.view:
                 break
             seen.compared[index] = entry.view
+            self.had.setdefault((index, entry.view), set()).add(actor.id)
+            self.leading.on_entry(actor, entry)
             before = log.view_at(index - 1) or 0
             known = self.entries.setdefault((index, entry.view), (entry, before))
             if known != (entry, before):
@@ -273,13 +282,11 @@ class Observer:
 
     def _keep_causal(self, actor: ReplicaActor, section: m.CausalReadReply) -> None:
         end = 0
-        for sid, first, count in zip(section.sessions, section.firsts, section.counts, strict=True):
+        for sid, first, count, applied in zip(section.sessions, section.firsts, section.counts, section.applied, strict=True):
             start, end = end, end + count
-            self.causal_answers.append(
-                CausalAnswer(
-                    actor.name, self.registry.tracks[sid], first, section.position, list(section.values[start:end]), section.versions[start:end]
-                )
-            )
+            values: list[object] = list(section.values[start:end])
+            track, versions = self.registry.tracks[sid], section.versions[start:end]
+            self.causal_answers.append(CausalAnswer(actor.name, track, first, section.position, applied, values, versions))
 
     # ------------------------------------------------------------------------------------------------------------- what completes
 
@@ -296,37 +303,28 @@ class Observer:
             told = self.configurations.get((client.view, client.members.configuration))
             if told is None or set(told.voters) != set(voters):
                 raise Violation(f"I-CFG: the leader of view {client.view} counts by {told}, and a client by {voters}: {last}")
-            self._safe(last, last.number, voters)
+            self.words.check_fast(last, client)
         elif last.number and not last.strong:
-            held = any(chain is not None and chain.held >= last.number for chain in (self._chain(actor, last) for actor in self.world.replicas))
-            if not held and not self.registry.lost(last) and not self._committed(last):
+            held = any(chain is not None and chain.held >= last.number for chain in (self.chain(actor, last) for actor in self.world.replicas))
+            if not held and not self.registry.lost(last) and not self.committed(last):
                 raise Violation(f"acknowledged and held nowhere: {last}")
-        elif last.number == 0 and last.strong and last.dependency:
-            self._safe(last, last.dependency, voters)
-        elif last.number and last.strong and not self._committed(last):
+        elif last.number == 0 and last.strong:
+            self.words.check_read(last, client)
+        elif last.number and last.strong and not self.committed(last):
             raise Violation(f"completed slowly and not committed: {last}")
 
-    def _safe(self, operation: Operation, number: int, voters: Sequence[int]) -> None:
-        chains = [self._chain(actor, operation) for actor in self.world.replicas if actor.id in voters]
-        if operation.number == 0:
-            pinned = sum(chain is not None and chain.anchored >= number for chain in chains)
-        else:
-            pinned = sum(chain is not None and chain.accepted >= number for chain in chains)
-        # Who died or came back without what it had acknowledged held it too, and is one of those that may fail.
-        lost = sum(not actor.alive or actor.core.node.muted for actor in self.world.replicas) if not self.world.options.core.durable else 0
-        if pinned + lost < fast_quorum(len(voters)) and not self._committed(operation):
-            raise Violation(f"I-FAST: {pinned} of {len(voters)} replicas hold what this completed with: {operation}")
-
-    def _committed(self, operation: Operation) -> bool:
+    def committed(self, operation: Operation) -> bool:
+        """Whether a command, or what a read follows, is in the committed log."""
         return (operation.session, operation.number or operation.dependency) in self.places
 
     def _forgotten(self, operation: Operation) -> bool:
         """Whether replicas without disks died, and no replica holds a command: with its client it is lost (docs/protocol.md, section 9)."""
-        chains = [chain for actor in self.world.replicas if (chain := self._chain(actor, operation)) is not None]
+        chains = [chain for actor in self.world.replicas if (chain := self.chain(actor, operation)) is not None]
         held = any(run.first <= operation.number <= run.last for chain in chains for run in chain.runs)
         return not (held or self.world.options.core.durable) and any(actor.lives > 1 for actor in self.world.replicas)
 
-    def _chain(self, actor: ReplicaActor, operation: Operation) -> Chain | None:
+    def chain(self, actor: ReplicaActor, operation: Operation) -> Chain | None:
+        """Return what a replica holds of an operation's session."""
         return actor.core.node.witness.chains.get(self.world.history.tracks[operation.session].sid)
 
     # ------------------------------------------------------------------------------------------------------------------ deep looks
@@ -371,6 +369,8 @@ class Observer:
         if told.learners:
             return f"replicas {told.learners} do not vote yet"
         if world.options.partings and (left := self.registry.what_is_left()):
+            return left
+        if left := self.registry.unaware(program for client in world.clients if client.alive for program in client.programs):
             return left
         alive = [actor.core.node for actor in world.replicas if actor.alive and actor.id in told.members]
         orphans = any(track.dead and not self.registry.has_ended(track) for track in world.history.tracks)

@@ -36,6 +36,7 @@ from tests.sim.planted_skews import SKEW_BUGS, SKEW_RECORDED
 from tests.sim.planted_states import STATE_BUGS, STATE_RECORDED
 from tests.sim.planted_straits import STRAITS_BUGS, STRAITS_RECORDED
 from tests.sim.planted_views import VIEW_BUGS, VIEW_RECORDED
+from tests.sim.planted_words import WORD_BUGS, WORD_RECORDED
 from tests.sim.storms import STORMS
 
 if TYPE_CHECKING:
@@ -334,11 +335,11 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         scan_version_of_rows, cas_tells_nothing, lost_outcome, later_own_writes_in_scans, unapplied_read,
         cas_hides_cas, uncovered_own_writes, stale_deadline,
     )
-} | VIEW_BUGS | MEMBER_BUGS | STATE_BUGS | SKEW_BUGS | END_BUGS | STRAITS_BUGS | CHAIN_BUGS | SESSION_BUGS | LOG_BUGS  # fmt: skip
+} | VIEW_BUGS | MEMBER_BUGS | STATE_BUGS | SKEW_BUGS | END_BUGS | STRAITS_BUGS | CHAIN_BUGS | SESSION_BUGS | LOG_BUGS | WORD_BUGS  # fmt: skip
 
 IN_STORMS: dict[str, tuple[int, str, str | None]] = {
     **VIEW_RECORDED, **MEMBER_RECORDED, **STATE_RECORDED, **SKEW_RECORDED, **END_RECORDED, **STRAITS_RECORDED,
-    **CHAIN_RECORDED, **SESSION_RECORDED, **LOG_RECORDED,
+    **CHAIN_RECORDED, **SESSION_RECORDED, **LOG_RECORDED, **WORD_RECORDED,
 }  # fmt: skip
 """``{bug: (a seed that finds it, what its failure says, the storm it is found in; None: any world)}``."""
 
@@ -359,7 +360,7 @@ RECORDED: dict[str, tuple[int, str]] = {
     "scan_version_of_rows": (2, "was there at"),
     "cas_tells_nothing": (23, "I-CCV"),
     "lost_outcome": (9, "liveness"),
-    "later_own_writes_in_scans": (15, "I-CCV"),
+    "later_own_writes_in_scans": (15, "has version"),
     "unapplied_read": (60, "read your writes"),
     "cas_hides_cas": (39, "I-CCV"),
     "uncovered_own_writes": (19, "read your writes"),

@@ -138,7 +138,7 @@ CHAIN_RECORDED: dict[str, tuple[int, str, str | None]] = {
     "phantom_records": (3, "I-WIT", None),
     "speaks_of_the_old_view": (1, "I-ACK", "outage"),
     "judged_anew": (3, "I-ONE", None),
-    "later_own_writes": (9, "I-LIN", "schism"),
+    "later_own_writes": (9, "has version", "schism"),
     "never_full": (1, "I-GC", "straits"),
     "reads_wait_without_limit": (1, "I-GC", None),
 }

@@ -82,6 +82,6 @@ END_RECORDED: dict[str, tuple[int, str, str]] = {
     "witness_counts_leases": (1, "I-END", "partings"),
     "closed_as_known": (1, "I-END", "partings"),
     "reads_behind_the_end": (5, "I-LOSS", "lapse"),
-    "reads_in_ended_sessions": (410, "is not the state's", "lapse"),
+    "reads_in_ended_sessions": (10, "causal answer", "lapse"),
 }
 """``{bug: (a seed that finds it, what its failure says, the world it is found in)}``."""

@@ -87,7 +87,7 @@ def reads_by_lease() -> list[Patch]:
 SKEW_BUGS: dict[str, Callable[[], list[Patch]]] = {bug.__name__: bug for bug in (failed_disk_goes_on, reads_by_lease)}
 
 SKEW_RECORDED: dict[str, tuple[int, str, str]] = {
-    "failed_disk_goes_on": (1, "I-VIEW", "skew"),
-    "reads_by_lease": (34, "I-LIN", "estrangement"),
+    "failed_disk_goes_on": (1, "I-ACK", "skew"),
+    "reads_by_lease": (1, "I-FAST", "estrangement"),
 }
 """``{bug: (a seed that finds it, what its failure says, the world it is found in)}``."""

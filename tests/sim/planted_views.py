@@ -360,9 +360,9 @@ VIEW_RECORDED: dict[str, tuple[int, str, str]] = {
     "vote_forgotten": (76, "I-VOTE", "outage"),
     "forgetting_counts": (10, "I-COMP", "amnesia"),
     "ack_before_sync": (9, "I-ORDER", "outage"),
-    "verdict_before_sync": (97, "I-FAST", "outage"),
-    "witness_restarts_empty": (13, "I-FAST", "outage"),
-    "witness_forgets_views": (9, "I-LIN", "storm"),
+    "verdict_before_sync": (1, "I-ACK", "outage"),
+    "witness_restarts_empty": (13, "I-ACK", "outage"),
+    "witness_forgets_views": (9, "I-ACK", "storm"),
     "cut_is_not_written": (1, "AssertionError", "outage"),
 }
 """``{bug: (a seed that finds it, what its failure says, the storm it is found in)}``."""

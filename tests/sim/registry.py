@@ -10,10 +10,11 @@ from statemachine.command import CLOSE, EXPIRE, OPEN
 from tests.sim.history import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Container, Iterable
 
     from replica.core.messages import Entry
     from tests.sim.history import History, Operation, Track
+    from tests.sim.workload import Program
 
 
 @attrs.define(eq=False)
@@ -25,6 +26,8 @@ class Registry:
     # {session id: its track}
     ended: dict[int, int] = attrs.Factory(dict)
     # {session id: CLOSE or EXPIRE}
+    ended_at: dict[int, int] = attrs.Factory(dict)
+    # {session id: the position of its end}
 
     def on_entry(self, entry: Entry, places: Container[tuple[int, int]]) -> None:
         """I-END: a session is closed behind all its commands, and nothing of it enters the log behind its end.
@@ -43,6 +46,7 @@ class Registry:
                 if command[0] == CLOSE and sid not in self.ended and sid in self.tracks:
                     self._closed(self.tracks[sid], places)
                 self.ended.setdefault(sid, command[0])
+                self.ended_at.setdefault(sid, position)
         for sid in entry.sessions:
             if sid in self.ended:
                 raise Violation(f"I-END: the log has commands of session {self.tracks[sid].index} behind its end")
@@ -92,6 +96,14 @@ class Registry:
                         break
                     return operation
         return None
+
+    def unaware(self, programs: Iterable[Program]) -> str:
+        """Say which program does not know that its session has ended; nothing if all do."""
+        for program in programs:
+            session = program.session
+            if session is not None and not session.lost and not program.track.left and session.id in self.ended:
+                return f"session {program.track.index} has ended, and its client does not know"
+        return ""
 
     def what_is_left(self) -> str:
         """Say which session's client is done with it, or dead, and has not ended in the log."""

@@ -7,11 +7,11 @@ links between replicas are down for longer than it takes to elect another leader
 while all that happens; in an *upheaval* the leader dies, or is cut off from some, just when it has begun to change them.  In a *skew*
 the disk of whoever leads fails, and all clocks are wrong; in an *estrangement* clocks are too, and whoever leads is left alone with some clients,
 who mostly read.  In *partings* sessions come and go, closed by clients or ended by leases that are very short; in a *lapse* clients are silent
-for longer than those and speak again, and the leader dies or is cut off when it has just begun to end their sessions.  In *straits*
-all limits are so small that everything comes in pieces.  In *amnesia* whoever dies has forgotten all but its vote, while members
-come and go; so many die only that those who know more can go on.  *Rapids* are straits in which members and sessions come and go, with disks
-or without, and frames are lost, doubled and overtake each other as well.  Where there is *rot*, the state of a replica changes by itself, and
-replicas compare theirs.
+for longer than those and speak again, and the leader dies or is cut off when it has just begun to end their sessions.  In a *succession* leaders
+hand over again and again while sessions or members come and go.  In *straits* all limits are so small that everything comes in pieces.  In
+*amnesia* whoever dies has forgotten all but its vote, while members come and go; so many die only that those who know more can go on.  *Rapids*
+are straits in which members and sessions come and go, with disks or without, and frames are lost, doubled and overtake each other as well.
+Where there is *rot*, the state of a replica changes by itself, and replicas compare theirs.
 """
 
 from __future__ import annotations
@@ -124,6 +124,12 @@ def draw_lapse(seed: int, mode: Mode | None = None, replicas: int | None = None)
         calmer, partings=rng.choice((1, 4)), think_seconds=rng.choice((0.05, 0.1)), depth=12, burst=4, weights=(2, 4, 6, 1), client=client,
         faults=Faults(crashes=rng.choice((0, 3)), partitions_gap=rng.choice((0.0, 0.3))), sync_seconds=rng.choice((0.0, 0.002)),
     )  # fmt: skip
+
+
+def draw_succession(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of a succession: sessions or members come and go, and leaders hand over."""
+    rng = random.Random(f"succession {seed}")
+    return rng.choice((draw_partings, draw_lapse, draw_churn, draw_amnesia))(seed, mode, replicas)
 
 
 def draw_straits(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
@@ -292,6 +298,21 @@ def lapse() -> list[Patch]:
     return [*storm(draw_lapse), (registrar, "LOOK_SECONDS", 0.02), _strike_when(ends)]
 
 
+def succession() -> list[Patch]:
+    """Make every world one of successions; no bug."""
+    start = Saboteur.start
+
+    def hand_over(self: Any) -> None:
+        for actor in self.strikes.leading():
+            self.strikes.hand_over(actor)
+
+    def start_and_hand_over(self: Any) -> None:
+        start(self)
+        self._plan(self.world.rng.choice((0.05, 0.15, 0.3)), lambda: hand_over(self))
+
+    return [*storm(draw_succession), (registrar, "LOOK_SECONDS", 0.02), (Saboteur, "start", start_and_hand_over)]
+
+
 def schism() -> list[Patch]:
     """Make every world one of schisms; no bug."""
 
@@ -304,5 +325,5 @@ def schism() -> list[Patch]:
 
 STORMS: dict[str, Callable[[], list[Patch]]] = {
     "storm": storm, "outage": outage, "schism": schism, "skew": skew, "estrangement": estrangement, "churn": churn, "upheaval": upheaval,
-    "partings": partings, "lapse": lapse, "straits": straits, "amnesia": amnesia, "rapids": rapids, "rot": rot,
+    "partings": partings, "lapse": lapse, "succession": succession, "straits": straits, "amnesia": amnesia, "rapids": rapids, "rot": rot,
 }  # fmt: skip

@@ -12,6 +12,7 @@ from tests.scenarios.cluster import Cluster
 from tests.sim.clocks import Clock
 from tests.sim.planted import BUGS, RECORDED, world_of
 from tests.sim.run import run_seed
+from tests.sim.words import Words
 
 RIGHT_SEEDS = 3
 """Other seeds of the same mode and size that must pass with right clocks."""
@@ -40,8 +41,9 @@ def test_without_a_bug_the_recorded_seeds_pass(world: str | None, seed: int) -> 
 
 
 def test_reads_by_lease_are_right_while_clocks_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the clocks that the bug is found by: the same worlds without drift have nothing against it."""
+    """Where nobody looks at what reads rest on it is found by the clocks: the same worlds without drift have nothing against it."""
     monkeypatch.setattr(Clock, "begin", lambda _clock: None)
+    monkeypatch.setattr(Words, "check_read", lambda _words, _operation, _client: None)
     first = RECORDED["reads_by_lease"][0]
     for seed in (first, *range(first % WORLDS, WORLDS * RIGHT_SEEDS, WORLDS)):
         assert run_seed(seed, None, None, "reads_by_lease").failure == ""

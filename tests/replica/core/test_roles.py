@@ -4,9 +4,10 @@ import math
 
 import pytest
 
-from replica.core.messages import AcceptAck, Leader, VoteReply
+from replica.core.messages import AcceptAck, Leader, SpecReply, VoteReply
 from tests.replica.core.lone import CLIENT, ELECTION_SECONDS, LONG, Lone, accept, asked
 from tests.replica.core.successor import A, Successor
+from tests.scenarios.cluster import Cluster
 
 
 def leading(voters: int = 3) -> Successor:
@@ -188,3 +189,20 @@ def test_what_is_on_disk_moves_a_leader_s_commit_and_a_follower_s_ack() -> None:
     assert node.commit_index == node.log.last_index - 1
     lone.sync()
     assert node.commit_index == node.log.last_index
+
+
+def test_who_steps_down_has_logged_what_it_speculated_on_in_that_turn() -> None:
+    """Its replies leave; without the entry nobody would find what they tell in its log."""
+    cluster = Cluster(3, election_seconds=0.5)
+    (session,) = cluster.open("s")
+    cluster.put(session, b"k", b"v", "before")
+    cluster.settle()
+    cluster.isolate(0)
+    cluster.link("c", 0)
+    cluster.settle("c", 0)
+    cluster.put(session, b"k", b"w", "put")
+    cluster.now += 1.5
+    cluster.deliver("c", 0, len(cluster.queues["c", 0]))
+    assert cluster.replicas[0].roles.name != "leader"
+    assert [message.firsts for message in cluster.waiting(0, "c") if isinstance(message, SpecReply)] == [[2]]
+    assert [number for _, number, _ in cluster.logged(0)] == [1, 2]

@@ -240,7 +240,13 @@ class Mesh:
 
     def _begin(self, connection: Connection, link: Link) -> None:
         self._connections[connection] = None
-        connection.begin(link)
+        try:
+            connection.begin(link)
+        except BaseException:  # nobody will see it through its life, and who closes all waits for it
+            link.abort("cancelled")
+            del self._connections[connection]
+            self._ended.set()
+            raise
 
     async def _serve(self, connection: Connection) -> None:
         """See one connection through its life."""

@@ -1,7 +1,8 @@
 """What clients say for sessions whose opening is not applied here yet: it is kept until that is, within bounds, and taken then.
 
 A client hears of its opening from the leader, and its first commands may be here before the entry that opens the session. A replica that catches up
-by a snapshot may be far behind those: what it keeps is bounded in records, in commands and in bytes, and what is sent again is kept once.
+by a snapshot may be far behind those: what it keeps is bounded in records, and in commands and bytes as what its witness holds is, and what is sent
+again is kept once. What finds no room is answered GAP, and comes again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from replica.core.messages import Record
 
 EARLY_RECORDS_MAX = 1024
-"""Records of one session each; more are answered GAP and the client sends again."""
+"""Records of one session each."""
 
 
 @attrs.define(eq=False)
@@ -26,6 +27,7 @@ class EarlyRecords:
 
     commands_max: int
     bytes_max: int
+    """Of keys and values."""
     records: dict[int, dict[tuple[int, int], tuple[Source, Record]]] = attrs.Factory(dict)
     # {session: {(first command, count): (link, record)}}
     count: int = 0

@@ -136,7 +136,7 @@ class StrongReads:
             return node.commit_index if node.config.mode == "paxos" and node.applied_index < node.commit_index else 0
         logged = leader.logged.get(session)
         if logged is None or logged.number < dependency or logged.number == CLOSED:
-            return -1  # behind its end nothing of a session is logged, whatever witnesses hold
+            return -1  # behind its end nothing of a session is logged, whatever witnesses hold (docs/protocol.md, "Exactly once")
         if not leader.speculates or node.config.mode == "paxos" or logged.blocked > chain.committed or logged.unwitnessed > chain.committed:
             return leader.next_index
         anchored = chain.anchored

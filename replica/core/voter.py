@@ -131,6 +131,7 @@ class Voter:
             run = run.after(chain.held)
         elif previous > chain.held:
             return GAP
+        # Behind a session's end nothing of it is logged (docs/protocol.md, "Exactly once"): its client is told when the end is applied.
         if self._full(chain, run) or (leader is not None and (leader.busy() or leader.logged_number(chain.session) == CLOSED)):
             return BUSY
         self._take(chain, run)
@@ -179,12 +180,14 @@ class Voter:
         """Keep the record of a session whose opening is still on its way here, or say why it cannot be served."""
         session, start, end, first, previous, incomplete = place
         reason = self.node.refusal(session)
-        part = Record(
-            [session], [first], [end - start], [previous], [incomplete],
-            record.kinds[start:end], record.keys[start:end], record.values[start:end],
-        )  # fmt: skip
-        if reason != GAP or not self.early.add(source, part):
-            refusals.append([session, reason])
+        if reason == GAP:
+            part = Record(
+                [session], [first], [end - start], [previous], [incomplete],
+                record.kinds[start:end], record.keys[start:end], record.values[start:end],
+            )  # fmt: skip
+            if self.early.add(source, part):
+                return
+        refusals.append([session, reason])
 
     def _answer_again(self, source: Source, again: list[tuple[Chain, Run]], leader: Leader | None) -> None:
         """A resent command that is applied already: say so, with its result (the first answer may be lost).

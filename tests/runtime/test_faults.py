@@ -71,11 +71,6 @@ def found(names: Sequence[str], seeds: int = 12) -> str:
     return ""
 
 
-def test_a_client_that_fails_while_it_says_hello_ends_at_once() -> None:
-    """Nobody sees such a connection through its life, so nobody may wait for its end."""
-    assert run(95).failure == ""
-
-
 def test_a_turn_that_swallows_what_was_raised_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     end_turn = ReplicaDriver.end_turn
 

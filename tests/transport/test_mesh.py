@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from tests.transport.mesh_nodes import ADDRESSES, QUICK, Node
 from transport.errors import AddressInUse, BadAddress, HandshakeRefused, LocalMisuse
 from transport.fabric import Fabric
-from transport.handshake import Identity
+from transport.handshake import Connection, Identity
 from transport.limits import Limits
 
 if TYPE_CHECKING:
@@ -60,6 +60,27 @@ async def test_a_lost_link_is_told_at_both_ends_and_dialed_again(address: str) -
         assert client.downs == [("server", "closed_by_peer")] * 3
         await server.until(lambda: len(server.downs) == 3)
         assert server.downs == [("c", "tired")] * 3
+        nursery.cancel_scope.cancel()
+
+
+async def test_nobody_waits_for_a_connection_that_failed_while_it_said_hello(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Connection.begin
+
+    def fail(self: Connection, link: Link) -> None:
+        begin(self, link)
+        if self.dialed:
+            raise RuntimeError("while it says hello")
+
+    monkeypatch.setattr(Connection, "begin", fail)
+    fabric = Fabric()
+    async with trio.open_nursery() as nursery:
+        server, client = Node("peer server", fabric).start(nursery), Node("peer c", fabric).start(nursery)
+        await nursery.start(server.mesh.listen, "memory:server")
+        with pytest.raises(RuntimeError, match="while it says hello"):
+            await client.mesh.dial(SERVER, "memory:server")
+        client.mesh.close_all("shutdown")
+        with trio.fail_after(1):
+            await client.mesh.wait_closed()
         nursery.cancel_scope.cancel()
 
 

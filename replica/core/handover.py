@@ -1,8 +1,8 @@
 """Handing over: the leader lets a follower of its choice lead next, so that nobody waits for a timeout (Raft dissertation, section 3.10).
 
-Nothing new enters its log (``Leader.busy``, ``registrar``, ``reconfiguration``) while it waits for the follower to have all of it, and until the order
-to ask for votes at once has come to something: a candidate whose log is shorter is refused.  If it comes to nothing the leader goes on: nothing was
-decided.
+Nothing new enters its log (``Leader.busy``, ``registrar``, ``reconfiguration``) while it waits for the follower to have all of it, and until the
+order to ask for votes at once has come to something: a candidate whose log is shorter is refused.  If it comes to nothing the leader goes on: nothing
+was decided.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Disks that become slow or full, from outside: nothing in the replicas knows of it.
+"""Disks that become slow, broken or full, from outside: nothing in the replicas knows of it.
 
 Slow: strace holds each ``fdatasync`` up.  It stops every system call of what it is attached to, so that figures are a little worse than those of a
-slow disk.  Full: ``RLIMIT_FSIZE``, set on the process by another one, lets no file grow; a write fails with EFBIG where a full disk says ENOSPC,
-which to the program is the same: the disk has refused.
+slow disk.  Broken: strace lets each ``fdatasync`` fail with EIO, and nothing is synced.  Full: ``RLIMIT_FSIZE``, set on the process by another
+one, lets no file grow; a write fails with EFBIG where a full disk says ENOSPC, which to the program is the same: the disk has refused.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import trio
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
 
 class CannotTrace(Exception):
@@ -31,14 +32,27 @@ def can_trace() -> bool:
     return shutil.which("strace") is not None
 
 
-@asynccontextmanager
-async def slowed(pids: Sequence[int], delay_seconds: float) -> AsyncIterator[None]:
+def slowed(pids: Sequence[int], delay_seconds: float) -> AbstractAsyncContextManager[None]:
     """Hold the syncs of these processes up for the length of the block.
 
     Raises:
         CannotTrace: strace cannot be used.
     """
-    inject = f"inject=fdatasync:delay_exit={round(delay_seconds * 1e6)}"
+    return _injected(pids, f"delay_exit={round(delay_seconds * 1e6)}")
+
+
+def broken(pids: Sequence[int]) -> AbstractAsyncContextManager[None]:
+    """Let the syncs of these processes fail with EIO, and sync nothing, for the length of the block; they may end meanwhile.
+
+    Raises:
+        CannotTrace: strace cannot be used.
+    """
+    return _injected(pids, "error=EIO")
+
+
+@asynccontextmanager
+async def _injected(pids: Sequence[int], what: str) -> AsyncIterator[None]:
+    inject = f"inject=fdatasync:{what}"
     words = ["strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject, *(word for pid in pids for word in ("-p", str(pid)))]
     try:
         process = await trio.lowlevel.open_process(words, stderr=subprocess.PIPE)

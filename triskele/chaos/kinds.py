@@ -17,6 +17,7 @@ KINDS: Final = {
     "flaky": "connections are cut again and again",
     "reorder": "connections end at one end and are opened anew, while what was sent over the old ones is still on its way",
     "slow-disk": "each fdatasync takes longer (strace)",
+    "disk-error": "each fdatasync fails with EIO (strace); replicas end and are started again",
     "disk-full": "no file can grow (RLIMIT_FSIZE); replicas end and are started again",
 }
 """``{name: what it does}``."""

@@ -57,10 +57,16 @@ NEMESES: Final = {
         Nemesis(name="flaky", where="network", targets=("all", "leader", "one"), strengths=(0.05, 0.5)),
         Nemesis(name="reorder", where="network", targets=("all", "leader"), strengths=(0.02, 0.2)),
         Nemesis(name="slow-disk", where="disk", targets=_ANY, strengths=(0.02, 0.5)),
+        Nemesis(name="disk-error", where="disk", targets=_ANY),
         Nemesis(name="disk-full", where="disk", targets=_ANY),
     )
 }
 
+ENDING: Final = frozenset({"kill", "disk-error", "disk-full"})
+"""Those that end processes."""
+
+TRACED: Final = frozenset({"slow-disk", "disk-error"})
+"""Those that need strace."""
 
 HOLDING: Final = frozenset({"partition-one", "partition-halves", "partition-majorities-ring", "partition-clients", "bridge", "half-open"})
 """Those that hold new connections up."""

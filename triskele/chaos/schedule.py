@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from triskele.chaos.nemeses import HOLDING, NEMESES
+from triskele.chaos.nemeses import ENDING, HOLDING, NEMESES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,8 +130,7 @@ def _beginning(chance: random.Random, faults: Sequence[Fault], name: str, pace: 
 
 def _fault(chance: random.Random, number: int, at: float, lasts: float, name: str, replicas: int, *, forgetful: bool) -> Fault:
     nemesis = NEMESES[name]
-    ends_processes = name in {"kill", "disk-full"}
-    target = chance.choice([one for one in nemesis.targets if not (forgetful and ends_processes and one == "all")])
+    target = chance.choice([one for one in nemesis.targets if not (forgetful and name in ENDING and one == "all")])
     if target == "one":
         target = str(chance.randrange(replicas))
     elif target == "halves":

@@ -11,7 +11,7 @@ import attrs
 from loadgen.settings import add_load_flags, load_settings
 from replica.config import SettingError
 from triskele.chaos.disks import can_trace
-from triskele.chaos.nemeses import NEMESES, chosen
+from triskele.chaos.nemeses import NEMESES, TRACED, chosen
 from triskele.cli.framework import Command, make_parser
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def kinds_of(settings: ChaosSettings, *, durable: bool) -> tuple[list[str], dict
             missing[name] = f"needs {nemesis.replicas_min} replicas"
         elif nemesis.where == "disk" and not durable:
             missing[name] = "nothing is on disk"
-        elif name == "slow-disk" and not can_trace():
+        elif name in TRACED and not can_trace():
             missing[name] = "strace is not installed"
     for name, why in missing.items():
         if name in settings.nemeses:

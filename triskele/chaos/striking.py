@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from triskele.chaos.disks import empty, fill, slowed
-from triskele.chaos.nemeses import NEMESES, effects, lines_of
+from triskele.chaos.disks import broken, empty, fill, slowed
+from triskele.chaos.nemeses import ENDING, NEMESES, effects, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from triskele.chaos.network import Network
     from triskele.chaos.schedule import Fault
+    from triskele.child import Child
     from triskele.cluster import LocalCluster
 
 _FILL_SECONDS = 0.02
+_FELT_SECONDS = 2.0
 _ENDING_SECONDS = 0.05
 _BLAME_SECONDS = 2.0
 """A process may end so long after a fault that ended it was lifted."""
@@ -106,11 +108,11 @@ class Striker:
             self.endings.append(Ending(replica=replica, at=round(at, 3), words=child.ending(), expected=self._explained(replica, at)))
 
     def _explained(self, replica: int, at: float) -> bool:
-        """Whether a fault that ends processes was on a replica just now; one that is full ends it more than once."""
-        fatal = [strike for strike in self.strikes if strike.fault.nemesis in {"kill", "disk-full"} and replica in strike.hit]
-        for strike in fatal:
+        """Whether a fault that ends processes was on a replica just now, the last such one; a full disk ends it more than once."""
+        fatal = [strike for strike in self.strikes if strike.fault.nemesis in ENDING and replica in strike.hit]
+        for strike in reversed(fatal):
             if strike.began <= at <= (strike.ended or at) + _BLAME_SECONDS:
-                if strike.fault.nemesis == "disk-full":
+                if NEMESES[strike.fault.nemesis].where == "disk":
                     strike.touched += 1
                 return True
         return False
@@ -123,8 +125,8 @@ class Striker:
         self.strikes.append(strike)
         self._say(f"{strike.began:6.1f} s  {fault.words()}, for {fault.lasts:.1f} s: replica {', '.join(map(str, strike.hit))}")
         lasting = {
-            "kill": self._kill, "pause": self._pause, "slow-disk": self._slow_disk, "disk-full": self._disk_full, "flaky": self._flaky,
-            "reorder": self._reorder,
+            "kill": self._kill, "pause": self._pause, "slow-disk": self._slow_disk, "disk-error": self._disk_error, "disk-full": self._disk_full,
+            "flaky": self._flaky, "reorder": self._reorder,
         }.get(fault.nemesis, self._alter)  # fmt: skip
         try:
             with trio.move_on_at(self._start + fault.ends):
@@ -157,7 +159,7 @@ class Striker:
                 keeper.restart()
 
     async def _pause(self, strike: Strike) -> None:
-        processes = [self._cluster.children[replica].process for replica in strike.hit if self._cluster.keepers[replica].alive]
+        processes = [child.process for child in self._alive(strike.hit)]
         for process in processes:
             process.send_signal(signal.SIGSTOP)
         strike.touched = len(processes)
@@ -168,26 +170,46 @@ class Striker:
                 process.send_signal(signal.SIGCONT)
 
     async def _slow_disk(self, strike: Strike) -> None:
-        pids = [self._cluster.children[replica].pid for replica in strike.hit if self._cluster.keepers[replica].alive]
+        children = self._alive(strike.hit)
         async with AsyncExitStack() as stack:
-            if pids:
-                await stack.enter_async_context(slowed(pids, strike.fault.strength))
-                strike.touched = len(pids)
+            if children:
+                await stack.enter_async_context(slowed([child.pid for child in children], strike.fault.strength))
+                strike.touched = len(children)
             await trio.sleep_forever()
+
+    async def _disk_error(self, strike: Strike) -> None:
+        """Break the disks under the processes there are; what is started meanwhile finds them mended.
+
+        A fault may be shorter than strace takes to attach on a busy machine: it lasts until its processes have felt it.
+        """
+        children = self._alive(strike.hit)
+        with trio.move_on_after(_FELT_SECONDS, shield=True):
+            async with AsyncExitStack() as stack:
+                if children:
+                    await stack.enter_async_context(broken([child.pid for child in children]))
+                for child in children:
+                    await child.ended.wait()
+        try:
+            await trio.sleep_forever()
+        finally:
+            for replica in strike.hit:
+                self._cluster.keepers[replica].restart()
 
     async def _disk_full(self, strike: Strike) -> None:
         """Fill the disks, also those of processes that are started meanwhile."""
         try:
             while True:
-                for replica in strike.hit:
-                    if self._cluster.keepers[replica].alive:
-                        fill(self._cluster.children[replica].pid)
+                for child in self._alive(strike.hit):
+                    fill(child.pid)
                 await trio.sleep(_FILL_SECONDS)
         finally:
+            for child in self._alive(strike.hit):
+                empty(child.pid)
             for replica in strike.hit:
-                if self._cluster.keepers[replica].alive:
-                    empty(self._cluster.children[replica].pid)
                 self._cluster.keepers[replica].restart()
+
+    def _alive(self, replicas: Sequence[int]) -> list[Child]:
+        return [self._cluster.children[replica] for replica in replicas if self._cluster.keepers[replica].alive]
 
     async def _alter(self, strike: Strike) -> None:
         fault = strike.fault

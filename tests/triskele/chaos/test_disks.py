@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from triskele.chaos.disks import CannotTrace, can_trace, empty, fill, slowed
+from triskele.chaos.disks import CannotTrace, broken, can_trace, empty, fill, slowed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +76,22 @@ async def test_a_slow_disk_syncs_later_and_is_as_before_afterwards(tmp_path: Pat
         pass  # a sandbox that lets nobody trace
     finally:
         writer.end()
+
+
+async def test_a_broken_disk_refuses_to_sync_until_it_is_mended_and_its_process_may_end_meanwhile(tmp_path: Path) -> None:
+    if not can_trace():
+        pytest.skip("strace is not installed")
+    writers = [Writer(tmp_path / name) for name in ("one", "other")]
+    try:
+        with trio.fail_after(20):
+            async with broken([writer.process.pid for writer in writers]):
+                assert [writer.write()[0] for writer in writers] == ["Input/output error"] * 2
+                writers[1].end()
+        assert writers[0].write()[0] == "written"
+    except* CannotTrace:
+        pass  # a sandbox that lets nobody trace
+    finally:
+        writers[0].end()
 
 
 async def test_a_process_that_is_gone_cannot_be_slowed() -> None:

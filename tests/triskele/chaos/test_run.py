@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from loadgen.checkers.formats import read
 from loadgen.report import CHECKED
 from triskele.chaos import run
+from triskele.chaos.disks import CannotTrace, can_trace
 from triskele.chaos.settings import ChaosSettings
 from triskele.child import child_environment
 
@@ -40,6 +42,21 @@ def test_the_leader_dies_under_load_and_everything_holds(tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.jsonl", "replicas.log"]  # the cluster's folder is gone
     assert json.dumps(result)
     assert any("kill of" in line for line in said)
+
+
+@pytest.mark.skipif(not can_trace(), reason="strace is not installed")
+def test_replicas_whose_disks_fail_end_and_tell_why_and_everything_holds(tmp_path: Path) -> None:
+    load = "--clients 1 --threads 4 --rate 200"
+    settings = ChaosSettings(replicas=3, seconds=6.0, seed=1, output=tmp_path, nemeses=("disk-error",), load=load)
+    try:
+        result = run.chaos(settings, lambda _: None)
+    except* CannotTrace:
+        pytest.skip("strace may trace nothing here")
+    assert result["problems"] == []
+    assert {ending["words"] for ending in result["endings"]} == {"ended with status 1"}
+    assert re.search(
+        r"replica-\d/log-\d+\.segment: sync failed: Input/output error; make room or replace the disk", (tmp_path / "replicas.log").read_text()
+    )
 
 
 def test_an_interrupt_leaves_a_partial_report_and_no_folders_of_the_cluster(tmp_path: Path) -> None:

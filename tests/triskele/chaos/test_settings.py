@@ -35,9 +35,11 @@ def test_what_chaos_says_itself_is_no_flag_of_the_load() -> None:
 def test_all_kinds_that_can_be_had_are_drawn_from_and_the_others_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "can_trace", lambda: False)
     kinds, missing = kinds_of(SETTINGS, durable=True)
-    assert missing == {"partition-majorities-ring": "needs 5 replicas", "slow-disk": "strace is not installed"}
+    assert missing == {"partition-majorities-ring": "needs 5 replicas", **dict.fromkeys(("slow-disk", "disk-error"), "strace is not installed")}
     assert {*kinds, *missing} == set(NEMESES)
-    assert kinds_of(attrs.evolve(SETTINGS, replicas=5), durable=False)[1] == dict.fromkeys(("slow-disk", "disk-full"), "nothing is on disk")
+    assert kinds_of(attrs.evolve(SETTINGS, replicas=5), durable=False)[1] == dict.fromkeys(
+        ("slow-disk", "disk-error", "disk-full"), "nothing is on disk"
+    )
 
 
 @pytest.mark.parametrize(

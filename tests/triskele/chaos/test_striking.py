@@ -65,6 +65,20 @@ async def test_an_end_that_no_fault_explains_is_noted() -> None:
         assert [(ending.replica, ending.expected) for ending in striker.endings] == [(1, False)]
 
 
+async def test_an_end_is_put_down_to_the_last_fault_that_can_explain_it() -> None:
+    async with striker_at(fault("disk-full", "0", lasts=0.05), fault("disk-full", "0", 2, at=0.1, lasts=60.0)) as (striker, cluster, _):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(striker.run)
+            while len(striker.strikes) < 2:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+            cluster.children[0].process.kill()
+            while not striker.endings:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+            nursery.cancel_scope.cancel()
+        assert striker.endings[0].expected
+        assert [strike.touched for strike in striker.strikes] == [0, 1]
+
+
 async def test_paused_replicas_stand_still_until_it_is_over_also_when_the_run_is_cut_short() -> None:
     async with striker_at(fault("pause", "0,2", lasts=60.0)) as (striker, cluster, _):
         async with trio.open_nursery() as nursery:

@@ -200,8 +200,6 @@ class Settings:
         minimum=0.01,
         maximum=600.0,
     )
-    lease_seconds: float = _setting(30.0, "times", "an unheard session ends after", minimum=1.0, maximum=86_400.0)
-    resend_seconds: float = _setting(0.25, "times", "unanswered commands and entries are sent again after", minimum=0.001, maximum=60.0)
     read_wait_seconds: float = _setting(
         0.1, "times", "a causal read waits this long for its floor, then says that this replica lags", minimum=0.0, maximum=60.0
     )
@@ -215,8 +213,8 @@ class Settings:
     )
     connections_max: int = _setting(2_000, "limits", "connections of each listener; one more is closed at once", minimum=1, maximum=1_000_000)
     out_queue_bytes_max: int = _setting(
-        32 * _MEBIBYTE, "limits", "bytes waiting on one link: a client beyond it is not read from, a peer's frames are dropped and caught up",
-        minimum=2 * _MEBIBYTE, maximum=1 << 40,
+        32 * _MEBIBYTE, "limits", "bytes waiting on one link; a frame that does not fit is dropped whole, and caught up with later",
+        minimum=16 * _MEBIBYTE, maximum=1 << 40,
     )  # fmt: skip
     sessions_max: int = _setting(100_000, "limits", "open sessions; one more is refused", minimum=1, maximum=100_000_000)
     commands_in_flight_max: int = _setting(  # at most as many as have their outcomes kept for a client that has not heard them
@@ -230,7 +228,7 @@ class Settings:
         256 * _MEBIBYTE, "limits", "bytes of the values a witness holds; beyond it REFUSED or BUSY", minimum=2 * _MEBIBYTE, maximum=1 << 40
     )
     log_bytes_max: int = _setting(
-        256 * _MEBIBYTE, "limits", "applied entries kept in memory for slow followers; older ones are forgotten",
+        256 * _MEBIBYTE, "limits", "entries kept in memory; above half of it applied ones are forgotten, and at all of it new commands are answered BUSY",
         minimum=2 * _MEBIBYTE, maximum=1 << 40,
     )  # fmt: skip
 

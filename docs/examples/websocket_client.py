@@ -190,9 +190,9 @@ class Client:
         return [voter for voter in self.voters if voter != self.leader]
 
     def fast_others(self) -> int:
-        """How many voters beside the leader make a fast quorum: ceil(3f / 2) of 2f + 1."""
-        f = (len(self.voters) - 1) // 2
-        return (3 * f + 1) // 2
+        """How many voters beside the leader make a fast quorum: 2 of 3, 3 of 5; changes of the members make even numbers too."""
+        majority = len(self.voters) // 2 + 1
+        return (2 * len(self.voters) - majority) // 2
 
     async def open_session(self) -> int:
         """Learn who leads, choose the nearest replica as home, open the session and bind it there."""

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import ast
+from pathlib import Path
 
 import attrs
 import pytest
@@ -13,8 +14,7 @@ from statemachine.sessions import RESULTS_MAX
 from transport.frame import HEADER_BYTES
 from transport.limits import Limits
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ROOT = Path(__file__).parents[2]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,8 +38,8 @@ def test_without_any_source_every_setting_has_its_default() -> None:
 def test_a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default(tmp_path: Path) -> None:
     file = toml(tmp_path, 'mode = "paxos"\nbatching = "fixed"\nbatch_delay_us = 1\n')
     settings = resolve({"mode": "ht"}, {"TRISKELE_MODE": "curp", "TRISKELE_BATCHING": "turn"}, file)
-    assert (settings.mode, settings.batching, settings.batch_delay_us, settings.lease_seconds) == ("ht", "turn", 1, 30.0)
-    origins = [settings.origin(name) for name in ("mode", "batching", "batch_delay_us", "lease_seconds")]
+    assert (settings.mode, settings.batching, settings.batch_delay_us, settings.forward_seconds) == ("ht", "turn", 1, 0.3)
+    origins = [settings.origin(name) for name in ("mode", "batching", "batch_delay_us", "forward_seconds")]
     assert ["--mode", "TRISKELE_BATCHING", str(file), "default"] == origins
 
 
@@ -60,6 +60,22 @@ def test_every_setting_tells_its_unit_help_and_limits() -> None:
             assert setting.minimum <= setting.default <= setting.maximum < float("inf")
 
 
+def read_somewhere() -> set[str]:
+    """Names read as ``settings.NAME`` where these settings are meant, outside the module that defines them."""
+    found: set[str] = set()
+    for file in (path for top in ("replica", "triskele", "loadgen") for path in (ROOT / top).rglob("*.py") if path.name != "config.py"):
+        tree = ast.parse(file.read_text())
+        if any(isinstance(node, ast.ImportFrom) and node.module == "replica.config" for node in ast.walk(tree)):
+            attributes = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+            found |= {node.attr for node in attributes if ast.unparse(node.value).endswith("settings")}
+    return found
+
+
+def test_every_setting_is_read_by_the_program() -> None:
+    read, told_as = read_somewhere(), {"heartbeat_seconds": "heartbeat"}
+    assert [name for name in SETTINGS if told_as.get(name, name) not in read] == []
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -72,15 +88,15 @@ def test_every_setting_tells_its_unit_help_and_limits() -> None:
         ({"batch_delay_us": "soon"}, "--batch-delay-us soon: must be a whole number from 0 to 100000"),
         ({"batch_delay_us": "-1"}, "--batch-delay-us -1: must be a whole number from 0 to 100000"),
         ({"batch_delay_us": "1.5"}, "--batch-delay-us 1.5: must be a whole number from 0 to 100000"),
-        ({"lease_seconds": "nan"}, "--lease-seconds nan: must be a number from 1 to 86400"),
+        ({"forward_seconds": "nan"}, "--forward-seconds nan: must be a number from 0.001 to 60"),
         ({"heartbeat_seconds": "0"}, "--heartbeat-seconds 0.0: must be a number from 0.001 to 60"),
         ({"listen": "7400"}, "--listen 7400: must be HOST:PORT"),
         ({"admin": "::1:7400"}, "--admin ::1:7400: an IPv6 host stands in brackets: [::1]:7400"),
         ({"websocket": "localhost:70000"}, "--websocket localhost:70000: must be HOST:PORT with a port from 0 to 65535"),
         ({"listen": "fd:x"}, "--listen fd:x: must be fd:N with N an open file descriptor"),
         (
-            {"out_queue_bytes_max": "3000000"},
-            "--out-queue-bytes-max 3000000: must be more than frame_bytes_max (16777216), or that frame never fits",
+            {"out_queue_bytes_max": "16777216"},
+            "--out-queue-bytes-max 16777216: must be more than frame_bytes_max (16777216), or that frame never fits",
         ),
     ],
 )
@@ -120,7 +136,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_whole_number_is_a_number_in_toml(tmp_path: Path) -> None:
-    seconds = resolve({}, {}, toml(tmp_path, "lease_seconds = 5")).lease_seconds
+    seconds = resolve({}, {}, toml(tmp_path, "forward_seconds = 5")).forward_seconds
     assert (5.0, float) == (seconds, type(seconds))
 
 
@@ -137,9 +153,9 @@ def test_heartbeats_go_with_elections_unless_they_are_set() -> None:
 
 
 def test_a_child_process_gets_the_same_settings_as_flags() -> None:
-    settings = resolve({"mode": "curp", "insecure": True, "listen": "0.0.0.0:1"}, {"TRISKELE_LEASE_SECONDS": "4"})
+    settings = resolve({"mode": "curp", "insecure": True, "listen": "0.0.0.0:1"}, {"TRISKELE_FORWARD_SECONDS": "4"})
     flags = settings.as_flags()
-    assert flags == ["--mode", "curp", "--insecure", "--lease-seconds", "4.0"]
+    assert flags == ["--mode", "curp", "--insecure", "--forward-seconds", "4.0"]
     assert attrs.evolve(settings, listen="") == settings_from(parser().parse_args(flags), {"TRISKELE_MODE": "ho"})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ import cbor2
 import pytest
 
 from replica import hello, wire_cbor
-from replica.core import node
+from replica.core import node, quorum
 from replica.wire import LAYOUTS, WireLimits, decode
 from replica.wire_columns import Field
 from statemachine import command
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEXT = (ROOT / "docs" / "wire.md").read_text()
-EXAMPLE = (ROOT / "docs" / "examples" / "websocket_client.py").read_text()
+EXAMPLE_FILE = ROOT / "docs" / "examples" / "websocket_client.py"
+EXAMPLE = EXAMPLE_FILE.read_text()
 EXCHANGE = re.findall(r"^([012]) ([→←]) (\[.*\])$", TEXT, re.MULTILINE)
 
 
@@ -102,3 +104,13 @@ def test_the_example_knows_the_tags() -> None:
     assert {name: tag for name, tag in constants.items() if name in words} == {name: words[name] for name in constants if name in words}
     assert len([name for name in constants if name in words]) == 18
     assert (constants["PUT"], constants["CAUSAL"]) == (command.PUT, command.CAUSAL)
+
+
+@pytest.mark.parametrize("voters", range(1, 16))
+def test_the_example_and_the_page_count_as_replicas_do_with_any_number_of_voters(voters: int) -> None:
+    client = runpy.run_path(str(EXAMPLE_FILE))["Client"]()
+    client.voters = list(range(voters))
+    assert client.fast_others() == quorum.fast_quorum(voters) - 1
+    told = {int(of): int(enough) for enough, of in re.findall(r"(\d) of (\d)", TEXT)}
+    assert told.get(voters, quorum.fast_quorum(voters)) == quorum.fast_quorum(voters)
+    assert sorted(told) == [1, 2, 3, 4, 5, 6, 7]

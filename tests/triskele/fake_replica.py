@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--id", type=int)
-    for flag in ("--cluster", "--listen", "--websocket", "--admin", "--mode", "--durability", "--lease-seconds"):
+    for flag in ("--cluster", "--listen", "--websocket", "--admin", "--mode", "--durability", "--forward-seconds"):
         parser.add_argument(flag)
     parser.add_argument("--announce", action="store_true")
     parser.add_argument("--attached", action="store_true")
@@ -49,7 +49,7 @@ def main() -> None:
     assert told["address"] == cluster.replica(arguments.id).address
     if "noisy" in ways:
         sys.stdout.write("to stdout\n")
-        sys.stderr.write(f"mode {arguments.mode}, lease {arguments.lease_seconds}\n")
+        sys.stderr.write(f"mode {arguments.mode}, forwards after {arguments.forward_seconds}\n")
         sys.stderr.write("x" * 100_000 + "\nno end")
         sys.stderr.flush()
     if "silent" not in ways:

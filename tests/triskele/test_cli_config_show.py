@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 def test_every_setting_is_shown_with_its_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "t.toml"
-    file.write_text("lease_seconds = 4\n")
+    file.write_text("forward_seconds = 4\n")
     monkeypatch.setenv("TRISKELE_BATCHING", "fixed")
     assert main(["config", "show", "--config", str(file), "--mode", "ht", "-o", "json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert list(told) == list(SETTINGS)
     assert told["mode"] == {"value": "ht", "origin": "--mode"}
     assert told["batching"] == {"value": "fixed", "origin": "TRISKELE_BATCHING"}
-    assert told["lease_seconds"] == {"value": 4.0, "origin": str(file)}
+    assert told["forward_seconds"] == {"value": 4.0, "origin": str(file)}
     assert told["insecure"] == {"value": False, "origin": "default"}
 
 

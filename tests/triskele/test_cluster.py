@@ -126,9 +126,9 @@ async def test_a_replica_that_does_not_want_to_end_is_killed(said: Said, monkeyp
 
 async def test_what_replicas_write_is_passed_on_with_their_id(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE", "0:noisy")
-    async with running(said, 1, resolve({"mode": "curp", "durability": "memory"}, {"TRISKELE_LEASE_SECONDS": "4"})):
+    async with running(said, 1, resolve({"mode": "curp", "durability": "memory"}, {"TRISKELE_FORWARD_SECONDS": "4"})):
         pass
-    assert {"0 | to stdout", "0 | mode curp, lease 4.0", "0 | no end"} <= set(said.lines)
+    assert {"0 | to stdout", "0 | mode curp, forwards after 4.0", "0 | no end"} <= set(said.lines)
     assert sum(line.count("x") for line in said.lines if line.startswith("0 | xxx")) == 100_000
 
 

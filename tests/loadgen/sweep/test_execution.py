@@ -27,12 +27,12 @@ async def outcomes(tmp_path: Path, text: str) -> list[Outcome]:
 
 async def test_each_run_gets_its_flags_and_no_settings_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRISKELE_THREADS", "7")
-    found = await outcomes(tmp_path, "repeats = 2\n[base]\nresend_seconds = 0.5\n[axes]\npendings = [5, 15]\n")
-    assert [outcome.run for outcome in found] == plan("repeats = 2\n[base]\nresend_seconds = 0.5\n[axes]\npendings = [5, 15]\n").runs()
+    found = await outcomes(tmp_path, "repeats = 2\n[base]\nforward_seconds = 0.5\n[axes]\npendings = [5, 15]\n")
+    assert [outcome.run for outcome in found] == plan("repeats = 2\n[base]\nforward_seconds = 0.5\n[axes]\npendings = [5, 15]\n").runs()
     for outcome in found:
         assert outcome.result is not None
         assert outcome.result["throughput_per_second"] == 1000.0 * int(str(outcome.run.point.flags["pendings"]))
-        assert outcome.result["told"]["variables"] == {"TRISKELE_RESEND_SECONDS": "0.5"}
+        assert outcome.result["told"]["variables"] == {"TRISKELE_FORWARD_SECONDS": "0.5"}
         words = outcome.result["told"]["words"]
         assert words == [*outcome.run.point.words(), "--quiet", "--json", str(tmp_path / "out" / "running.json")]
 

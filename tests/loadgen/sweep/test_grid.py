@@ -26,9 +26,9 @@ def test_each_step_meets_each_of_every_other_axis() -> None:
 
 
 def test_flags_become_words_of_the_load_and_settings_of_the_cluster_variables() -> None:
-    (point,) = points({"warmup-seconds": 0.5, "floor": True, "check": False, "resend_seconds": 0.5}, mode=["ho"])
+    (point,) = points({"warmup-seconds": 0.5, "floor": True, "check": False, "forward_seconds": 0.5}, mode=["ho"])
     assert point.words() == ["--local", "3", "--warmup-seconds", "0.5", "--floor", "--no-check", "--mode", "ho"]
-    assert point.variables() == {"TRISKELE_RESEND_SECONDS": "0.5"}
+    assert point.variables() == {"TRISKELE_FORWARD_SECONDS": "0.5"}
 
 
 @pytest.mark.parametrize(

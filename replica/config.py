@@ -228,7 +228,7 @@ class Settings:
         256 * _MEBIBYTE, "limits", "bytes of the values a witness holds; beyond it REFUSED or BUSY", minimum=2 * _MEBIBYTE, maximum=1 << 40
     )
     log_bytes_max: int = _setting(
-        256 * _MEBIBYTE, "limits", "entries kept in memory; above half of it applied ones are forgotten, and at all of it new commands are answered BUSY",
+        256 * _MEBIBYTE, "limits", "entries kept in memory; above half of it applied ones are forgotten, above it new commands are answered BUSY",
         minimum=2 * _MEBIBYTE, maximum=1 << 40,
     )  # fmt: skip
 

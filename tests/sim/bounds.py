@@ -86,6 +86,7 @@ def _left_behind(session: Session, client: Client) -> str:
     old = [number for number in chain(session.results, session.speculated, *own.unsure.values()) if number <= session.strong_done]
     if old:
         return f"outcomes of {old}, complete up to {session.strong_done}"
-    if not session.late_reads.keys() <= session.causal_reads.keys():
+    between_turns = session.id not in client.touched  # else a turn has yet to end, and lets go of what was answered in it
+    if between_turns and not session.late_reads.keys() <= session.causal_reads.keys():
         return f"late reads {list(session.late_reads)} that nobody waits for"
     return ""

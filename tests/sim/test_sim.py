@@ -79,6 +79,11 @@ def test_commands_that_come_before_their_leader_need_not_be_fast() -> None:
     assert run(draw(11046, "ht", 5)).failure == ""
 
 
+def test_what_was_answered_in_a_turn_may_wait_for_the_turn_s_end_to_be_let_go() -> None:
+    """A replica is looked at while a client is in the midst of a turn, in which a causal read was answered too early and then rightly."""
+    assert run(draw(4194, "ht", 3)).failure == ""
+
+
 def test_a_seed_replays_exactly() -> None:
     assert run(draw(42)) == run(draw(42))
 

@@ -1,6 +1,6 @@
 """The admin HTTP server: health, readiness, status, metrics and the operators' actions on a listener of their own.
 
-A small HTTP/1.1 server over h11 and Trio: GET shows, POST acts, neither takes a body.  It shares a process with a replica whose turns must not
+A small HTTP/1.1 server over h11 and Trio: GET (or HEAD) shows, POST acts, none takes a body.  It shares a process with a replica whose turns must not
 wait, so it does little: pages are made by plain functions, in one go, and streams piece by piece.  Connections are counted; one that breaks a
 rule (``admin_http``) is closed for a named reason and counted.  Whatever one connection does, the others and the replica go on.
 
@@ -74,7 +74,7 @@ class AdminServer:
     """The pages, their limits and what has happened so far.
 
     Attributes:
-        routes: ``{path: function of the query that makes the page or the stream, now or later}``, for GET; one that raises is answered 500,
+        routes: ``{path: function of the query that makes the page or the stream, now or later}``, for GET and HEAD; one that raises is answered 500,
             and logged.
         actions: ``{path: function of the query that acts and tells}``, for POST; likewise. So an action first looks at whatever may forbid it, then
             notes what is wanted, in one step: one that raises has begun nothing, or all of it.
@@ -161,9 +161,9 @@ class AdminServer:
         made = route or action
         if made is None:
             return text_page("no such page; there are " + " ".join([*self.routes, *self.actions]) + "\n", 404)
-        method = "GET" if route is not None else "POST"
-        if request.method != method.encode():
-            return attrs.evolve(text_page(f"only {method}\n", 405), headers={"Allow": method})
+        allowed = ("GET", "HEAD") if route is not None else ("POST",)
+        if request.method.decode("ascii") not in allowed:
+            return attrs.evolve(text_page(f"only {' and '.join(allowed)}\n", 405), headers={"Allow": ", ".join(allowed)})
         if made is action and any(name == b"origin" for name, _ in request.headers):
             return text_page("not for web pages\n", 403)
         given = parse_qsl(query, keep_blank_values=True)

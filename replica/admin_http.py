@@ -180,7 +180,7 @@ class Conversation:
             headers = [("Content-Type", stream.content_type), ("Cache-Control", "no-store")]
             self._server.answered(200)
             await self._send(self._http.send(h11.Response(status_code=200, headers=headers)) or b"")
-            for piece in pieces:
+            for piece in () if self._head else pieces:
                 for low in range(0, len(piece), SEND_BYTES):
                     await self._send(self._http.send(h11.Data(data=piece[low : low + SEND_BYTES])) or b"")
             await self._send(self._http.send(h11.EndOfMessage()) or b"")

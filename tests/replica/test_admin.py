@@ -94,6 +94,13 @@ async def test_every_page_is_served() -> None:
         assert (status, json.loads(body)) == (200, {"id": 1, "role": "leader"})
 
 
+async def test_a_head_is_answered_as_a_get_without_its_body() -> None:
+    async with running(["no leader is known"]) as admin:
+        head, get = await admin.ask(b"HEAD /readyz HTTP/1.1\r\nHost: h\r\n\r\n"), await admin.ask(GET % b"/readyz")
+        assert get.partition(b"\r\n\r\n")[2] == b"no leader is known\n"
+        assert (status_and_body(head), len(head)) == ((503, b""), len(get) - len(b"no leader is known\n"))
+
+
 async def test_readyz_tells_the_reasons_why_not() -> None:
     async with running(["no leader is known", "behind by 7"]) as admin:
         assert status_and_body(await admin.ask(GET % b"/readyz")) == (503, b"no leader is known\nbehind by 7\n")
@@ -104,7 +111,7 @@ async def test_readyz_tells_the_reasons_why_not() -> None:
     [
         (GET % b"/nothing", 404, b"no such page; there are /healthz"),
         (b"POST /status HTTP/1.1\r\nHost: h\r\n\r\n", 405, b"only GET"),
-        (b"HEAD /status HTTP/1.1\r\nHost: h\r\n\r\n", 405, b""),
+        (b"HEAD /act HTTP/1.1\r\nHost: h\r\n\r\n", 405, b""),
         (b"GET /status HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", 400, b"a request has no body here"),
         (b"GET /status\r\n\r\n", 400, b"illegal request line"),
         (b"GET /status HTTP/1.1\r\n\r\n", 400, b"Missing mandatory Host: header"),
@@ -140,7 +147,7 @@ async def test_malformed_requests_are_counted_by_reason() -> None:
 async def test_a_405_says_what_is_allowed_and_answers_are_not_cached() -> None:
     async with running() as admin:
         head = await admin.ask(b"DELETE /status HTTP/1.1\r\nHost: h\r\n\r\n")
-        assert b"\r\nallow: GET\r\n" in head.replace(b"Allow", b"allow")
+        assert b"\r\nallow: GET, HEAD\r\n" in head.replace(b"Allow", b"allow")
         assert b"no-store" in head
 
 

@@ -73,6 +73,22 @@ async def test_a_stream_comes_whole_and_is_closed() -> None:
     assert (server.statistics().statuses, server.statistics().reasons) == ({200: 1}, {})
 
 
+async def test_a_head_of_a_stream_has_no_body_and_the_connection_goes_on() -> None:
+    source = Source(b"one", b"two")
+    server = AdminServer({"/stream": lambda _query: Stream("text/plain", source.generate())})
+    sender, receiver = trio.testing.memory_stream_pair()
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server._connection, receiver)
+            await sender.send_all(GET.replace(b"GET", b"HEAD") + GET)
+            await trio.testing.wait_all_tasks_blocked()
+            answers = bytes(await sender.receive_some())
+            await sender.aclose()
+    assert answers.count(b"HTTP/1.1 200") == 2
+    assert answers.endswith(b"\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+    assert source.made == 2  # none for the head
+
+
 async def test_a_piece_is_made_when_the_one_before_was_taken() -> None:
     source = Source(*[b"piece"] * 100)
     async with serving(source) as (_, stream):

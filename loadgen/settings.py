@@ -207,7 +207,7 @@ def _resolve(
         found: Any
         if flags.get(name) is not None:
             found, what, origin = flags[name], setting.flag, setting.flag
-        elif setting.variable in environment:
+        elif environment.get(setting.variable):  # an empty one says nothing
             found, what, origin = environment[setting.variable], setting.variable, setting.variable
         elif name in table:
             values[name], origins[name] = setting.check(table[name], f"{name} in {file}"), file

@@ -87,14 +87,14 @@ class ClusterFile:
         Args:
             replica_id: Which replica; one that joins need not stand in the file.
             joins: It is new.
-            data_dir: Its folder, None for what the file says.
+            data_dir: Its folder, None for what the file says, or ``replica-N`` for one that joins and of which it says nothing.
         """
         known = next((place for place in self.replicas if place.id == replica_id), None)
         if known is None and not joins:
             return self
         place = attrs.evolve(known or ReplicaPlace(id=replica_id), joins=joins)
-        if data_dir is not None:
-            place = attrs.evolve(place, data_dir=str(data_dir))
+        if data_dir is not None or (joins and not place.data_dir):
+            place = attrs.evolve(place, data_dir=str(data_dir or f"replica-{replica_id}"))
         others = [other for other in self.replicas if other.id != replica_id]
         return attrs.evolve(self, replicas=tuple(sorted([*others, place], key=lambda place: place.id)))
 

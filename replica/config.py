@@ -365,7 +365,7 @@ def resolve(flags: Mapping[str, str | bool], environment: Mapping[str, str], fil
     for name, setting in SETTINGS.items():
         if name in flags:
             given, origin = flags[name], setting.flag
-        elif setting.variable in environment:
+        elif environment.get(setting.variable):  # an empty one says nothing
             given, origin = environment[setting.variable], setting.variable
         else:
             continue

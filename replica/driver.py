@@ -126,7 +126,7 @@ class ReplicaDriver:
 
     def on_link_down(self, identity: Identity, link: Link, reason: str) -> None:
         """Tell the core that a link is gone."""
-        logger.info("link to %s is down: %s", identity.name, reason)
+        logger.log(logging.INFO if identity.exclusive else logging.DEBUG, "link to %s is down: %s", identity.name, reason)
         source = self._sources.pop(link)
         if self._links.get(source) is link:
             del self._links[source]

@@ -20,7 +20,7 @@ from replica.surroundings import PROCESS, Surroundings
 from transport.errors import HandshakeRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from replica.cluster_file import ClusterFile
     from replica.config import Settings
@@ -97,7 +97,7 @@ class HomeFolder:
         first = {**given, JOINED: True} if place.joins else given
         folder = surroundings.open_folder(place.data_dir, cluster_id=cluster.cluster_id or "unnamed", replica_id=replica_id, facts=first)
         try:
-            self._agree(folder, place.data_dir, given)
+            self._agree(folder, place.data_dir, settings)
         except BaseException:
             folder.close()
             raise
@@ -107,17 +107,17 @@ class HomeFolder:
         self.incarnation = (int(folder.identity.folder_id, 16) & ((1 << FOLDER_BITS) - 1)) << OPENINGS_BITS | folder.identity.incarnation
         self._peers = {int(peer): number for peer, number in folder.recall(PEERS, {}).items()}
 
-    def _agree(self, folder: DataFolder, path: str, given: Mapping[str, str]) -> None:
+    def _agree(self, folder: DataFolder, path: str, settings: Settings) -> None:
         """Require what the folder was made for, and that it may be used at all.
 
         What one durability keeps another does not look at, the vote included; what one mode acknowledged another would not recover.
         A folder of a version that did not remember the mode is taken as it is, and belongs to this mode from now on.
         """
         judge_facts(path, folder.recall)
-        for name, value in given.items():
-            made_for = folder.recall(name)
+        for name in (DURABILITY, MODE):
+            value, made_for = getattr(settings, name), folder.recall(name)
             if made_for not in (value, None):
-                raise SettingError(f"--{name}", value, f"{path} was made for {made_for}; give that")
+                raise SettingError(settings.written(name), value, f"{path} was made for {made_for}; give that")
 
     def read(self, tombstone_sessions_max: int, progress: Progress | None = None) -> None:
         """Read what the folder holds, in any thread; ``load`` then has it.

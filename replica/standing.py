@@ -117,7 +117,7 @@ class Standing:
             return StateForgotten(folder.disk.path if folder is not None else "", self._hello.id, f"{who} knew it with another folder")
         what, value = {
             "wrong_cluster": ("cluster_id", self._hello.cluster_id),
-            "wrong_mode": ("--mode", self._hello.mode),
+            "wrong_mode": ("mode", self._hello.mode),
             "wrong_version": ("protocol version", ""),
             "wrong_voters": ("--cluster", f"with voters {', '.join(map(str, self._hello.voters))}"),
         }[refused.why]

@@ -264,7 +264,8 @@ class Mesh:
             del self._connections[connection]
             self._ended.set()
             expected = connection.refused is not None and connection.refused.expected
-            self._count(str(link.close_reason), f"link {link.name}", told=link.ending, quiet=expected)
+            usual = logging.DEBUG if connection.identity is not None and not connection.identity.exclusive else logging.INFO
+            self._count(str(link.close_reason), f"link {link.name}", told=link.ending, quiet=expected, usual=usual)
             self._forget(connection)
         self._down(connection)
 
@@ -321,9 +322,9 @@ class Mesh:
 
     # ------------------------------------------------------------------------------------------------------------------------ numbers
 
-    def _count(self, reason: str, what: str, *, told: str = "", quiet: bool = False) -> None:
+    def _count(self, reason: str, what: str, *, told: str = "", quiet: bool = False, usual: int = logging.INFO) -> None:
         self._add_reason(reason)
-        logger.log(logging.WARNING if reason.startswith(MISBEHAVIOUR) and not quiet else logging.INFO, "%s closed: %s", what, told or reason)
+        logger.log(logging.WARNING if reason.startswith(MISBEHAVIOUR) and not quiet else usual, "%s closed: %s", what, told or reason)
 
     def _add_reason(self, reason: str) -> None:
         if reason not in self._reasons and len(self._reasons) >= REASONS_MAX:

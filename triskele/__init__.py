@@ -18,5 +18,9 @@ def __getattr__(name: str) -> object:
         from triskele import client
 
         return getattr(client, name)
+    if name == "testing":
+        from importlib import import_module
+
+        return import_module("triskele.testing")
     message = f"module 'triskele' has no attribute {name!r}"
     raise AttributeError(message)

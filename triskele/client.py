@@ -202,7 +202,10 @@ class Store:
             timeout: seconds for all of them, from the block's end; None for the store's.
         """
         batch, seconds = Pipeline(), self._seconds(timeout)
-        yield batch
+        try:
+            yield batch
+        finally:
+            batch.over = True
         await batch.send(self._live, seconds)
 
     @asynccontextmanager

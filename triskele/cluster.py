@@ -132,7 +132,8 @@ class LocalCluster:
             await self._until_ready()
             return
         if not patient:
-            raise ClusterFailed(f"no leader served within {timeout:g} s")
+            listening = sum(keeper.listens for keeper in self.keepers.values())
+            raise ClusterFailed(f"no leader served within {timeout:g} s; {listening} of {len(self.keepers)} replicas listened")
         self._say(f"no leader serves after {timeout:g} s; replicas may be reading long logs")
         await self._until_ready()
 

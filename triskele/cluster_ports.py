@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import socket
 from contextlib import ExitStack, contextmanager
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import attrs
@@ -29,6 +30,7 @@ from replica.listening import ListenError, bound_address, open_socket
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from replica.cluster_file import ReplicaPlace
     from replica.config import Settings
 
 WEBSOCKET_OFFSET = 100
@@ -71,12 +73,14 @@ def reserve_ports(replicas: int, settings: Settings, port: int | None) -> Iterat
         port: Base port on loopback, 0 for free ports; None to take ``settings.listen`` and its neighbours.
 
     Raises:
-        SettingError: Wrong number of replicas, or an address that other machines reach without ``insecure``.
+        SettingError: Wrong number of replicas, listeners that would get the same port, or an address that other machines reach without
+            ``insecure``.
         ListenError: A port is taken.
     """
     if replicas not in REPLICA_COUNTS:
         raise SettingError("--replicas", replicas, "must be one of " + ", ".join(map(str, REPLICA_COUNTS)))
     bases = base_addresses(settings, port)
+    _check_apart(bases, replicas, settings)
     with ExitStack() as stack:
         reserved = {
             number: {name: stack.enter_context(_reserve(host, base + number if base else 0)) for name, (host, base) in bases.items()}
@@ -111,6 +115,36 @@ def base_addresses(settings: Settings, port: int | None) -> dict[str, tuple[str,
         why = f"the port must be {base - beyond} at most: replicas listen there and {number - base} above, each at the next"
         raise SettingError(what, value, why)
     return bases
+
+
+def with_usual_ports(settings: Settings, place: ReplicaPlace) -> Settings:
+    """Return the settings with the usual ports of a replica's WebSocket and admin, where neither they nor its cluster file name one."""
+    native = settings.listen or place.address
+    if not native or inherited_descriptor(native) is not None:
+        return settings
+    host, port = split_address(native)
+    missing = {
+        name: join_address(host, port and port + offset)
+        for name, offset in (("websocket", WEBSOCKET_OFFSET), ("admin", ADMIN_OFFSET))
+        if not getattr(settings, name) and not getattr(place, name) and port + offset < PORTS
+    }
+    return settings.changed("--join", **missing)
+
+
+def _check_apart(bases: Mapping[str, tuple[str, int]], replicas: int, settings: Settings) -> None:
+    """Refuse two listeners of which different replicas, or one, would get the same port.
+
+    Raises:
+        SettingError: Two are too near each other.
+    """
+    for (name, (host, base)), (other, (other_host, other_base)) in combinations(bases.items(), 2):
+        hosts = {host, other_host}
+        together = len(hosts) == 1 or hosts & {"0.0.0.0", "::"}  # noqa: S104 - the wildcard meets every address
+        if base and other_base and together and abs(base - other_base) < replicas:
+            what, value = (other, getattr(settings, other)) if getattr(settings, other) else (name, getattr(settings, name))
+            near = join_address(*bases[name if what == other else other])
+            why = f"too near {near}, where the {name if what == other else other} ports begin: {replicas} replicas take a port each from there on"
+            raise SettingError(settings.written(what), value, why)
 
 
 def _reserve(host: str, port: int) -> socket.socket:

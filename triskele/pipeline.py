@@ -94,9 +94,13 @@ class Pipeline:
     """Commands that leave together, in order; made by ``Store.pipeline``.
 
     A command that the store does not take fails alone: its result says ``Refused``.
+
+    Attributes:
+        over: The block has ended, and nothing more is taken.
     """
 
     def __init__(self) -> None:
+        self.over = False
         self._queued: list[Queued] = []
         self._refused: list[tuple[Result[object], Refused]] = []
 
@@ -154,7 +158,13 @@ class Pipeline:
 
     @contextmanager
     def _failing_alone(self, result: Result[T]) -> Iterator[None]:
-        """Let a refused command be its own result's matter, which is read after the block like any other."""
+        """Let a refused command be its own result's matter, which is read after the block like any other.
+
+        Raises:
+            RuntimeError: the block has ended, and so the command would never be sent.
+        """
+        if self.over:
+            raise RuntimeError("the pipeline's block has ended: nothing is sent any more")
         try:
             yield
         except Refused as error:

@@ -102,7 +102,7 @@ async def test_two_wiped_replicas_do_not_go_on_as_a_new_cluster(data: Path, wipe
 @pytest.mark.parametrize(
     ("replica", "changes", "line"),
     [
-        (2, {"mode": "ht"}, "--mode ht: replicas 0 and 1 refused this replica for it: mode 'ht'; here it is 'ho'\n"),
+        (2, {"mode": "ht"}, "mode ht: replicas 0 and 1 refused this replica for it: mode 'ht'; here it is 'ho'\n"),
         (0, {"cluster_id": "x"}, "cluster_id x: replicas 1 and 2 refused this replica for it: cluster 'x'; here it is "),
     ],
 )

@@ -140,6 +140,11 @@ def test_a_whole_number_is_a_number_in_toml(tmp_path: Path) -> None:
     assert (5.0, float) == (seconds, type(seconds))
 
 
+def test_an_empty_variable_says_nothing() -> None:
+    settings = resolve({}, {"TRISKELE_MODE": "", "TRISKELE_INSECURE": ""})
+    assert (settings, settings.origin("mode")) == (Settings(), "default")
+
+
 def test_variables_of_other_programs_are_left_alone() -> None:
     assert Settings() == resolve({}, {"TRISKELE_SERVICE_HOST": "10.0.0.1"})
 

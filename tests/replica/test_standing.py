@@ -68,7 +68,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
     ("why", "line"),
     [
         ("wrong_cluster", "cluster_id c: replicas 0 and 1 refused this replica for it: wrong_cluster at 1"),
-        ("wrong_mode", "--mode ht: replicas 0 and 1 refused this replica for it: wrong_mode at 1"),
+        ("wrong_mode", "mode ht: replicas 0 and 1 refused this replica for it: wrong_mode at 1"),
         ("wrong_version", "protocol version: replicas 0 and 1 refused this replica for it: wrong_version at 1"),
         ("wrong_voters", "--cluster with voters 0, 1, 2: replicas 0 and 1 refused this replica for it: wrong_voters at 1"),
     ],
@@ -90,7 +90,7 @@ def test_one_voter_s_word_ends_nobody_however_often_it_is_said(stand: Stand) -> 
 def test_of_five_two_that_contradict_leave_a_majority(tmp_path: Path) -> None:
     stand = Stand(tmp_path / "data", 5)
     stand.refuse("wrong_mode", 0, 1, 0, 1)
-    with pytest.raises(SettingError, match=r"^--mode ht: replicas 0 and 1 and 4 refused"):
+    with pytest.raises(SettingError, match=r"^mode ht: replicas 0 and 1 and 4 refused"):
         stand.refuse("wrong_mode", 4)
     stand.persistence.close()
 

@@ -193,3 +193,9 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
 def test_packages_run_as_programs(package: str) -> None:
     done = subprocess.run([sys.executable, "-m", package, "--help"], capture_output=True, text=True, env=child_environment(), check=True)
     assert {"triskele": "Commands:", "replica": "triskele replica", "loadgen": "triskele load"}[package] in done.stdout
+
+
+def test_a_word_that_begins_several_commands_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["members", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert [line.split()[:2] for line in told.splitlines()[1:5]] == [["members", word] for word in ("list", "add", "remove", "replace")]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from replica.cluster_file import read_cluster_file
 from triskele.cli import main
+from triskele.cli.status import _table
 
 if TYPE_CHECKING:
     import pytest
@@ -39,3 +40,7 @@ def test_a_replica_that_cannot_be_asked_is_named_and_the_status_is_1(capsys: pyt
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
         assert main(["status", "--cluster", address, "--timeout", "2"]) == 1
     assert f"0   {address}/status: Connection refused" in capsys.readouterr().out
+
+
+def test_nobody_who_leads_is_a_dash() -> None:
+    assert _table([{"id": 0, "role": "candidate", "view": 4, "leader": -1}]).splitlines()[1].split()[:4] == ["0", "candidate", "4", "-"]

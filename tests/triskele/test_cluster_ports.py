@@ -7,9 +7,10 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from replica.address import split_address
+from replica.cluster_file import ReplicaPlace
 from replica.config import SettingError, Settings, resolve
 from replica.listening import ListenError, bound_address, open_socket
-from triskele.cluster_ports import Ports, base_addresses, reserve_ports
+from triskele.cluster_ports import Ports, base_addresses, reserve_ports, with_usual_ports
 
 
 def connects(address: str) -> bool:
@@ -131,3 +132,36 @@ def test_addresses_that_cannot_be_are_named(flags: dict[str, str], port: int | N
     with pytest.raises(SettingError) as caught:
         base_addresses(resolve(flags, {}), port)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"admin": "127.0.0.1:18702"}, "--admin 127.0.0.1:18702: too near 127.0.0.1:18700, where the listen ports begin: 3 replicas take a "),
+        ({"websocket": "0.0.0.0:18698", "insecure": True}, "--websocket 0.0.0.0:18698: too near 127.0.0.1:18700, where the listen ports begin: "),
+        ({"websocket": "127.0.0.1:18901"}, "--websocket 127.0.0.1:18901: too near 127.0.0.1:18900, where the admin ports begin: "),
+    ],
+)  # fmt: skip
+def test_listeners_whose_replicas_would_get_the_same_port_are_refused(flags: dict[str, str | bool], message: str) -> None:
+    with pytest.raises(SettingError) as caught, reserve_ports(3, resolve(flags, {}), 18700):
+        pytest.fail("reserved")
+    assert str(caught.value).startswith(message)
+
+
+def test_bases_that_are_just_far_enough_apart_will_do() -> None:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1] & ~7
+    with suppress(ListenError), reserve_ports(3, resolve({"admin": f"127.0.0.1:{port + 3}"}, {}), port) as ports:  # a port may be taken
+        assert ports.reached(0)["admin"] == f"127.0.0.1:{port + 3}"
+
+
+def test_a_new_replica_has_the_usual_ports_where_nobody_says_otherwise() -> None:
+    place = ReplicaPlace(id=3, address="127.0.0.1:7403")
+    found = with_usual_ports(Settings(), place)
+    assert (found.listen, found.websocket, found.admin) == ("", "127.0.0.1:7503", "127.0.0.1:7603")
+    found = with_usual_ports(resolve({"listen": "[::1]:1", "admin": "127.0.0.1:9"}, {}), place)
+    assert (found.websocket, found.admin) == ("[::1]:101", "127.0.0.1:9")
+    assert with_usual_ports(Settings(), ReplicaPlace(id=3, address="h:65500")) == Settings()
+    assert with_usual_ports(Settings(), ReplicaPlace(id=3)) == Settings()
+    assert with_usual_ports(resolve({"listen": "fd:3"}, {}), place).websocket == ""

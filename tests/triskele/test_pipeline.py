@@ -200,3 +200,16 @@ async def test_a_session_lost_on_the_way_fails_what_it_carried_and_no_more(autoj
             results[0].get()
         assert results[-1].get() is None
         assert await store.get(b"before") == b"v"
+
+
+async def test_a_command_behind_the_block_is_an_error_and_not_lost_in_silence(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+    async with memory_cluster() as cluster, cluster.store() as store:
+        async with store.pipeline() as batch:
+            batch.put(b"k", b"1")
+        with pytest.raises(RuntimeError, match="the pipeline's block has ended: nothing is sent any more"):
+            batch.put(b"late", b"1")
+        with pytest.raises(ZeroDivisionError):
+            async with store.pipeline() as batch:
+                raise ZeroDivisionError
+        with pytest.raises(RuntimeError, match="block has ended"):
+            batch.put(b"", b"1")

@@ -161,6 +161,9 @@ def _dispatch(words: list[str]) -> int:
         sys.stdout.write(f"triskele {version('triskele')}\n")
         return EXIT_DONE
     command = find_command(words)
+    if command is None and words[1:] in (["-h"], ["--help"]) and (group := overview_of(words[0])):
+        sys.stdout.write(group)
+        return EXIT_DONE
     if command is None:
         complain(f"{words[0]}: no such command{nearest(words[0], [command.words for command in COMMANDS])}; see triskele --help")
         return EXIT_USAGE
@@ -219,11 +222,20 @@ def find_command(words: Sequence[str]) -> Command | None:
     return None
 
 
+def overview_of(word: str) -> str:
+    """Return the commands that begin with a word, for ``triskele WORD --help``; empty if none does."""
+    group = [command for command in COMMANDS if command.words.split()[0] == word]
+    return f"Commands:\n{_rows(group)}\nEach has --help.\n" if group else ""
+
+
 def overview() -> str:
     """Return what ``triskele --help`` prints."""
-    width = 1 + max(len(command.words) for command in COMMANDS)
-    rows = "".join(f"  {command.words:<{width}} {command.summary}\n" for command in COMMANDS)
-    return f"{INTRODUCTION}\nCommands:\n{rows}\n{ENDING}"
+    return f"{INTRODUCTION}\nCommands:\n{_rows(COMMANDS)}\n{ENDING}"
+
+
+def _rows(commands: Sequence[Command]) -> str:
+    width = 1 + max(len(command.words) for command in commands)
+    return "".join(f"  {command.words:<{width}} {command.summary}\n" for command in commands)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -23,8 +23,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare flags and arguments."""
     parser.add_argument("--id", metavar="N", type=whole(0, 65_535), required=True, help="which replica of the cluster this is")
     parser.add_argument("--cluster", metavar="FILE", required=True, help="cluster TOML: cluster_id, mode, durability, [[replica]] id, address, …")
-    parser.add_argument("--join", action="store_true", help="a new replica, after triskele members add; its addresses by flags or in FILE")
-    parser.add_argument("--data-dir", metavar="DIR", type=path_type, default=None, help="its data folder (default: what FILE says)")
+    parser.add_argument(
+        "--join",
+        action="store_true",
+        help="a new replica, after triskele members add; what flags and FILE leave out is as usual: WebSocket 100 ports above, admin 200",
+    )
+    parser.add_argument(
+        "--data-dir", metavar="DIR", type=path_type, default=None, help="its data folder (default: what FILE says; of a new one replica-N)"
+    )
     parser.add_argument("--announce", action="store_true", help="print one JSON line once it listens: id, address, websocket, admin, pid")
     parser.add_argument("--attached", action="store_true", help="stop when standard input ends; for supervisors")
     add_settings_flags(parser)
@@ -39,11 +45,15 @@ def run(arguments: Namespace) -> int:
     from replica.server import serve
     from triskele.attached import stop_at_end_of_input
     from triskele.cli.logs import log_to_stderr
+    from triskele.cluster_ports import with_usual_ports
 
     if arguments.attached:
         stop_at_end_of_input()
     cluster = read_cluster_file(Path(arguments.cluster)).with_replica(arguments.id, joins=arguments.join, data_dir=arguments.data_dir)
-    settings = settings_for(settings_from(arguments, os.environ), cluster, arguments.id)
+    settings = settings_from(arguments, os.environ)
+    if arguments.join:
+        settings = with_usual_ports(settings, cluster.replica(arguments.id))
+    settings = settings_for(settings, cluster, arguments.id)
     log_to_stderr(settings.log_level, f"replica {arguments.id}")
     settings = fit_connections(settings)
 

@@ -15,6 +15,7 @@ EXAMPLES = (
     "triskele status --cluster ready.json -o json    # by a ready file, for programs",
 )
 
+NOBODY_LEADS = ("leader", -1)
 COLUMNS = ("id", "role", "view", "leader", "commit", "applied", "config_id", "mode", "state_hash", "home_sessions", "turn_seconds_max")
 
 
@@ -50,7 +51,7 @@ def run(arguments: Namespace) -> int:
 def _table(rows: list[dict[str, Any]]) -> str:
     """Lay the rows out; what a replica does not tell is a dash, one that cannot be asked has its reason in words."""
     cells = [[column.replace("_", " ") for column in COLUMNS]]
-    cells += [[_cell(row.get(column)) for column in COLUMNS] for row in rows]
+    cells += [["-" if (column, row.get(column)) == NOBODY_LEADS else _cell(row.get(column)) for column in COLUMNS] for row in rows]
     widths = [max(len(line[place]) for line in cells) for place in range(len(COLUMNS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     for number, row in enumerate(rows, 1):

@@ -63,8 +63,10 @@ async def cluster(
 
     Raises:
         BaseExceptionGroup: what ended replicas, if nobody asked for it with ``exited``; unless the block raises itself.
-        ValueError: syncs take time, and the log is in memory: no disk would be slow.
+        ValueError: no replica at all; or syncs take time, and the log is in memory: no disk would be slow.
     """
+    if replicas < 1:
+        raise ValueError(f"replicas {replicas}: a cluster has one at least")
     if sync_seconds and durability != "disk":
         raise ValueError(f"sync_seconds {sync_seconds}: the log is in memory and waits for no disk; give durability='disk'")
     seed_schedule(seed)

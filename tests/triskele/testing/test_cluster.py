@@ -61,6 +61,12 @@ async def test_plans_that_make_no_sense_are_refused(autojump_clock: MockClock) -
             c.fail_at("turn.end", client=-1, exception=ValueError)
 
 
+async def test_a_cluster_of_nobody_is_refused() -> None:
+    with pytest.raises(ValueError, match="replicas 0: a cluster has one at least"):
+        async with cluster(0):
+            pytest.fail("it runs")
+
+
 async def test_faults_about_nobody_are_refused(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
     """They would strike nobody, and the test that asked for them would show nothing."""
     async with cluster(2) as c:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -106,3 +107,21 @@ async def test_real_time_works_too() -> None:
     async with cluster(3) as c, c.store() as store:
         await store.put(b"k", b"v")
         assert await store.get(b"k") == b"v"
+
+
+def test_the_testing_module_is_there_when_it_is_first_used() -> None:
+    words = [sys.executable, "-c", "import triskele; print(triskele.testing.cluster.__name__)"]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "cluster\n"
+
+
+async def test_clients_that_come_and_go_are_no_news(
+    autojump_clock: MockClock,  # noqa: ARG001 - virtual time
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with cluster() as c:
+        caplog.clear()
+        async with c.store() as store:
+            await store.put(b"k", b"v")
+        await trio.sleep(1)
+        assert [line for line in caplog.messages if not line.startswith("link memory:r")] == []  # what is left is the client's own news

@@ -58,6 +58,7 @@ class Client:
         self.witnessed = 0  # its last command that all voters were sent
         self.floor = 0
         self.committed = 0
+        self.settled = 0  # likewise, by the word of no later view than ours: a later leader may have put others' commands before it
         self.held: dict[int, int] = {}  # {voter: it holds everything up to this command}
         self.pending: dict[bytes, tuple[int, bytes]] = {}  # {key: (number, value) of the newest own write}
         self.answers: dict[int, tuple[Any, int, int]] = {}  # {read: (value, version, own commands applied there)}
@@ -133,8 +134,11 @@ class Client:
             if not self.session:
                 raise Refused("too many sessions")
         elif tag == APPLIED:
-            _config, _view, _from_leader, _position, sessions, upto, _results = fields
-            self.committed = max([self.committed, *(n for session, n in zip(sessions, upto, strict=True) if session == self.session)])
+            config, view, _from_leader, _position, sessions, upto, _results = fields
+            told = max((n for session, n in zip(sessions, upto, strict=True) if session == self.session), default=0)
+            self.committed = max(self.committed, told)
+            if (config, view) <= self.view:
+                self.settled = max(self.settled, told)
         elif tag == CAUSAL_READ_REPLY:
             _position, horizon, _sessions, firsts, counts, applied, values, versions, lagging = fields
             for place, first in zip(starts(counts), firsts, strict=True):
@@ -242,7 +246,7 @@ class Client:
         def outcome() -> bool | None:
             confirmed = [self.confirmed.get(voter, (0, 0)) for voter in self.others()]
             anchors = [anchored for seen, anchored in confirmed if seen >= read]
-            authority = len(anchors) >= len(self.voters) // 2 and (dependency <= self.committed or self.mode == "paxos")
+            authority = len(anchors) >= len(self.voters) // 2 and (dependency <= self.settled or self.mode == "paxos")
             pinned = sum(anchored >= dependency for anchored in anchors) >= self.fast_others()
             return True if read in self.answers and (read in self.indexed or pinned or authority) else None
 

@@ -22,6 +22,7 @@ import attrs
 
 from replica.core.flights import Completion, CompletionKind, Flight, Part, ReadFlight
 from replica.core.own_writes import OwnWrites
+from replica.core.settled import Settled
 from replica.core.witness import CAUSAL, Run
 from statemachine.command import CAS_VALUE, CAS_VERSION, DELETE, PUT
 
@@ -53,6 +54,7 @@ class Session:
     seen: int = 0
     """What the outcomes of own cas that came so far rest on, a position."""
     committed: int = 0
+    settled: Settled = attrs.Factory(Settled)
     applied_home: int = 0
     strong_done: int = 0
     spec_first: int = 1
@@ -112,10 +114,7 @@ class Session:
         self.log.append(flight)
         (self.causal if causal else self.strong).append(flight)
         if client.causal_mode:  # elsewhere there are no causal reads to lay own writes over
-            if blind:
-                self.own.note(run)
-            else:
-                self.own.note_each(run)
+            (self.own.note if blind else self.own.note_each)(run)
         client.queue_record(self, run, causal=causal)
         return first
 
@@ -207,6 +206,7 @@ class Session:
         self.held, self.accepted, self.confirmed, self.anchored = [0] * voters, [0] * voters, [0] * voters, [0] * voters
         self.spec_first, self.spec_last = self.number + 1, 0
         self.speculated.clear()
+        self.settled.enter(self.client.view)
         for flight in self.strong_reads:
             flight.parts.clear()
 

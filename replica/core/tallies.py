@@ -51,8 +51,8 @@ class Tallies:
     def reads_confirmed(self, session: Session, flight: ReadFlight) -> bool:
         """Tell whether strong reads may complete with the leader's values.
 
-        ``k - 1`` voters pinned the chain up to their dependency in this view; or it is committed, and a majority with the leader confirmed
-        the view (docs/protocol.md, "Strong reads").
+        ``k - 1`` voters pinned the chain up to their dependency in this view; or it is committed in the order of this view, and a majority with
+        the leader confirmed the view (docs/protocol.md, "Strong reads").
         """
         client = self.client
         last, dependency, leader = flight.first + flight.count - 1, flight.dependency, client.place.get(client.leader, -1)
@@ -66,7 +66,7 @@ class Tallies:
             confirmed, anchored = confirmed - 1, 0  # who leads is no voter: one more must confirm it
         elif anchored >= self.fast_others:
             return True
-        return confirmed >= self.majority_others and (dependency <= session.committed or client.config.mode == "paxos")
+        return confirmed >= self.majority_others and (dependency <= session.settled.upto or client.config.mode == "paxos")
 
     def causal_place(self, session: Session) -> int:
         """Return whose HELD completes a causal write: the home's (``ho``), or the leader's (``ht``)."""
@@ -174,5 +174,6 @@ class Tallies:
         for number, upto in zip(note.sessions, note.upto, strict=True):
             session = self.client.sessions.get(number)
             if session is not None:
+                session.settled.hear(upto, note.view, self.client.view)
                 session.on_applied(upto, note.position, at_home=session.home == replica)
                 self.client.touched[number] = session

@@ -10,6 +10,7 @@ from replica.core.leader import Leader
 from replica.core.node import Node
 from replica.core.progress import Tracker
 from replica.core.registrar import Registrar
+from replica.core.settled import Settled
 from replica.core.tallies import Tallies
 
 if TYPE_CHECKING:
@@ -72,9 +73,23 @@ def takes_commands_while_handing_over() -> list[Patch]:
     return [(Leader, "busy", lambda self: self.node.log.size_bytes > self.node.config.log_bytes_max)]
 
 
+def commits_of_any_view() -> list[Patch]:
+    """A strong read completes when what it follows is committed, by whichever leader: a later one may commit it behind what the read has not seen."""
+
+    return [(Settled, "hear", lambda self, upto, _view, _present: setattr(self, "upto", max(self.upto, upto)))]
+
+
 WORD_BUGS: dict[str, Callable[[], list[Patch]]] = {
     bug.__name__: bug
-    for bug in (counts_cut_links, counts_dead_voters, anchors_before_sync, deaf_to_keep_alives, silent_about_ends, takes_commands_while_handing_over)
+    for bug in (
+        counts_cut_links,
+        counts_dead_voters,
+        anchors_before_sync,
+        deaf_to_keep_alives,
+        silent_about_ends,
+        takes_commands_while_handing_over,
+        commits_of_any_view,
+    )
 }
 
 WORD_RECORDED: dict[str, tuple[int, str, str | None]] = {
@@ -84,5 +99,6 @@ WORD_RECORDED: dict[str, tuple[int, str, str | None]] = {
     "deaf_to_keep_alives": (1, "I-END", "lapse"),
     "silent_about_ends": (1, "liveness: session", "lapse"),
     "takes_commands_while_handing_over": (3, "handing over", None),
+    "commits_of_any_view": (15899, "I-FAST", None),
 }
 """``{bug: (a seed that finds it, what its failure says, the world it is found in)}``."""

@@ -33,6 +33,8 @@ class Words:
     speculated: Told = attrs.Factory(dict)
     confirmed: Told = attrs.Factory(dict)
     """Reads: whose view was confirmed for them."""
+    applied: Told = attrs.Factory(dict)
+    """What was committed by then."""
     indexed: set[tuple[int, int]] = attrs.Factory(set)
     # {(session, read) answered by the long way}
 
@@ -60,6 +62,9 @@ class Words:
             case m.SpecReply():
                 for sid, first, count in zip(section.sessions, section.firsts, section.counts, strict=True):
                     _raise(self.speculated, (replica, section.view, sid), first + count - 1)
+            case m.Applied():
+                for sid, upto in zip(section.sessions, section.upto, strict=True):
+                    _raise(self.applied, (replica, section.view, sid), upto)
             case m.StrongReadReply() if section.indexed:
                 for sid, first, count in zip(section.sessions, section.firsts, section.counts, strict=True):
                     self.indexed.update((sid, read) for read in range(first, first + count))
@@ -95,7 +100,7 @@ class Words:
         self._check_held(operation, operation.number, voters, client.view)
 
     def check_read(self, operation: Operation, client: Client) -> None:
-        """I-FAST: a strong read rests on a leader that others have confirmed, or on the long way, and on what it follows.
+        """I-FAST: a strong read rests on a leader that others have confirmed, or on the long way, and on what it follows, in that leader's order.
 
         Raises:
             Violation: nobody has confirmed it, or too few hold that.
@@ -106,8 +111,21 @@ class Words:
         others = [one for one in voters if one != client.leader and self.confirmed.get((one, view, sid), 0) >= read]
         if (sid, read) not in self.indexed and len(others) < len(voters) // 2 + (client.leader not in voters):
             raise Violation(f"I-FAST: only {others} of {voters} confirmed view {view} of leader {client.leader}: {operation}")
+        if (sid, read) not in self.indexed and client.config.mode != "paxos":
+            self._check_order(operation, client)
         if operation.dependency:
             self._check_held(operation, operation.dependency, voters, client.view)
+
+    def _check_order(self, operation: Operation, client: Client) -> None:
+        """What a read follows is pinned in its view, or was committed by then: a later leader may put it behind what the read has not seen."""
+        sid, view, voters, number = self._sid(operation), client.view, client.members.voters, operation.dependency
+        pinned = [one for one in voters if one != client.leader and self.anchored.get((one, view, sid), 0) >= number]
+        if client.leader in voters and len(pinned) >= fast_quorum(len(voters)) - 1:
+            return
+        if not any(upto >= number for (_, told_in, of), upto in self.applied.items() if of == sid and told_in <= view):
+            raise Violation(
+                f"I-FAST: {pinned} of {voters} pinned #{number} in view {view}, and nobody said until then that it is committed: {operation}"
+            )
 
     def _check_held(self, operation: Operation, number: int, voters: Sequence[int], view: int) -> None:
         observer, sid = self.observer, self._sid(operation)

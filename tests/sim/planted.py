@@ -362,7 +362,7 @@ RECORDED: dict[str, tuple[int, str]] = {
     "lost_outcome": (9, "liveness"),
     "later_own_writes_in_scans": (15, "has version"),
     "unapplied_read": (60, "read your writes"),
-    "cas_hides_cas": (39, "I-CCV"),
+    "cas_hides_cas": (7, "I-CCV"),
     "uncovered_own_writes": (19, "read your writes"),
     "stale_deadline": (10, "spins"),
 } | {bug: (seed, failure) for bug, (seed, failure, _) in IN_STORMS.items()}

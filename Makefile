@@ -39,7 +39,7 @@ demo: $(STAMP) ## three durable replicas under load for about 15 s, live, the hi
 test: $(STAMP) ## what CI runs: lint, types, layers, tests, a smoke run with real processes
 	@$(PYTHON) tools/check.py
 
-prove: $(STAMP) ## the simulator by seed (SEEDS=300 JOBS=2), worlds for recovery, wrong clocks, failing disks, sessions that end, silent clients, handovers, tiny limits, churn, upheavals, amnesia, rapids and bit rot, small scopes, planted bugs
+prove: $(STAMP) ## the simulator by seed (SEEDS=300 JOBS=2), worlds for recovery, wrong clocks, failing disks, sessions that end, silent clients, handovers, hearsay, tiny limits, churn, upheavals, amnesia, rapids and bit rot, small scopes, planted bugs
 	$(PYTHON) -m tests.sim --seeds $(SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted storm --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted outage --seeds $(STORM_SEEDS) --jobs $(JOBS)
@@ -49,6 +49,7 @@ prove: $(STAMP) ## the simulator by seed (SEEDS=300 JOBS=2), worlds for recovery
 	$(PYTHON) -m tests.sim --planted partings --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted lapse --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted succession --seeds $(STORM_SEEDS) --jobs $(JOBS)
+	$(PYTHON) -m tests.sim --planted hearsay --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted straits --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted churn --seeds $(STORM_SEEDS) --jobs $(JOBS)
 	$(PYTHON) -m tests.sim --planted upheaval --seeds $(STORM_SEEDS) --jobs $(JOBS)

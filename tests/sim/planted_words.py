@@ -99,6 +99,6 @@ WORD_RECORDED: dict[str, tuple[int, str, str | None]] = {
     "deaf_to_keep_alives": (1, "I-END", "lapse"),
     "silent_about_ends": (1, "liveness: session", "lapse"),
     "takes_commands_while_handing_over": (3, "handing over", None),
-    "commits_of_any_view": (15899, "I-FAST", None),
+    "commits_of_any_view": (2, "I-FAST", "hearsay"),
 }
 """``{bug: (a seed that finds it, what its failure says, the world it is found in)}``."""

@@ -8,7 +8,8 @@ while all that happens; in an *upheaval* the leader dies, or is cut off from som
 the disk of whoever leads fails, and all clocks are wrong; in an *estrangement* clocks are too, and whoever leads is left alone with some clients,
 who mostly read.  In *partings* sessions come and go, closed by clients or ended by leases that are very short; in a *lapse* clients are silent
 for longer than those and speak again, and the leader dies or is cut off when it has just begun to end their sessions.  In a *succession* leaders
-hand over again and again while sessions or members come and go.  In *straits* all limits are so small that everything comes in pieces.  In
+hand over again and again while sessions or members come and go.  In *hearsay* clients hear not all replicas, and then none, while the leader dies
+and another one leads: what that has committed they hear before they hear of it.  In *straits* all limits are so small that everything comes in pieces.  In
 *amnesia* whoever dies has forgotten all but its vote, while members come and go; so many die only that those who know more can go on.  *Rapids*
 are straits in which members and sessions come and go, with disks or without, and frames are lost, doubled and overtake each other as well.
 Where there is *rot*, the state of a replica changes by itself, and replicas compare theirs.
@@ -123,6 +124,17 @@ def draw_lapse(seed: int, mode: Mode | None = None, replicas: int | None = None)
     return attrs.evolve(
         calmer, partings=rng.choice((1, 4)), think_seconds=rng.choice((0.05, 0.1)), depth=12, burst=4, weights=(2, 4, 6, 1), client=client,
         faults=Faults(crashes=rng.choice((0, 3)), partitions_gap=rng.choice((0.0, 0.3))), sync_seconds=rng.choice((0.0, 0.002)),
+    )  # fmt: skip
+
+
+def draw_hearsay(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Options:
+    """Draw the world of hearsay: sessions ask much at once, and reads follow writes of other keys."""
+    calmer = draw_storm(seed, mode, replicas)
+    rng = random.Random(f"hearsay {seed}")
+    client = attrs.evolve(calmer.client, resend_seconds=0.05, ping_seconds=rng.choice((0.4, 1.0)))
+    return attrs.evolve(
+        calmer, depth=8, burst=4, weights=(6, 1, 6, 1), commands=200, keys=rng.choice((2, 4)), think_seconds=rng.choice((0.005, 0.02)), client=client,
+        faults=Faults(partitions_gap=rng.choice((0.2, 0.4))), sync_seconds=0.0,
     )  # fmt: skip
 
 
@@ -313,6 +325,29 @@ def succession() -> list[Patch]:
     return [*storm(draw_succession), (registrar, "LOOK_SECONDS", 0.02), (Saboteur, "start", start_and_hand_over)]
 
 
+def hearsay() -> list[Patch]:
+    """Make every world one of hearsay; no bug."""
+
+    def out_of_earshot(self: Any) -> None:
+        world, strikes = self.world, self.strikes
+        rng, leading = world.rng, strikes.leading()
+        clients = tuple(client.name for client in world.clients)
+        followers = [actor.name for actor in world.replicas if actor.alive and actor not in leading]
+        if not leading or not followers:
+            return
+        strikes.cut_off(rng.choice(followers), clients, lambda: rng.uniform(0.1, 0.4))
+
+        def die() -> None:
+            for actor in world.replicas:
+                strikes.cut_off(actor.name, clients, lambda: rng.uniform(0.1, 0.4))
+            if leading[0] in strikes.expendable():
+                strikes.crash(leading[0].name, lambda: rng.uniform(0.3, 0.6))
+
+        world.at(world.now + rng.uniform(0.01, 0.05), die)
+
+    return [*storm(draw_hearsay), (Saboteur, "_partition", out_of_earshot)]
+
+
 def schism() -> list[Patch]:
     """Make every world one of schisms; no bug."""
 
@@ -325,5 +360,5 @@ def schism() -> list[Patch]:
 
 STORMS: dict[str, Callable[[], list[Patch]]] = {
     "storm": storm, "outage": outage, "schism": schism, "skew": skew, "estrangement": estrangement, "churn": churn, "upheaval": upheaval,
-    "partings": partings, "lapse": lapse, "succession": succession, "straits": straits, "amnesia": amnesia, "rapids": rapids, "rot": rot,
+    "partings": partings, "lapse": lapse, "succession": succession, "hearsay": hearsay, "straits": straits, "amnesia": amnesia, "rapids": rapids, "rot": rot,
 }  # fmt: skip

@@ -9,8 +9,8 @@ the disk of whoever leads fails, and all clocks are wrong; in an *estrangement* 
 who mostly read.  In *partings* sessions come and go, closed by clients or ended by leases that are very short; in a *lapse* clients are silent
 for longer than those and speak again, and the leader dies or is cut off when it has just begun to end their sessions.  In a *succession* leaders
 hand over again and again while sessions or members come and go.  In *hearsay* clients hear not all replicas, and then none, while the leader dies
-and another one leads: what that has committed they hear before they hear of it.  In *straits* all limits are so small that everything comes in pieces.  In
-*amnesia* whoever dies has forgotten all but its vote, while members come and go; so many die only that those who know more can go on.  *Rapids*
+and another one leads: what that has committed they hear before they hear of it.  In *straits* all limits are so small that everything comes in
+pieces.  In *amnesia* whoever dies has forgotten all but its vote, while members come and go; so many die only that those who know more can go on.  *Rapids*
 are straits in which members and sessions come and go, with disks or without, and frames are lost, doubled and overtake each other as well.
 Where there is *rot*, the state of a replica changes by itself, and replicas compare theirs.
 """

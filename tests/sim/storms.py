@@ -1,18 +1,18 @@
 """Worlds that are hard on elections, recoveries and disks; planted like a bug, they plant none.
 
 A recovery has something to recover when commands completed that no follower has in its log.  That takes a leader that dies while its entries are
-on their way and its answers have arrived, again and again, and clients that never rest.  In a *storm* replicas are far from each other and near
-to their clients, have disks, and die when they lead.  In an *outage* syncs are slow, and all replicas die together.  In a *schism* nobody dies, but
+on their way and its answers have arrived, again and again, and clients that never rest.  In a *storm* replicas are far from each other and near to
+their clients, have disks, and die when they lead.  In an *outage* syncs are slow, and all replicas die together.  In a *schism* nobody dies, but
 links between replicas are down for longer than it takes to elect another leader, and clients hear both sides.  In *churn* members come and go
-while all that happens; in an *upheaval* the leader dies, or is cut off from some, just when it has begun to change them.  In a *skew*
-the disk of whoever leads fails, and all clocks are wrong; in an *estrangement* clocks are too, and whoever leads is left alone with some clients,
-who mostly read.  In *partings* sessions come and go, closed by clients or ended by leases that are very short; in a *lapse* clients are silent
-for longer than those and speak again, and the leader dies or is cut off when it has just begun to end their sessions.  In a *succession* leaders
-hand over again and again while sessions or members come and go.  In *hearsay* clients hear not all replicas, and then none, while the leader dies
-and another one leads: what that has committed they hear before they hear of it.  In *straits* all limits are so small that everything comes in
-pieces.  In *amnesia* whoever dies has forgotten all but its vote, while members come and go; so many die only that those who know more can go on.  *Rapids*
-are straits in which members and sessions come and go, with disks or without, and frames are lost, doubled and overtake each other as well.
-Where there is *rot*, the state of a replica changes by itself, and replicas compare theirs.
+while all that happens; in an *upheaval* the leader dies, or is cut off from some, just when it has begun to change them.  In a *skew* the disk of
+whoever leads fails, and all clocks are wrong; in an *estrangement* clocks are too, and whoever leads is left alone with some clients, who mostly
+read.  In *partings* sessions come and go, closed by clients or ended by leases that are very short; in a *lapse* clients are silent for longer
+than those and speak again, and the leader dies or is cut off when it has just begun to end their sessions.  In a *succession* leaders hand over
+again and again while sessions or members come and go.  In *hearsay* clients hear not all replicas, and then none, while the leader dies and
+another one leads: what that has committed they hear before they hear of it.  In *straits* all limits are so small that everything comes in
+pieces.  In *amnesia* whoever dies has forgotten all but its vote, while members come and go; so many die only that those who know more can go on.
+*Rapids* are straits in which members and sessions come and go, with disks or without, and frames are lost, doubled and overtake each other as
+well. Where there is *rot*, the state of a replica changes by itself, and replicas compare theirs.
 """
 
 from __future__ import annotations

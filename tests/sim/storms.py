@@ -360,5 +360,6 @@ def schism() -> list[Patch]:
 
 STORMS: dict[str, Callable[[], list[Patch]]] = {
     "storm": storm, "outage": outage, "schism": schism, "skew": skew, "estrangement": estrangement, "churn": churn, "upheaval": upheaval,
-    "partings": partings, "lapse": lapse, "succession": succession, "hearsay": hearsay, "straits": straits, "amnesia": amnesia, "rapids": rapids, "rot": rot,
+    "partings": partings, "lapse": lapse, "succession": succession, "hearsay": hearsay, "straits": straits,
+    "amnesia": amnesia, "rapids": rapids, "rot": rot,
 }  # fmt: skip

@@ -64,6 +64,7 @@ def test_scan_prints_a_range_in_order(run: Callable[..., tuple[int, str, str]]) 
     for key in ("scan/b", "scan/a", "scan/c"):
         assert run("put", key, key[-1])[0] == 0
     assert run("scan", "scan/", "scan0") == (0, "scan/a\ta\nscan/b\tb\nscan/c\tc\n", "")
+    assert run("scan", "scan/", "scan0", "--limit", "2") == (0, "scan/a\ta\nscan/b\tb\n", "")
     assert run("scan", "scan/", "scan/c", "--limit", "1", "--consistency", "causal")[0] == 0
     assert json.loads(run("scan", "scan/b", "scan0", "-o", "json")[1]) == [{"key": "scan/b", "value": "b"}, {"key": "scan/c", "value": "c"}]
 

@@ -64,6 +64,6 @@ def test_it_uses_nothing_of_ours() -> None:
 
 async def test_it_speaks_to_a_cluster_of_another_mode_and_without_a_follower() -> None:
     async with local_cluster(3, Settings().changed("--mode", mode="curp"), say=lambda _line: None) as cluster:
-        cluster.kill(2)
+        cluster.kill(2, restart=False)
         finished = await run([sys.executable, str(WEBSOCKET_CLIENT), *cluster.file.addresses("websocket")])
     assert finished.returncode == 0, finished.stdout.decode()

@@ -52,8 +52,9 @@ async def test_dead_followers_leave_strong_commands_to_the_slow_path_and_their_s
             await store.put(b"own %d" % number, b"causal", consistency=triskele.CAUSAL)
         await go_on(stores)
         for replica in dying:
-            cluster.kill(replica)
+            cluster.kill(replica, restart=False)
             await go_on(stores)
+            assert replica not in cluster.alive
 
 
 async def test_nobody_hangs_past_the_timeout_when_a_majority_is_dead(cluster: LocalCluster) -> None:
@@ -84,6 +85,7 @@ async def test_a_dead_leader_is_replaced_and_nothing_acknowledged_is_lost(cluste
         await store.put(b"causal", b"w", consistency=triskele.CAUSAL)
         cluster.kill(0, restart=False)
         with trio.fail_after(10):
+            assert await store.get(b"strong") == b"v"
             await store.put(b"strong", b"x")
             await store.flush()
         assert [await store.get(key) for key in (b"strong", b"causal")] == [b"x", b"w"]

@@ -27,7 +27,7 @@ FOREIGN = re.compile(
     r"(?<!user-)(?<!user_)\b(?:agents?|subagents?|prompts?|chatbots?|llms?)\b|\.\./(?:shared|\.library)\b|/tmp/\w/|/work/|/root/|/home/\w",
     re.IGNORECASE,
 )
-UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b|pytest\.mark\.(?:skip|xfail)\b")
+UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b|pytest\.(?:mark\.)?(?:skip|xfail|importorskip)(?:if)?\b")
 VAGUE_MODULES = {"utils", "util", "common", "helpers", "helper", "misc"}
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
@@ -178,6 +178,7 @@ def test_the_rules_bite() -> None:
     assert other_words("weak_read(opno)") == ["weak", "opno"]
     assert other_words("in terms of; SIGTERM; terminal; determine; weakref.ref; long-term") == []
     assert UNFINISHED.search("# TODO: later")
+    assert all(UNFINISHED.search(f"pytest.{word}(") for word in ("mark.skip", "mark.skipif", "skip", "mark.xfail"))
     assert not UNFINISHED.search("todo_list")
     assert all(FOREIGN.search(text) for text in ("an agent", "../shared/x", "the prompt", "/work/x", "/tmp/w/x"))
     assert not any(FOREIGN.search(text) for text in ("User-Agent: x", "promptly", "reagents", "/tmp/triskele", "/workload"))

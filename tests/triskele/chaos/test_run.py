@@ -14,8 +14,10 @@ import pytest
 
 from loadgen.checkers.formats import read
 from loadgen.report import CHECKED
+from replica.config import SettingError
+from tests.triskele.chaos.tracing import may_trace
 from triskele.chaos import run
-from triskele.chaos.disks import CannotTrace, can_trace
+from triskele.chaos.disks import CannotTrace
 from triskele.chaos.settings import ChaosSettings
 from triskele.child import child_environment
 
@@ -44,14 +46,14 @@ def test_the_leader_dies_under_load_and_everything_holds(tmp_path: Path) -> None
     assert any("kill of" in line for line in said)
 
 
-@pytest.mark.skipif(not can_trace(), reason="strace is not installed")
 def test_replicas_whose_disks_fail_end_and_tell_why_and_everything_holds(tmp_path: Path) -> None:
     load = "--clients 1 --threads 4 --rate 200"
     settings = ChaosSettings(replicas=3, seconds=6.0, seed=1, output=tmp_path, nemeses=("disk-error",), load=load)
-    try:
-        result = run.chaos(settings, lambda _: None)
-    except* CannotTrace:
-        pytest.skip("strace may trace nothing here")
+    if not may_trace():
+        with pytest.raises((SettingError, CannotTrace, ExceptionGroup), match="strace"):
+            run.chaos(settings, lambda _: None)
+        return
+    result = run.chaos(settings, lambda _: None)
     assert result["problems"] == []
     assert {ending["words"] for ending in result["endings"]} == {"ended with status 1"}
     assert re.search(

@@ -141,10 +141,9 @@ def _check_apart(bases: Mapping[str, tuple[str, int]], replicas: int, settings: 
         hosts = {host, other_host}
         together = len(hosts) == 1 or hosts & {"0.0.0.0", "::"}  # noqa: S104 - the wildcard meets every address
         if base and other_base and together and abs(base - other_base) < replicas:
-            what, value = (other, getattr(settings, other)) if getattr(settings, other) else (name, getattr(settings, name))
-            near = join_address(*bases[name if what == other else other])
-            why = f"too near {near}, where the {name if what == other else other} ports begin: {replicas} replicas take a port each from there on"
-            raise SettingError(settings.written(what), value, why)
+            given, near = (other, name) if getattr(settings, other) else (name, other)  # by default none is near another
+            why = f"too near {join_address(*bases[near])}, where the {near} ports begin: {replicas} replicas take a port each from there on"
+            raise SettingError(settings.written(given), getattr(settings, given), why)
 
 
 def _reserve(host: str, port: int) -> socket.socket:

@@ -55,11 +55,13 @@ BAD_BYTES = {
 }
 """What only a stream of bytes can carry."""
 
-NATIVE = (
-    BAD_BYTES
-    | {name: PREAMBLE + framed(payload) for name, payload in BAD_HELLOS.items()}
-    | {name: GREETED + framed(payload) for name, payload in BAD_PAYLOADS.items()}
-    | {"client_frame_too_large": GREETED + framed(bytes((8 << 20) + 1))}
+REASONS = {name: f"handshake_refused:{name}" for name in BAD_HELLOS} | {"huge_declared_array": "too_many_items", "indefinite": "malformed"}
+"""What a link is closed with, where that is not the name."""
+
+NATIVE: dict[str, tuple[bytes, ...]] = (
+    {name: (data,) for name, data in BAD_BYTES.items()}
+    | {name: (PREAMBLE + framed(payload),) for name, payload in BAD_HELLOS.items()}
+    | {name: (GREETED + framed(payload),) for name, payload in BAD_PAYLOADS.items()}
+    | {"frame_too_large of a client": (GREETED, framed(bytes((8 << 20) + 1)))}
 )
-REASONS = [name for name in [*BAD_HELLOS, *BAD_PAYLOADS] if name not in {"huge_declared_array", "indefinite"}]
-"""Reasons that both ports must have counted."""
+"""For the native port, in the parts that are sent: a stranger may send no more than a hello before it was answered."""

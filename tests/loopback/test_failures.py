@@ -14,7 +14,7 @@ import triskele
 from replica.config import Settings
 from replica.core import messages as m
 from replica.wire import encode
-from tests.loopback.conftest import addresses_of, counters_of, resident
+from tests.loopback.conftest import addresses_of, counters_of, resident, status_of
 from tests.loopback.garbage import GREETED, framed, hello
 from tests.loopback.test_bad_input import dial
 from triskele.cluster import local_cluster
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from replica.cluster_file import ClusterFile
     from triskele.cluster import LocalCluster
 
-QUESTION = encode(0, [m.CausalRead([1], [1], [1], [0], [b"large"])])
+
+def question(store: triskele.Store) -> bytes:
+    """Ask for the large value in a session that there is: in another one nothing is answered."""
+    session = store._live._session
+    assert session is not None
+    return encode(0, [m.CausalRead([session.id], [1 << 20], [1], [session.floor], [b"large"])])
 
 
 async def go_on(stores: list[triskele.Store]) -> None:
@@ -131,28 +136,37 @@ async def others_go_on(store: triskele.Store) -> None:
             assert await store.get(b"k") == b"%d" % number
 
 
+async def write_large(store: triskele.Store) -> None:
+    """Write the value that is asked for, and let the session see where it stands."""
+    await store.put(b"large", b"x" * (1 << 20))
+    await store.flush()
+    assert await store.get(b"large") == b"x" * (1 << 20)
+
+
 async def test_a_client_that_stops_reading_slows_only_itself(cluster: LocalCluster) -> None:
     whole = cluster.file
     async with triskele.connect(addresses_of(whole)) as store:
-        await store.put(b"large", b"x" * (1 << 20))
-        before = resident(whole, 0)
+        await write_large(store)
+        asked, before = framed(question(store)), resident(whole, 0)
         with dial(whole.replica(0).address) as deaf:
             deaf.setblocking(False)
             deaf.send(GREETED)
             for _ in range(3000):  # 3 GB of answers that nobody takes
                 try:
-                    deaf.send(framed(QUESTION))
+                    deaf.send(asked)
                 except BlockingIOError:
                     break
             await others_go_on(store)
             assert resident(whole, 0) - before < 100 << 20
+            deaf.settimeout(5)
+            assert sum(len(deaf.recv(1 << 16)) for _ in range(40)) > 1 << 20, "large answers were waiting for it"
 
 
 async def test_a_websocket_client_that_stops_reading_slows_only_itself(cluster: LocalCluster) -> None:
     whole = cluster.file
     async with triskele.connect(addresses_of(whole), timeout=30) as store, trio.open_nursery() as nursery:
-        await store.put(b"large", b"x" * (1 << 20))
-        before = resident(whole, 1)
+        await write_large(store)
+        asked, before = question(store), resident(whole, 1)
         async with await trio.open_tcp_stream("127.0.0.1", int(whole.replica(1).websocket.rstrip("/").rsplit(":", 1)[1])) as stream:
             deaf = await trio_websocket.wrap_client_stream(
                 nursery, stream, "localhost", "/", message_queue_size=1, max_message_size=16 << 20
@@ -160,9 +174,12 @@ async def test_a_websocket_client_that_stops_reading_slows_only_itself(cluster: 
             await deaf.send_message(hello())
             with trio.move_on_after(2):
                 for _ in range(3000):
-                    await deaf.send_message(QUESTION)
+                    await deaf.send_message(asked)
             await others_go_on(store)
             assert resident(whole, 1) - before < 150 << 20
+            with trio.fail_after(5):
+                while len(await deaf.get_message()) < 1 << 20:
+                    pass  # large answers were waiting for it, behind its hello's
         nursery.cancel_scope.cancel()
 
 
@@ -198,4 +215,5 @@ async def test_sigterm_ends_a_replica_in_order_with_status_zero(cluster: LocalCl
             with trio.fail_after(5):
                 process.send_signal(signal.SIGTERM)
                 assert await process.wait() == 0
+        assert status_of(cluster.file, 1)["role"] == "leader", "it was handed over to before the leader ended"
         nursery.cancel_scope.cancel()

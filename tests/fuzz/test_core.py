@@ -41,10 +41,10 @@ class FewChoices:
 
 
 class Cluster:
-    """Three cores joined by their codec; what they answer to clients is encoded, decoded and forgotten."""
+    """Three cores joined by their codec; what they answer to clients is encoded, decoded and counted."""
 
     def __init__(self, mode: Mode) -> None:
-        self.now = 0.0
+        self.now, self.answers = 0.0, 0
         self.replicas = {voter: Replica(CoreConfig(id=voter, voters=VOTERS, mode=mode)) for voter in VOTERS}
         for voter, replica in self.replicas.items():
             for other in VOTERS:
@@ -66,7 +66,7 @@ class Cluster:
                 for peer, sections in effects.sends:
                     self.replicas[peer].step(Received(voter, through_the_codec(sections)), self.now)
                 for _client, sections in effects.replies:
-                    through_the_codec(sections)
+                    self.answers += len(through_the_codec(sections))
 
 
 def through_the_codec(sections: list[Message]) -> list[Message]:
@@ -88,3 +88,4 @@ def test_a_replica_takes_whatever_a_client_may_say(mode: Mode, seed: int) -> Non
         cluster.turn()
     status = [replica.status() for replica in cluster.replicas.values()]
     assert max(int(str(one["applied"])) for one in status) > 3
+    assert cluster.answers > MESSAGES // 2

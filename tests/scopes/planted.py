@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from tests.scopes.scope import Operation, Scope
 from tests.scopes.scopes import SCOPES, A, B
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.scopes.scope import Scope
-
 ONE = {"p": A.programs["p"]}
 SMALL: Mapping[str, Scope] = {
     "reads": B,
+    "two reads": Scope("rr", {**ONE, "q": (Operation(b"x"), Operation(b"x"))}),
     "death": SCOPES["g"],
     "loss": attrs.evolve(A, name="loss", programs=ONE, losses=1, duplicates=1),
     "crash": attrs.evolve(A, name="crash", programs=ONE, crashes=1, victims=(0,)),

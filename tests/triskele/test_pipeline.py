@@ -7,6 +7,7 @@ import trio
 
 from replica.core import messages as m
 from replica.core.node import EXPIRED
+from triskele.calls import BYTES_IN_FLIGHT_MAX, Room
 from triskele.client import CAUSAL, STRONG, Refused, Store, Unavailable, Unknown
 from triskele.live_session import LiveSessions
 from triskele.testing import cluster as memory_cluster
@@ -59,11 +60,20 @@ async def test_a_scan_of_many_pages(autojump_clock: MockClock) -> None:  # noqa:
         assert [len(scan.get()) for scan in scans] == [10, 1000, 2300, 2500]
 
 
-async def test_large_values_wait_for_room(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
+async def test_large_values_wait_for_room(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - virtual time
+    most, take = 0, Room.take
+
+    def noted(room: Room, commands: int, size_bytes: int) -> None:
+        nonlocal most
+        take(room, commands, size_bytes)
+        most = max(most, room.bytes)
+
+    monkeypatch.setattr(Room, "take", noted)
     async with memory_cluster() as cluster, cluster.store(timeout=30.0) as store:
         async with store.pipeline() as batch:
             puts = [batch.put(b"%d" % number, bytes(1 << 20)) for number in range(40)]
         assert [put.get() for put in puts] == [None] * 40
+    assert BYTES_IN_FLIGHT_MAX // 2 < most < BYTES_IN_FLIGHT_MAX + (2 << 20)
 
 
 async def test_results_are_read_after_the_block() -> None:

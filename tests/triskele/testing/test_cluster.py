@@ -20,7 +20,11 @@ async def test_stalled_sends_are_late_and_not_lost(autojump_clock: MockClock) ->
         c.stall_send(0)
         with pytest.raises(triskele.Unknown):
             await store.put(b"k", b"stalled", timeout=0.2)
+        links = {link: link.queued_bytes for link in c.servers[0].mesh.links}
+        assert min(links.values()) > 0, "it has sent to everybody, and it is on its way"
         c.fabric.heal()
+        await trio.sleep(0.01)
+        assert {link: link.queued_bytes for link in c.servers[0].mesh.links} == dict.fromkeys(links, 0), "all of it came, on the same links"
         await store.flush()
         assert await store.get(b"k") == b"stalled"
 
@@ -40,6 +44,7 @@ async def test_a_clock_that_jumps_lets_everything_seem_overdue_and_nothing_break
         await store.put(b"k", b"v")
         for replica in c.alive:
             c.jump_clock(replica, 1000.0 * (replica + 1))
+        assert [server.driver._clock() - trio.current_time() for server in c.servers.values()] == pytest.approx([1000.0, 2000.0, 3000.0])
         await trio.sleep(5)
         await c.ready()
         assert await store.get(b"k", timeout=10) == b"v"

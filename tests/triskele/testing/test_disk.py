@@ -21,6 +21,13 @@ CHANGES: dict[str, Callable[[PointedDisk], object]] = {
     "disk.remove": lambda disk: disk.remove("there"),
     "disk.sync_folder": lambda disk: disk.sync_folder(),
 }
+LEFT: dict[str, dict[str, bytes]] = {
+    "disk.create": {"there": b"before", "new": b""},
+    "disk.write": {"there": b"xefore"},
+    "disk.rename": {"elsewhere": b"before"},
+    "disk.remove": {},
+}
+"""What the folder has then, where that is not what it had before."""
 
 
 @pytest.fixture
@@ -42,7 +49,9 @@ def test_a_change_that_fails_has_changed_nothing(disk: PointedDisk, tmp_path: Pa
 @pytest.mark.parametrize("point", CHANGES)
 def test_without_a_fault_it_is_the_disk_below(disk: PointedDisk, tmp_path: Path, point: str) -> None:
     CHANGES[point](disk)
-    assert disk.names() == sorted(path.name for path in tmp_path.iterdir())
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert left == LEFT.get(point, {"there": b"before"})
+    assert disk.names() == sorted(left)
     assert disk.path == str(tmp_path)
 
 

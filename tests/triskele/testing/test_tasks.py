@@ -8,6 +8,7 @@ import trio
 
 from transport.errors import EndedEarly
 from triskele.testing import cluster, task_names
+from triskele.testing.place import HERE
 from triskele.testing.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -56,10 +57,19 @@ async def test_a_cancelled_link_comes_back_and_nobody_ends(autojump_clock: MockC
 async def test_a_cancellation_comes_at_its_checkpoint(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time
     async with cluster(3) as c:
         plan = c.cancel("timers", replica=1, checkpoint=5)
-        steps = c.servers[1].driver._alarm.wakes
+        steps = 0
+
+        class Steps(trio.abc.Instrument):
+            def after_task_step(self, task: trio.lowlevel.Task) -> None:
+                nonlocal steps
+                place = task.context.get(HERE)
+                steps += place is not None and place.replica == 1 and task.name.endswith("ReplicaDriver.run_timers") and not plan.struck
+
+        trio.lowlevel.add_instrument(watch := Steps())
         await c.wait_exited(1)
+        trio.lowlevel.remove_instrument(watch)
         assert plan.struck
-        assert steps == 0
+        assert steps == 4, "the fifth was its last"
 
 
 async def test_a_task_that_is_not_there_cannot_be_cancelled(autojump_clock: MockClock) -> None:  # noqa: ARG001 - virtual time

@@ -15,6 +15,7 @@ from tests.chaos.load import Shape
 from tests.chaos.rounds import Plan, Victim
 
 if TYPE_CHECKING:
+    from collections import Counter
     from pathlib import Path
 
 DISK = Settings().changed("--durability", durability="disk")
@@ -25,7 +26,7 @@ BACK_SECONDS = 10.0
 ORDER: tuple[Victim, ...] = ("leader", "all", "follower", "leader", "all")
 
 
-async def test_nothing_acknowledged_is_lost_and_the_cluster_is_back(tmp_path: Path) -> None:
+async def test_nothing_acknowledged_is_lost_and_the_cluster_is_back(tmp_path: Path, looks: Counter[str]) -> None:
     plan = Plan(
         rounds=len(ORDER), victim="mix", order=ORDER, settings=DISK, between_seconds=0.0, after_seconds=0.2, steady_seconds=0.5,
         restart_seconds=0.1, back_seconds=BACK_SECONDS, shape=SMALL,
@@ -33,6 +34,10 @@ async def test_nothing_acknowledged_is_lost_and_the_cluster_is_back(tmp_path: Pa
     with trio.fail_after(150):
         result = await run(plan, tmp_path)
     assert result.ledger.breaks == []
+    checks = ORDER.count("all") + 1  # and at the end
+    assert looks["judge_register"] >= checks * SMALL.workers
+    assert looks["judge_counter"] >= checks
+    assert looks["compare_states"] == checks
     assert [row.victim for row in result.rows] == list(ORDER)
     assert all(row.again is not None for row in result.rows)
     assert result.ledger.count(Outcome.DONE) > 100

@@ -18,6 +18,7 @@ from tests.chaos.soak import _parser as parser
 from tests.chaos.soaking import Plan, Row
 
 if TYPE_CHECKING:
+    from collections import Counter
     from pathlib import Path
 
 SHORT = Plan(
@@ -36,11 +37,14 @@ ROW = Row(
 )  # fmt: skip
 
 
-async def test_every_fault_is_got_over_and_every_promise_held(tmp_path: Path) -> None:
+async def test_every_fault_is_got_over_and_every_promise_held(tmp_path: Path, looks: Counter[str]) -> None:
     said: list[str] = []
     with trio.fail_after(150):
         result = await run(SHORT, tmp_path, said.append)
     assert result.ledger.breaks == []
+    assert looks["judge_register"] >= len(result.rows) * SHORT.shape.workers
+    assert looks["judge_counter"] >= len(result.rows)
+    assert looks["compare_states"] == len(result.rows)
     assert sorted(row.kind for row in result.rows) == ["kill of leader", "pause of follower"]
     assert all(row.touched and row.again is not None for row in result.rows)
     assert all(row.bulk.done > 10 and row.ledger["done"] > 100 for row in result.rows)

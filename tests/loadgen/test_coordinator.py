@@ -70,8 +70,16 @@ async def test_a_coordinator_that_is_late_for_the_window_watches_the_rest_of_it(
 ) -> None:
     monkeypatch.setattr(coordinator, "_LEAD_SECONDS", -0.1)
     settings = attrs.evolve(QUICK, operations=0, seconds=0.5, warmup_seconds=0.0, rate=500.0)
+    seconds = []
+
+    async def close(_: Observer, second: float) -> None:
+        seconds.append(second)
+        await trio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(Observer, "close", close)
     gathered = await run_load(settings, cluster.addresses(), Observer(cluster), SILENT, tmp_path)
     assert [len(result["rows"]) for result in gathered.results] == [5, 5]
+    assert seconds == [pytest.approx(0.4, abs=0.2)]
 
 
 async def test_an_unreachable_cluster_is_one_clear_line(tmp_path: Path) -> None:

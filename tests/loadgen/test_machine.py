@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from typing import TYPE_CHECKING
 
 from loadgen import machine as m
@@ -23,7 +24,11 @@ def test_the_machine_is_described() -> None:
 
 def test_the_commit_is_told_where_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = m.commit()
-    assert found is None or re.fullmatch(r"[0-9a-f]{12}\+?", found)
+    if (m.ROOT / ".git").exists():
+        head = subprocess.run(["git", "-C", str(m.ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+        assert found is not None
+        assert re.fullmatch(r"[0-9a-f]{12}\+?", found)
+        assert head.startswith(found.rstrip("+"))
     monkeypatch.setattr(m, "ROOT", tmp_path)
     assert m.commit() is None
     (tmp_path / ".git").mkdir()

@@ -86,9 +86,10 @@ async def test_each_stream_has_its_links_if_asked_for(drivers: list[FakeDriver])
 
 
 async def test_an_open_loop_tells_its_backlog(drivers: list[FakeDriver]) -> None:
-    result = (await work(attrs.evolve(SETTINGS, rate=300.0), "measure", seconds=0.5))[-1]
-    assert result["operations"] == pytest.approx(150, abs=20)
-    assert result["backlog_max"] >= result["backlog_end"] >= 0
+    """The drivers take 2 ms for a command: three streams of one each do 1,500 of the 5,000 in a second."""
+    result = (await work(attrs.evolve(SETTINGS, rate=5000.0, pendings=1), "measure", seconds=0.5))[-1]
+    assert 50 < result["operations"] <= 750
+    assert result["backlog_max"] >= result["backlog_end"] > 1000
     assert drivers
 
 

@@ -66,6 +66,7 @@ async def test_a_cancelled_write_is_there_or_not_and_its_session_goes_on(autojum
             struck = await cancelled_at(checkpoint, lambda value=value: WRITES[write](store, value))  # type: ignore[misc]
             found = int(await store.get(KEY, timeout=5) or b"0")
             assert acknowledged <= found <= checkpoint
+            assert struck or found == checkpoint
             await store.put(KEY, value, timeout=5)
             assert await store.get(KEY) == value
             acknowledged = checkpoint

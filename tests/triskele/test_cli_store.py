@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from triskele.cli import main
+from triskele.client import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,12 +43,21 @@ def test_keys_and_values_may_be_any_bytes(run: Callable[..., tuple[int, str, str
     assert told["version"] > 0
 
 
-def test_causal_commands_are_committed_when_the_command_ends(run: Callable[..., tuple[int, str, str]]) -> None:
+def test_causal_commands_are_committed_when_the_command_ends(run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed, flush = [], Store.flush
+
+    async def noted(store: Store, *, timeout: float | None = None) -> None:
+        await flush(store, timeout=timeout)
+        flushed.append(store)
+
+    monkeypatch.setattr(Store, "flush", noted)
     assert run("put", "causal", "1", "--consistency", "causal") == (0, "", "")
+    assert len(flushed) == 1
     assert run("get", "causal") == (0, "1\n", "")
     assert run("get", "causal", "--consistency", "causal")[0] in {0, 1}  # a new session may ask a replica that has not applied it yet
     assert run("delete", "causal", "--consistency", "causal", "-o", "json") == (0, '{"key": "causal", "done": true}\n', "")
     assert run("get", "causal") == (1, "", "")
+    assert len(flushed) == 2
 
 
 def test_cas_swaps_only_what_is_expected(run: Callable[..., tuple[int, str, str]]) -> None:

@@ -71,9 +71,11 @@ def test_a_signal_stops_everything_within_5_seconds(tmp_path: Path, number: sign
 
 
 def test_it_stops_by_itself_after_the_time_and_keeps_its_mode(tmp_path: Path) -> None:
+    begin = time.monotonic()
     process, ready = start_up(tmp_path, "--for", "4", "--replicas", "1", "--mode", "paxos", "--durability", "memory")
     assert json.loads(ready.read_text())["mode"] == "paxos"
     assert process.wait(10) == 0
+    assert time.monotonic() - begin >= 4
     assert "replica 0 leads; mode paxos, memory" in (tmp_path / "up.log").read_text()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -66,9 +67,9 @@ def test_words_are_no_axis_and_neither_are_points_that_differ_in_everything() ->
     assert numbers_of(report["points"]) == []
 
 
-@pytest.mark.parametrize(("seconds", "drawn"), [(1, 1), (150, 150), (151, 76), (1500, 150)])
-def test_long_runs_are_drawn_in_means(seconds: int, drawn: int) -> None:
-    found = thinned([[float(second), 100.0 + second % 2] for second in range(seconds)])
-    assert len(found) == drawn
-    assert found[0][0] == 0.0
-    assert all(100.0 <= rate <= 101.0 for _, rate in found)
+@pytest.mark.parametrize(("seconds", "each"), [(1, 1), (150, 1), (151, 2), (1500, 10), (1501, 11)])
+def test_long_runs_are_drawn_in_means(seconds: int, each: int) -> None:
+    rates = [float(second * second % 97) for second in range(seconds)]
+    found = thinned([[float(second), rate] for second, rate in enumerate(rates)])
+    assert [second for second, _ in found] == list(range(0, seconds, each))
+    assert [rate for _, rate in found] == [pytest.approx(mean(rates[start : start + each])) for start in range(0, seconds, each)]

@@ -112,7 +112,7 @@ def after(small: World, state: State, *action: int | str) -> State:
 
 def test_the_program_explores_what_it_is_asked_to_in_processes_of_their_own() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.scopes", "g", "--jobs", "2"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "tests.scopes", "g", "--jobs", "2"], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "| `g` |" in done.stdout

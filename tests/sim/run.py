@@ -127,10 +127,10 @@ def judge(world: World) -> None:
     Graph(certificate).check()
     check_recorded(world.history)
     for track in world.history.tracks:
-        _encore(world, [operation.fast for operation in track.logged if operation.key is not None and operation.key.startswith(b"own")])
+        judge_encore(world, [operation.fast for operation in track.logged if operation.key is not None and operation.key.startswith(b"own")])
 
 
-def _encore(world: World, fast: list[bool]) -> None:
+def judge_encore(world: World, fast: list[bool]) -> None:
     """The fast path must be back when nothing conflicts any more (REFUSED is not final)."""
     late = fast[2 * len(fast) // 3 :]
     options = world.options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,14 @@ import pytest
 from replica.core.journal import Voted
 from tests.sim.disk import Disk, DiskFailed
 from tests.sim.faults import Saboteur
+from tests.sim.network import Network
 from tests.sim.options import Faults, draw
 from tests.sim.run import play
 from tests.sim.world import World
 
 if TYPE_CHECKING:
     from replica.core.journal import JournalRecord
+    from tests.sim.network import Place
 
 RECORDS: list[JournalRecord] = [Voted(view, 1) for view in range(1, 5)]
 
@@ -62,8 +65,25 @@ def test_a_full_disk_refuses_until_there_is_room() -> None:
 
 
 @pytest.mark.parametrize("how", ["write", "sync", "full"])
-def test_a_replica_whose_disk_fails_ends_and_comes_back(how: str) -> None:
+def test_a_replica_whose_disk_fails_ends_and_comes_back(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """In the midst of a turn: what it would have said in it nobody hears."""
+    refuse, send, ended, sent = Disk._refuse, Network.send, set[int](), Counter[int]()
+
+    def refusing(disk: Disk, *what: str) -> None:
+        try:
+            refuse(disk, *what)
+        except DiskFailed:
+            ended.add(struck.lives)
+            raise
+
+    def sending(network: Network, sender: Place, receiver: Place, payload: bytes) -> None:
+        if sender == struck.name:
+            assert struck.lives not in ended
+            sent[struck.lives] += 1
+        send(network, sender, receiver, payload)
+
+    monkeypatch.setattr(Disk, "_refuse", refusing)
+    monkeypatch.setattr(Network, "send", sending)
     options = attrs.evolve(draw(5, "ho", 3), faults=Faults(), drift=1.0)
     assert options.core.durable
     world = World(options)
@@ -73,6 +93,8 @@ def test_a_replica_whose_disk_fails_ends_and_comes_back(how: str) -> None:
     assert world.network.counts["disks failed"] >= 1
     assert struck.lives == 1 + world.network.counts["crashes"]
     assert struck.alive
+    assert len(ended) == world.network.counts["disks failed"]
+    assert all(sent[life] for life in ended)
 
 
 def test_whose_disk_fails_is_drawn_apart(monkeypatch: pytest.MonkeyPatch) -> None:

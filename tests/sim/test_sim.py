@@ -12,9 +12,11 @@ import pytest
 
 from replica.core.config import MODES, Mode
 from tests.sim.__main__ import main
+from tests.sim.history import Violation
 from tests.sim.options import Faults, draw
 from tests.sim.planted import plant
-from tests.sim.run import Report, play, run
+from tests.sim.run import Report, judge_encore, play, run
+from tests.sim.workload import ENCORE_PAUSE_SECONDS
 from tests.sim.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,14 +51,6 @@ def test_commands_come_for_as_long_as_faults_strike() -> None:
     assert [sum(quarter <= 4 * time < quarter + 1 for time in times) > 10 for quarter in range(4)] == [True] * 4
 
 
-def test_an_empty_witness_takes_a_run_that_is_longer_than_its_limit() -> None:
-    """A session's many unfinished commands come back to a new leader as one run: refused as too long, they would be refused for ever."""
-    options = draw(2007, "ho", 5)
-    assert options.core.witness_commands_max == 20
-    report = run(options)
-    assert report.passed, report.failure
-
-
 def test_what_died_with_its_client_and_all_who_held_it_is_not_waited_for() -> None:
     """Without disks: both followers stand still, the leader acknowledges a causal write (mode ``ht``) and dies, and so does the client."""
     report = run(draw(2106, "ht", 3))
@@ -64,19 +58,19 @@ def test_what_died_with_its_client_and_all_who_held_it_is_not_waited_for() -> No
     assert {"crashes", "client deaths"} <= dict(report.struck).keys()
 
 
-def test_a_home_that_came_back_empty_is_not_believed_what_it_said_before() -> None:
-    """Without disks: a causal write must not complete by what a replica held in an earlier life, when it is the session's home in this one."""
-    assert run(draw(6943, "ho", 5)).failure == ""
-
-
 def test_a_session_that_ends_when_everything_is_submitted_has_ended() -> None:
     """What was on its way in it need not be in the log."""
     assert run(draw(7016, "paxos", 3)).failure == ""
 
 
-def test_commands_that_come_before_their_leader_need_not_be_fast() -> None:
-    """The last election was over after the encore had begun."""
-    assert run(draw(11046, "ht", 5)).failure == ""
+def test_commands_without_conflict_are_fast_at_the_end_if_their_leader_led_before_them() -> None:
+    world = World(draw(5, "curp", 5))
+    assert play(world).failure == ""
+    judge_encore(world, [*[False] * 20, *[True] * 10])
+    with pytest.raises(Violation, match="only 0 of the last 10 commands without conflict were fast"):
+        judge_encore(world, [*[True] * 20, *[False] * 10])
+    world.observer.led_since = world.calm_at + ENCORE_PAUSE_SECONDS
+    judge_encore(world, [*[True] * 20, *[False] * 10])
 
 
 def test_what_was_answered_in_a_turn_may_wait_for_the_turn_s_end_to_be_let_go() -> None:

@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=1, help="first seed (default 1)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--mode", choices=MODES, help="default: all modes in turn")
-    parser.add_argument("--replicas", type=int, choices=(3, 5), help="default: both in turn")
+    parser.add_argument("--replicas", type=int, choices=range(1, 10), metavar="1..9", help="default: 3 and 5 in turn")
     parser.add_argument("--seed", type=int, help="run this one with a trace")
     parser.add_argument("--quiet", action="store_true", help="with --seed: no trace")
     planted = "plant this bug (see tests/sim/planted.py), or make every world one of these (tests/sim/storms.py)"

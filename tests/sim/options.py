@@ -128,7 +128,7 @@ def draw(seed: int, mode: Mode | None = None, replicas: int | None = None) -> Op
     Args:
         seed: decides everything that is not given.
         mode: None: the seed's turn in the rotation over all modes.
-        replicas: None: likewise, 3 or 5.
+        replicas: how many vote at first; None: likewise, 3 or 5.
     """
     rng = random.Random(f"options {seed}")
     mode = mode or MODES[seed % len(MODES)]

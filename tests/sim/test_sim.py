@@ -32,6 +32,11 @@ def test_a_world_keeps_every_promise(mode: Mode, replicas: int, seed: int) -> No
     assert report.vacuous == ""
 
 
+@pytest.mark.parametrize("replicas", [1, 2, 4, 7])
+def test_worlds_of_other_sizes_keep_every_promise(replicas: int) -> None:
+    assert run(draw(20 + replicas, "ho", replicas)).failure == ""
+
+
 @pytest.mark.parametrize("mode", ["curp", "ht", "ho"])
 def test_calm_worlds_use_both_paths(mode: Mode) -> None:
     """Conflicts on few keys and none on many: the run is about something."""

@@ -24,7 +24,7 @@ import trio
 import trio_websocket
 import wsproto.utilities
 
-from transport.batched_stream import BatchedStream
+from transport.batched_stream import RECEIVE_BYTES, BatchedStream
 from transport.errors import LocalMisuse
 from transport.frame import HEADER_BYTES, JOIN_BYTES_MAX
 from transport.link import Link, OnClosed, OnFrames
@@ -45,6 +45,9 @@ CLOSING_SECONDS = 1.0
 
 UPGRADE_BYTES = 16 * 1024
 """Allowance for the HTTP upgrade and message headers before the handshake is done."""
+
+MESSAGES_AHEAD = 16
+"""So many whole messages the library holds for a link that reads slowly."""
 
 UNSENT_BYTES_MAX = 1024 * 1024
 """The writer stops handing messages to the library while this many bytes wait for the socket."""
@@ -140,6 +143,7 @@ class WebSocketLink(Link):
         self._readable.set()
         # What the writer hands over at most, and room for pongs and close frames beside it.
         self._stream = BatchedStream(sock, limits.frame_bytes_max + 2 * UNSENT_BYTES_MAX, self._blocked, self._stream_ended)
+        self._bound_message()
 
     # ------------------------------------------------------------------------------------------------------------------------ sending
 
@@ -253,6 +257,12 @@ class WebSocketLink(Link):
             self.frames_in += 1
             self.on_frames(self, [message])
             self._turns.wake()
+            self._bound_message()
+
+    def _bound_message(self) -> None:
+        """Bound what may come until the next message: the library keeps every fragment of one, and counts only what is in them."""
+        if self._frame_bytes_in_max >= self._limits.frame_bytes_max:
+            self._stream.bytes_in_max = self._stream.bytes_in + (MESSAGES_AHEAD + 2) * (self._limits.frame_bytes_max + RECEIVE_BYTES)
 
     def _lost(self, closed: trio_websocket.ConnectionClosed) -> None:
         """Name the end that the library reports."""
@@ -284,7 +294,8 @@ class WebSocketLink(Link):
     def set_frame_bytes_max(self, limit: int) -> None:
         """Set the largest payload accepted; below the general limit also bounds what may come in all (a stranger's handshake)."""
         self._frame_bytes_in_max = limit
-        self._stream.bytes_in_max = None if limit >= self._limits.frame_bytes_max else limit + UPGRADE_BYTES
+        self._stream.bytes_in_max = limit + UPGRADE_BYTES
+        self._bound_message()
 
     # --------------------------------------------------------------------------------------------------------------------------- life
 
@@ -320,7 +331,7 @@ class WebSocketLink(Link):
 
     async def _upgrade(self, library: trio.Nursery) -> trio_websocket.WebSocketConnection | None:
         """Do the HTTP upgrade; None if a web page asked for it, and was refused."""
-        wrap = {"message_queue_size": 16, "max_message_size": self._limits.frame_bytes_max, "receive_buffer_size": 64 * 1024}
+        wrap = {"message_queue_size": MESSAGES_AHEAD, "max_message_size": self._limits.frame_bytes_max, "receive_buffer_size": 64 * 1024}
         if self._dialed is not None:
             host, path = self._dialed
             # Any Trio stream will do, whatever the annotation says.

@@ -10,6 +10,7 @@ import trio
 import trio_websocket
 
 from tests.transport.link_pairs import End, connected_sockets, open_pair
+from transport import websocket
 from transport.batch import TurnPolicy
 from transport.batched_stream import BatchedStream
 from transport.limits import Limits
@@ -132,6 +133,30 @@ async def test_a_client_that_pings_without_reading_is_closed(monkeypatch: pytest
                     pings = pings[far.send(pings) :]
                 await trio.sleep(0.001)
         assert await end.until_closed() == "out_queue_full"
+
+
+async def test_a_message_of_endless_empty_fragments_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library keeps every fragment, and counts only what is in it."""
+    monkeypatch.setattr(websocket, "RECEIVE_BYTES", 1000)
+    async with deaf_client(Limits(frame_bytes_max=1000, hello_bytes_max=1000)) as (end, far):
+        fragments = memoryview(b"\x02\x80" + bytes(4) + (b"\x00\x80" + bytes(4)) * 50_000)
+        far.setblocking(False)
+        with trio.fail_after(10):
+            while fragments and not end.closed:
+                with suppress(BlockingIOError):
+                    fragments = fragments[far.send(fragments) :]
+                await trio.sleep(0.001)
+        assert await end.until_closed() == "frame_too_large"
+        assert end.frames == []
+
+
+async def test_messages_within_their_limit_may_come_for_ever() -> None:
+    async with foreign_client(Limits(frame_bytes_max=1000, hello_bytes_max=1000)) as (end, client, stream):
+        for _ in range(3000):
+            await client.send_message(bytes(1000))
+        await stream.drain()
+        await end.until_frames(3000)
+        assert end.closed == []
 
 
 @pytest.mark.parametrize(

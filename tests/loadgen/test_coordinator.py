@@ -79,7 +79,8 @@ async def test_a_coordinator_that_is_late_for_the_window_watches_the_rest_of_it(
     monkeypatch.setattr(Observer, "close", close)
     gathered = await run_load(settings, cluster.addresses(), Observer(cluster), SILENT, tmp_path)
     assert [len(result["rows"]) for result in gathered.results] == [5, 5]
-    assert seconds == [pytest.approx(0.4, abs=0.2)]
+    (watched,) = seconds
+    assert 0.2 < watched < 1.2
 
 
 async def test_an_unreachable_cluster_is_one_clear_line(tmp_path: Path) -> None:

@@ -260,7 +260,10 @@ class WebSocketLink(Link):
             self._bound_message()
 
     def _bound_message(self) -> None:
-        """Bound what may come until the next message: the library keeps every fragment of one, and counts only what is in them."""
+        """Bound what may come until the next message; more is ``frame_too_large``.
+
+        The library keeps every fragment of a message and counts only what is in them: empty ones would come for ever.
+        """
         if self._frame_bytes_in_max >= self._limits.frame_bytes_max:
             self._stream.bytes_in_max = self._stream.bytes_in + (MESSAGES_AHEAD + 2) * (self._limits.frame_bytes_max + RECEIVE_BYTES)
 
@@ -331,7 +334,7 @@ class WebSocketLink(Link):
 
     async def _upgrade(self, library: trio.Nursery) -> trio_websocket.WebSocketConnection | None:
         """Do the HTTP upgrade; None if a web page asked for it, and was refused."""
-        wrap = {"message_queue_size": MESSAGES_AHEAD, "max_message_size": self._limits.frame_bytes_max, "receive_buffer_size": 64 * 1024}
+        wrap = {"message_queue_size": MESSAGES_AHEAD, "max_message_size": self._limits.frame_bytes_max, "receive_buffer_size": RECEIVE_BYTES}
         if self._dialed is not None:
             host, path = self._dialed
             # Any Trio stream will do, whatever the annotation says.

@@ -73,6 +73,17 @@ async def deaf_client(limits: Limits | None = None) -> AsyncIterator[tuple[End, 
         end.hub.close()
 
 
+async def flood(end: End, far: socket, data: bytes) -> None:
+    """Send until all is out or the link has had enough."""
+    left = memoryview(data)
+    far.setblocking(False)
+    with trio.fail_after(10):
+        while left and not end.closed:
+            with suppress(BlockingIOError):
+                left = left[far.send(left) :]
+            await trio.sleep(0.001)
+
+
 async def test_a_foreign_client_is_heard_and_answered() -> None:
     async with foreign_client() as (end, client, _):
         await client.send_message(b"hello")
@@ -125,13 +136,7 @@ async def test_pings_are_answered_also_while_a_large_message_waits() -> None:
 async def test_a_client_that_pings_without_reading_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transport.websocket.UNSENT_BYTES_MAX", 10_000)
     async with deaf_client(Limits(frame_bytes_max=1000, hello_bytes_max=1000)) as (end, far):
-        pings = memoryview((b"\x89\xfd" + bytes(4) + bytes(125)) * 10_000)  # masked with zeros
-        far.setblocking(False)
-        with trio.fail_after(10):
-            while pings and not end.closed:
-                with suppress(BlockingIOError):
-                    pings = pings[far.send(pings) :]
-                await trio.sleep(0.001)
+        await flood(end, far, (b"\x89\xfd" + bytes(4) + bytes(125)) * 10_000)  # masked with zeros
         assert await end.until_closed() == "out_queue_full"
 
 
@@ -139,13 +144,7 @@ async def test_a_message_of_endless_empty_fragments_is_too_large(monkeypatch: py
     """The library keeps every fragment, and counts only what is in it."""
     monkeypatch.setattr(websocket, "RECEIVE_BYTES", 1000)
     async with deaf_client(Limits(frame_bytes_max=1000, hello_bytes_max=1000)) as (end, far):
-        fragments = memoryview(b"\x02\x80" + bytes(4) + (b"\x00\x80" + bytes(4)) * 50_000)
-        far.setblocking(False)
-        with trio.fail_after(10):
-            while fragments and not end.closed:
-                with suppress(BlockingIOError):
-                    fragments = fragments[far.send(fragments) :]
-                await trio.sleep(0.001)
+        await flood(end, far, b"\x02\x80" + bytes(4) + (b"\x00\x80" + bytes(4)) * 50_000)
         assert await end.until_closed() == "frame_too_large"
         assert end.frames == []
 
